@@ -1,0 +1,44 @@
+"""The Engine seam: what the API needs of whatever generates tokens. Backends: native (in a process of its own), vllm, fake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from dovetail.serve.types import Event, ModelInfo, Request, Stats
+
+
+class Engine(Protocol):
+    """Generates tokens for many requests at once.
+
+    Every request ends exactly once: with a FinishEvent, an ErrorEvent, or by ``cancel``.
+    """
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and requests are taken."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo:
+        """The loaded model; raises EngineError before ``ready``."""
+        ...
+
+    def generate(self, request: Request) -> AsyncIterator[Event]:
+        """Events of one request, in order; the last is a FinishEvent or an ErrorEvent.
+
+        Closing the iterator early cancels the request. Raises EngineError when the engine cannot take it.
+        """
+        ...
+
+    async def cancel(self, request_id: str) -> None:
+        """End a request now; unknown or finished ids are ignored."""
+        ...
+
+    def stats(self) -> Stats:
+        """The latest snapshot."""
+        ...
+
+    async def close(self) -> None:
+        """Stop generating and give back every resource."""
+        ...

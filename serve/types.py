@@ -1,0 +1,183 @@
+"""The messages between the API process and the engine process.
+
+Plain frozen msgspec structs: they cross a socket as MessagePack. This module knows nothing of HTTP, torch or grammars.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Origin = Literal["sampled", "drafted", "forced", "resampled"]
+"""How a token came to be: drawn from the model; proposed by a drafter and confirmed by the model; the only continuation
+its constraint allowed; drawn again after the constraint had refused the first draw."""
+
+FinishReason = Literal["stop", "length", "cancelled"]
+Syntax = Literal["compiler", "tree-sitter", "off"]
+"""Which parser vouches for a file: its language's own (Python's ``ast``), tree-sitter's grammar, or none."""
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are drawn. Already validated and complete: the API fills in every default.
+
+    ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off. ``logprobs`` is the number of
+    alternatives to report beside the chosen token, or None for no log probabilities at all. ``seed`` None: the engine
+    draws one per request.
+    """
+
+    max_tokens: int
+    min_tokens: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: dict[int, float] = {}
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+
+
+class SourceFile(msgspec.Struct, frozen=True):
+    """One file as the client gave it; ``content`` is exact (line ends, tabs, missing final newline and all)."""
+
+    path: str
+    content: str
+
+
+class Markers(msgspec.Struct, frozen=True):
+    """The three marker lines of a search/replace block, without their newline. No given file may contain such a line."""
+
+    search: str = "<<<<<<< SEARCH"
+    divider: str = "======="
+    replace: str = ">>>>>>> REPLACE"
+
+
+class EditSpec(msgspec.Struct, frozen=True, kw_only=True, tag="edits"):
+    """Hold the output to search/replace blocks over ``files`` (see docs/edits.md)."""
+
+    files: tuple[SourceFile, ...]
+    markers: Markers = Markers()
+
+
+ConstraintSpec = EditSpec
+"""What may constrain an output; grammars and JSON schemas join this union with the API issue."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first."""
+
+    request_id: str
+    prompt: tuple[int, ...]
+    sampling: SamplingParams
+    constraint: ConstraintSpec | None = None
+    priority: int = 0
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """Log probability (natural log, of the model's raw distribution) of one emitted token, and of the best others."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts of one request. ``drafted`` and ``accepted`` count draft tokens verified and confirmed."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    forward_passes: int = 0
+
+
+class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the constraint did to the model's distribution.
+
+    ``min_z`` and ``sum_log_z``: the least, and the summed logarithm of the, probability mass that it left at a step.
+    ``rollbacks``: times the output went back to its witness. ``forced``: tokens that had no alternative.
+    ``resampled``: tokens drawn again after a refusal. ``truncated``: the budget ended inside a block, which was dropped.
+    """
+
+    min_z: float = 1.0
+    sum_log_z: float = 0.0
+    rollbacks: int = 0
+    forced: int = 0
+    resampled: int = 0
+    truncated: bool = False
+
+
+class TokensEvent(msgspec.Struct, frozen=True, kw_only=True, tag="tokens"):
+    """New output. ``text`` may lag behind ``tokens`` (half a character, or the beginning of a stop string)."""
+
+    request_id: str
+    tokens: tuple[int, ...]
+    text: str
+    origins: tuple[Origin, ...]
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+class RollbackEvent(msgspec.Struct, frozen=True, kw_only=True, tag="rollback"):
+    """Forget everything after the first ``keep_tokens`` tokens and ``keep_chars`` characters of the output."""
+
+    request_id: str
+    keep_tokens: int
+    keep_chars: int
+
+
+class FinishEvent(msgspec.Struct, frozen=True, kw_only=True, tag="finish"):
+    """The last event of a request that ended well. ``stop``: the stop string or token id that ended it."""
+
+    request_id: str
+    reason: FinishReason
+    usage: Usage
+    stop: str | int | None = None
+    constraint: ConstraintReport | None = None
+
+
+class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+    """The last event of a request that failed; ``status`` and ``code`` as in serve/errors.py."""
+
+    request_id: str
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+
+
+Event = TokensEvent | RollbackEvent | FinishEvent | ErrorEvent
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of the engine: gauges, and counters since its start."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_blocks_total: int = 0
+    kv_blocks_free: int = 0
+    steps: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    rollbacks: int = 0
+    preemptions: int = 0
+    finished: dict[str, int] = {}
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a loaded engine says of its model."""
+
+    architecture: str
+    parameters: int
+    weight_bytes: int
+    dtype: str
+    vocab_size: int
+    max_model_len: int

@@ -1,0 +1,104 @@
+"""The direction of imports (docs/architecture.md), read from the source: an upward import fails here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Layer (path prefix, most specific first) -> prefixes of dovetail modules it may import.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "kernels": ("kernels",),
+    "models/embedded": ("models", "kernels"),
+    "models": ("models", "kernels"),
+    "serve/types.py": (),
+    "serve/errors.py": (),
+    "serve/config.py": ("serve.errors", "serve.types"),
+    "serve/constrain": ("serve.constrain", "serve.types", "serve.errors"),
+    "serve/edit": ("serve.edit", "serve.constrain", "serve.types", "serve.errors"),
+    "serve/engine/native": (
+        "serve.engine.native",
+        "serve.engine.base",
+        "serve.constrain.base",
+        "serve.types",
+        "serve.errors",
+        "models",
+        "kernels",
+    ),
+    "serve/engine": ("serve.engine.base", "serve.engine.process", "serve.types", "serve.errors"),
+    "serve/api": ("serve.api", "serve.edit", "serve.constrain", "serve.engine.base", "serve.types", "serve.errors"),
+    "serve/wiring.py": ("serve", "models", "kernels", "agent"),
+    "serve/cli.py": ("serve", "models", "kernels", "agent"),
+    "agent": ("agent",),
+}
+
+# Outside packages that a layer must not touch, whatever else it may import.
+FORBIDDEN_PACKAGES: dict[str, set[str]] = {
+    "serve/types.py": {"torch", "fastapi", "transformers", "llguidance"},
+    "serve/constrain": {"torch", "fastapi", "zmq", "transformers"},
+    "serve/edit": {"torch", "fastapi", "zmq", "transformers"},
+    "serve/engine/native": {"fastapi", "zmq", "llguidance", "tree_sitter", "transformers"},
+    "serve/engine": {"fastapi", "llguidance", "tree_sitter", "torch"},
+    "serve/api": {"torch", "transformers", "vllm", "zmq"},
+    "models": {"transformers", "fastapi", "zmq"},
+    "kernels": {"transformers", "fastapi", "zmq"},
+    "agent": {"torch", "transformers", "fastapi"},
+}
+
+
+def layer_of(path: str) -> str:
+    matches = [layer for layer in ALLOWED if path == layer or path.startswith(layer + "/")]
+    assert matches, f"{path} belongs to no layer: add it to docs/architecture.md and to this table"
+    return max(matches, key=len)
+
+
+def imports(source: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer: import from dovetail..."
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = sorted(
+    str(path.relative_to(ROOT))
+    for folder in ("serve", "kernels", "models", "agent")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_imports_point_downwards(path: str) -> None:
+    layer = layer_of(path)
+    for name in imports((ROOT / path).read_text()):
+        if name.startswith("dovetail."):
+            inner = name.removeprefix("dovetail.")
+            top = inner.split(".", maxsplit=1)[0]
+            if top in {"__version__"}:
+                continue
+            allowed = ALLOWED[layer]
+            fine = any(inner == a or inner.startswith(a + ".") or a.startswith(inner + ".") for a in allowed)
+            assert fine, f"{path} ({layer}) must not import {name}"
+        assert name.split(".", maxsplit=1)[0] not in FORBIDDEN_PACKAGES.get(layer, set()), f"{path} imports {name}"
+
+
+def test_top_folders_are_no_packages() -> None:
+    for folder in ("serve", "kernels", "models", "agent"):
+        assert not (ROOT / folder / "__init__.py").exists(), (
+            f"{folder}/__init__.py would shadow other projects' packages"
+        )
+        link = ROOT / "dovetail" / folder
+        assert link.is_symlink(), f"dovetail/{folder} must be a symbolic link to ../{folder}"
+        assert link.resolve() == ROOT / folder
+
+
+def test_the_check_can_fail() -> None:
+    assert "torch" in imports("import torch") and layer_of("serve/api/app.py") == "serve/api"
+    assert "torch" in FORBIDDEN_PACKAGES["serve/api"]
