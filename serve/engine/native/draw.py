@@ -1,0 +1,181 @@
+"""Drawing one step's tokens: masks, sampling, the exact check, resampling. Works on host logits; owns no sequence.
+
+*Sample, check, resample*: a mask may be a superset of what the constraint allows. A sampled token that it refuses is
+banned and one more is drawn from what is left: the distribution of full masking at the cost of one check.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.engine.native.sampler import (
+    Rows,
+    expand_mask,
+    log_mass,
+    needs_history,
+    penalise,
+    sample,
+    token_logprob,
+    uniform,
+)
+from dovetail.serve.engine.native.sequence import Sequence, Work
+from dovetail.serve.types import Origin, SamplingParams, TokenLogprob
+
+MAX_DRAWS = 64
+"""Refused draws at one position after which the constraint is asked for its retreat."""
+
+
+@dataclass
+class Drawn:
+    """What one share of work produced: new tokens in order; ``stuck`` when nothing could be drawn after them."""
+
+    tokens: list[int] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    log_zs: list[float] = field(default_factory=list)
+    state: Constraint | None = None
+    accepted: int = 0
+    stuck: bool = False
+
+
+@dataclass
+class _Row:
+    """One row of logits and all that its draw depends on."""
+
+    sequence: Sequence
+    params: SamplingParams
+    position: int
+    state: Constraint | None
+    mask: np.ndarray[tuple[int], np.dtype[np.int32]] | None = None
+    log_z: float = 0.0
+    choices: int = 0
+
+
+class Draw:
+    """Turns the logits of a step into tokens."""
+
+    def __init__(self, vocab_size: int, eos_ids: frozenset[int]) -> None:
+        self._size = vocab_size
+        self._eos = sorted(token for token in eos_ids if token < vocab_size)
+
+    def __call__(self, work: Seq[Work], logits: Tensor) -> list[Drawn]:
+        """One Drawn per share that samples, in order. ``logits``: float32 [R, >= vocab_size], one row per draw."""
+        raw = logits[:, : self._size]
+        shares = [share for share in work if share.samples]
+        rows = [row for share in shares for row in self._rows(share)]
+        if not rows:
+            return []
+        assert raw.shape[0] == len(rows)
+        adjusted = self._adjust(raw, rows)
+        uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
+        tokens = sample(adjusted, Rows([row.params for row in rows], uniforms))
+        drawn: list[Drawn] = []
+        start = 0
+        for share in shares:
+            end = start + 1 + len(share.draft)
+            drawn.append(self._verify(share, rows[start:end], tokens[start:end], adjusted[start:end], raw[start:end]))
+            start = end
+        return drawn
+
+    def _rows(self, share: Work) -> list[_Row]:
+        sequence = share.sequence
+        params = sequence.request.sampling
+        rows = [_Row(sequence, params, len(sequence.tokens), sequence.constraint)]
+        for token in share.draft:
+            state = rows[-1].state
+            rows.append(_Row(sequence, params, rows[-1].position + 1, state.advance(token) if state else None))
+        return rows
+
+    def _adjust(self, raw: Tensor, rows: Seq[_Row]) -> Tensor:
+        """Bias, penalties, bans and masks, in a copy of ``raw`` (``raw`` itself when nothing applies)."""
+        adjusted = raw.clone()
+        for index, row in enumerate(rows):
+            params, sequence = row.params, row.sequence
+            if params.logit_bias or needs_history(params):
+                penalise(adjusted[index], params, sequence.request.prompt, sequence.output)
+            generated = row.position - len(sequence.request.prompt)
+            if row.state is None and (params.ignore_eos or generated < params.min_tokens):
+                adjusted[index, [*self._eos, *self._stop_tokens(params)]] = -math.inf
+        masked = [index for index, row in enumerate(rows) if self._mask(row)]
+        if masked:
+            words = np.stack([mask for index in masked if (mask := rows[index].mask) is not None])
+            allowed = expand_mask(words, self._size)
+            where = torch.tensor(masked)
+            mass = log_mass(raw[where], allowed).tolist()
+            counts = allowed.sum(-1).tolist()
+            for at, log_z, choices in zip(masked, mass, counts, strict=True):
+                rows[at].log_z, rows[at].choices = float(log_z), int(choices)
+            adjusted[where] = adjusted[where].masked_fill(~allowed, -math.inf)
+        return adjusted
+
+    def _stop_tokens(self, params: SamplingParams) -> list[int]:
+        return [] if params.ignore_eos else [token for token in params.stop_token_ids if token < self._size]
+
+    def _mask(self, row: _Row) -> bool:
+        """Fill in the row's mask from its constraint; end-of-sequence tokens are allowed exactly where it may end."""
+        if row.state is None:
+            return False
+        words = np.zeros((self._size + 31) // 32, dtype=np.int32)
+        if not row.state.mask_into(words):
+            words.fill(-1)
+        may_end = row.state.may_end()
+        for token in self._eos:
+            bit = np.int32(np.uint32(1 << (token % 32)).view(np.int32))
+            words[token // 32] = words[token // 32] | bit if may_end else words[token // 32] & ~bit
+        row.mask = words
+        return True
+
+    def _verify(self, share: Work, rows: Seq[_Row], tokens: Seq[int], adjusted: Tensor, raw: Tensor) -> Drawn:
+        """Walk along the draft while the sample equals it; the first difference is kept as the step's own token."""
+        drawn = Drawn(state=share.sequence.constraint)
+        for index, row in enumerate(rows):
+            token: int | None = tokens[index]
+            origin: Origin = "sampled"
+            if row.state is not None:
+                token, resampled = self._check(row, tokens[index], adjusted[index])
+                if token is None:
+                    drawn.stuck = True
+                    return drawn
+                origin = "resampled" if resampled else "forced" if row.choices == 1 else "sampled"
+            assert token is not None
+            matches = index < len(share.draft) and token == share.draft[index]
+            if matches:
+                drawn.accepted += 1
+                origin = "forced" if index < share.forced else "drafted"
+            drawn.tokens.append(token)
+            drawn.origins.append(origin)
+            drawn.log_zs.append(row.log_z)
+            if row.params.logprobs is not None:
+                drawn.logprobs.append(token_logprob(raw[index], token, row.params.logprobs))
+            if row.state is not None and token not in self._eos:
+                drawn.state = rows[index + 1].state if matches else row.state.advance(token)
+            if not matches:
+                break
+        return drawn
+
+    def _check(self, row: _Row, token: int, adjusted: Tensor) -> tuple[int | None, bool]:
+        """The first draw that the constraint accepts, and whether it took more than one; None: none was found."""
+        assert row.state is not None
+        if row.choices == 0:
+            return None, False
+        scores = adjusted
+        for attempt in range(1, MAX_DRAWS + 1):
+            if token in self._eos or row.state.allows(token):
+                return token, attempt > 1
+            if attempt == 1:
+                scores = adjusted.clone()
+            left = 1.0 - math.exp(min(0.0, float(scores.log_softmax(-1)[token])))
+            row.log_z += math.log(max(left, 1e-30))
+            scores[token] = -math.inf
+            if not bool(torch.isfinite(scores).any()):
+                return None, True
+            number = uniform(row.sequence.seed, row.position, attempt)
+            token = sample(scores.unsqueeze(0), Rows([row.params], [number]))[0]
+        return None, True

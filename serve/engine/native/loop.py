@@ -1,0 +1,276 @@
+"""The step loop: plan, forward, draw, emit. Single-threaded and synchronous; a process (or a test) calls ``step`` in a loop.
+
+One step is one ragged forward pass: prompt chunks, single tokens and drafts of many sequences together. See
+docs/architecture.md for the life of a request.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+
+from dovetail.models.loader import LoadedModel
+from dovetail.models.tokenizer import Tokenizer
+from dovetail.serve.constrain.base import CompileConstraint, Draft
+from dovetail.serve.engine.native.blocks import BlockPool
+from dovetail.serve.engine.native.draw import Draw, Drawn
+from dovetail.serve.engine.native.runner import Runner
+from dovetail.serve.engine.native.scheduler import Limits, Scheduler
+from dovetail.serve.engine.native.sequence import Sequence, Work
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import (
+    ErrorEvent,
+    Event,
+    FinishEvent,
+    FinishReason,
+    ModelInfo,
+    Origin,
+    Request,
+    RollbackEvent,
+    Stats,
+    TokensEvent,
+)
+
+
+@dataclass(frozen=True)
+class NativeSettings:
+    """Sizes of the native engine, all positive. ``kv_blocks`` blocks of ``block_size`` tokens are allocated at start."""
+
+    max_model_len: int
+    kv_blocks: int
+    block_size: int = 16
+    max_num_seqs: int = 16
+    max_batched_tokens: int = 512
+    max_draft: int = 32
+
+
+class NativeEngine:
+    """Generates for every added request until it ends; ``step`` returns the events of one forward pass."""
+
+    def __init__(
+        self, model: LoadedModel, tokenizer: Tokenizer, settings: NativeSettings, compile_constraint: CompileConstraint
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._compile = compile_constraint
+        self._pool = BlockPool(settings.kv_blocks, settings.block_size)
+        limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
+        self._scheduler = Scheduler(self._pool, limits)
+        self._runner = Runner(model, settings.kv_blocks, settings.block_size)
+        self._vocab_size = min(tokenizer.size, model.config.vocab_size)
+        self._draw = Draw(self._vocab_size, tokenizer.eos_ids)
+        self._sequences: dict[str, Sequence] = {}
+        self._finished: Counter[str] = Counter()
+        self._totals: Counter[str] = Counter()
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is loaded."""
+        return ModelInfo(
+            architecture=self._model.config.architecture,
+            parameters=self._model.parameters,
+            weight_bytes=self._model.weight_bytes,
+            dtype=str(self._model.decoder.dtype).removeprefix("torch."),
+            vocab_size=self._vocab_size,
+            max_model_len=self._settings.max_model_len,
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to compute."""
+        return bool(self._sequences)
+
+    def add(self, request: Request) -> list[Event]:
+        """Take a request; returns its one ErrorEvent when it cannot be served."""
+        try:
+            self._validate(request)
+            constraint = self._compile(request.constraint) if request.constraint is not None else None
+        except UserError as error:
+            return [
+                ErrorEvent(
+                    request_id=request.request_id,
+                    status=error.status,
+                    code=error.code,
+                    message=error.message,
+                    param=error.param,
+                )
+            ]
+        seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
+        sequence = Sequence.start(request, seed, self._tokenizer, constraint)
+        self._sequences[request.request_id] = sequence
+        self._scheduler.add(sequence)
+        return []
+
+    def cancel(self, request_id: str) -> None:
+        """End a request without another event; unknown ids are ignored."""
+        sequence = self._sequences.pop(request_id, None)
+        if sequence is not None:
+            self._scheduler.remove(sequence)
+            self._finished["cancelled"] += 1
+
+    def step(self) -> list[Event]:
+        """Run one forward pass over whatever is due."""
+        work = self._scheduler.plan(self._propose)
+        if not work:
+            return []
+        logits = self._runner.forward(work)
+        self._totals["steps"] += 1
+        drawn = iter(self._draw(work, logits))
+        events: list[Event] = []
+        for share in work:
+            sequence = share.sequence
+            sequence.passes += 1
+            if sequence.generated == 0:
+                self._totals["prompt"] += share.count
+            sequence.computed += share.count
+            if share.samples:
+                events += self._absorb(share, next(drawn))
+        return events
+
+    def stats(self) -> Stats:
+        """Gauges now, counters since the start."""
+        return Stats(
+            running=self._scheduler.running,
+            waiting=self._scheduler.waiting,
+            kv_blocks_total=self._pool.total,
+            kv_blocks_free=self._pool.free,
+            steps=self._totals["steps"],
+            prompt_tokens=self._totals["prompt"],
+            generated_tokens=self._totals["generated"],
+            drafted_tokens=self._totals["drafted"],
+            accepted_tokens=self._totals["accepted"],
+            rollbacks=self._totals["rollbacks"],
+            preemptions=self._scheduler.preemptions,
+            finished=dict(self._finished),
+        )
+
+    def check(self) -> None:
+        """Assert the engine's invariants (tests call this after every scenario)."""
+        self._scheduler.check()
+        assert set(self._sequences.values()) == set(self._scheduler), "a sequence is scheduled but unknown, or lost"
+
+    def _validate(self, request: Request) -> None:
+        total = len(request.prompt) + request.sampling.max_tokens
+        longest = min(self._settings.max_model_len, self._pool.total * self._pool.block_size)
+        if request.request_id in self._sequences:
+            raise UserError(f"request id {request.request_id!r} is already running", code="duplicate_request")
+        if not request.prompt:
+            raise UserError("the prompt is empty; send at least one token", param="prompt")
+        if request.sampling.max_tokens < 1:
+            raise UserError("max_tokens must be at least 1", param="max_tokens")
+        if total > longest:
+            raise UserError(
+                f"the prompt has {len(request.prompt)} tokens and max_tokens is {request.sampling.max_tokens}, together "
+                f"more than the {longest} that fit; shorten the prompt or lower max_tokens",
+                code="context_length_exceeded",
+                param="prompt",
+            )
+        if not all(0 <= token < self._model.config.vocab_size for token in request.prompt):
+            raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")
+
+    def _propose(self, sequence: Sequence, limit: int) -> Draft:
+        return sequence.drafter.propose(limit) if sequence.drafter is not None else Draft(())
+
+    def _absorb(self, share: Work, drawn: Drawn) -> list[Event]:
+        """Append what was drawn, find out whether that ends the request, and say so."""
+        sequence = share.sequence
+        sequence.drafted += len(share.draft)
+        sequence.accepted += drawn.accepted
+        self._totals["drafted"] += len(share.draft)
+        self._totals["accepted"] += drawn.accepted
+        sequence.computed += drawn.accepted
+        constrained = sequence.constraint is not None
+        tokens: list[int] = []
+        ended: tuple[FinishReason, str | int | None] | None = None
+        for index, token in enumerate(drawn.tokens):
+            if self._ends(sequence, token):
+                ended = ("stop", token)
+                break
+            tokens.append(token)
+            sequence.tokens.append(token)
+            if constrained:
+                sequence.distortion.step(drawn.log_zs[index])
+                sequence.distortion.forced += drawn.origins[index] == "forced"
+                sequence.distortion.resampled += drawn.origins[index] == "resampled"
+            if (hit := sequence.text.push(token)) is not None:
+                ended = ("stop", hit.stop)
+                break
+            if sequence.left == 0:
+                ended = ("length", None)
+                break
+        self._totals["generated"] += len(tokens)
+        sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
+        if drawn.state is not None and ended is None:
+            sequence.follow(drawn.state)
+        if sequence.drafter is not None and tokens:
+            sequence.drafter.observe(tokens, len(share.draft), drawn.accepted)
+        if ended is not None:
+            return self._finish(sequence, tokens, drawn, *ended)
+        events = self._emit(sequence, tokens, drawn)
+        if drawn.stuck:
+            events += self._retreat(sequence)
+        return events
+
+    def _ends(self, sequence: Sequence, token: int) -> bool:
+        params = sequence.request.sampling
+        if params.ignore_eos and sequence.constraint is None:
+            return False
+        if sequence.constraint is None and token in params.stop_token_ids:
+            return True
+        return token in self._tokenizer.eos_ids
+
+    def _emit(self, sequence: Sequence, tokens: list[int], drawn: Drawn, *, final: bool = False) -> list[Event]:
+        text = sequence.text.take(final)
+        if not tokens and not text:
+            return []
+        origins: tuple[Origin, ...] = tuple(drawn.origins[: len(tokens)])
+        logprobs = tuple(drawn.logprobs[: len(tokens)]) if drawn.logprobs else None
+        event = TokensEvent(
+            request_id=sequence.request.request_id, tokens=tuple(tokens), text=text, origins=origins, logprobs=logprobs
+        )
+        return [event]
+
+    def _retreat(self, sequence: Sequence) -> list[Event]:
+        """No token can come next: go back to the constraint's witness and on from there."""
+        assert sequence.constraint is not None
+        retreat = sequence.constraint.retreat()
+        sequence.distortion.rollbacks += 1
+        self._totals["rollbacks"] += 1
+        if retreat is None:
+            return self._finish(sequence, [], Drawn(), "length", None)
+        keep_chars = sequence.rewind(retreat.keep)
+        sequence.follow(retreat.state)
+        request_id = sequence.request.request_id
+        return [RollbackEvent(request_id=request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)]
+
+    def _finish(
+        self, sequence: Sequence, tokens: list[int], drawn: Drawn, reason: FinishReason, stop: str | int | None
+    ) -> list[Event]:
+        if not isinstance(stop, str) and sequence.constraint is None:
+            sequence.text.flush()
+        events = self._emit(sequence, tokens, drawn, final=True)
+        report = None
+        if sequence.constraint is not None:
+            state = drawn.state if drawn.state is not None else sequence.constraint
+            settled = state.settled() if reason == "length" else None
+            truncated = settled is not None and settled < sequence.generated
+            if settled is not None and truncated:
+                keep_chars = sequence.rewind(settled)
+                request_id = sequence.request.request_id
+                events.append(RollbackEvent(request_id=request_id, keep_tokens=settled, keep_chars=keep_chars))
+            report = sequence.distortion.report(truncated=truncated)
+        del self._sequences[sequence.request.request_id]
+        self._scheduler.remove(sequence)
+        self._finished[reason] += 1
+        events.append(
+            FinishEvent(
+                request_id=sequence.request.request_id,
+                reason=reason,
+                usage=sequence.usage(),
+                stop=stop,
+                constraint=report,
+            )
+        )
+        return events

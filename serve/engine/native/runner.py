@@ -1,0 +1,66 @@
+"""All device work of the native engine: from a step's work to the logits of its rows. Knows no sampling and no text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+import torch
+from torch import Tensor
+
+from dovetail.models.batch import KVCache, RaggedBatch
+from dovetail.models.loader import LoadedModel
+from dovetail.serve.engine.native.sequence import Work
+
+
+class Runner:
+    """Owns the model and its paged KV cache."""
+
+    def __init__(self, model: LoadedModel, num_blocks: int, block_size: int) -> None:
+        self._decoder = model.decoder
+        self._block_size = block_size
+        self._device = model.decoder.device
+        self._cache = KVCache.allocate(model.config, num_blocks, block_size, model.decoder.dtype, self._device)
+
+    @torch.inference_mode()
+    def forward(self, work: Seq[Work]) -> Tensor:
+        """One forward pass over ``work``: float32 logits [R, vocab] on the host.
+
+        R counts, for every share that samples, one row for its last known token and one per draft token, in order.
+        """
+        tokens: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        starts = [0]
+        contexts: list[int] = []
+        wanted: list[int] = []
+        for share in work:
+            sequence = share.sequence
+            first, last = sequence.computed, sequence.computed + share.count
+            end = last + len(share.draft)
+            tokens += sequence.tokens[first:last]
+            tokens += share.draft
+            positions += range(first, end)
+            slots += self._slots(sequence.blocks, first, end)
+            if share.samples:
+                wanted += range(starts[-1] + share.count - 1, starts[-1] + end - first)
+            starts.append(starts[-1] + end - first)
+            contexts.append(end)
+        width = max(len(share.sequence.blocks) for share in work)
+        tables = [share.sequence.blocks + [0] * (width - len(share.sequence.blocks)) for share in work]
+        batch = RaggedBatch(
+            token_ids=self._tensor(tokens),
+            positions=self._tensor(positions),
+            slots=self._tensor(slots),
+            query_starts=tuple(starts),
+            context_lens=tuple(contexts),
+            block_tables=self._tensor(tables),
+            logit_rows=self._tensor(wanted),
+        )
+        return self._decoder.forward(batch, self._cache).float().cpu()
+
+    def _slots(self, blocks: Seq[int], first: int, end: int) -> list[int]:
+        size = self._block_size
+        return [blocks[position // size] * size + position % size for position in range(first, end)]
+
+    def _tensor(self, values: Seq[int] | Seq[Seq[int]]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self._device)

@@ -1,0 +1,140 @@
+"""Which sequences take part in the next step, with how many tokens: continuous batching with chunked prompts.
+
+Knows blocks and token counts; knows nothing of models, sampling or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dovetail.serve.constrain.base import Draft
+from dovetail.serve.engine.native.blocks import BlockPool
+from dovetail.serve.engine.native.sequence import Sequence, Work
+
+_NO_DRAFT = Draft(())
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one step. ``max_batched_tokens`` counts all rows, prompt chunks and drafts included."""
+
+    max_num_seqs: int
+    max_batched_tokens: int
+    max_draft: int = 32
+
+
+class Scheduler:
+    """First come, first served within a priority; running sequences go first, prompts fill what is left of the budget.
+
+    When blocks run out, the sequence that would run last gives its blocks back and is computed again later
+    (pre-emption by recomputation).
+    """
+
+    def __init__(self, pool: BlockPool, limits: Limits) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._waiting: list[Sequence] = []
+        self._running: list[Sequence] = []
+        self._arrivals: dict[Sequence, int] = {}
+        self._count = 0
+        self.preemptions = 0
+
+    @property
+    def waiting(self) -> int:
+        """Sequences that have no blocks yet."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Sequences that hold blocks."""
+        return len(self._running)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        yield from self._running
+        yield from self._waiting
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a new sequence."""
+        self._arrivals[sequence] = self._count
+        self._count += 1
+        self._waiting.append(sequence)
+        self._waiting.sort(key=self._rank)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Forget a sequence that has ended; its blocks are free at once."""
+        self._pool.release(sequence.blocks)
+        (self._running if sequence in self._running else self._waiting).remove(sequence)
+        del self._arrivals[sequence]
+
+    def plan(self, propose: Callable[[Sequence, int], Draft]) -> list[Work]:
+        """The next step's work; ``propose`` drafts for a sequence that is about to sample."""
+        budget = self._limits.max_batched_tokens
+        work: list[Work] = []
+        preempted = self.preemptions
+        self._running.sort(key=self._rank)
+        decoding = [sequence for sequence in self._running if sequence.pending == 1]
+        for sequence in decoding + [sequence for sequence in self._running if sequence.pending > 1]:
+            if budget < 1:
+                break
+            if sequence not in self._running:
+                continue  # pre-empted for an earlier one in this very step
+            share = self._share(sequence, budget, len(decoding), propose)
+            if share is None:
+                continue
+            work.append(share)
+            budget -= share.count + len(share.draft)
+        scarce = self.preemptions > preempted
+        while self._waiting and budget > 0 and not scarce and len(self._running) < self._limits.max_num_seqs:
+            sequence = self._waiting[0]
+            # A sequence starts only when all that is known of it fits: half-prefilled prompts must not block each other.
+            if self._pool.free < self._pool.blocks_for(len(sequence.tokens) + 1):
+                break
+            self._running.append(self._waiting.pop(0))
+            share = self._share(sequence, budget, len(decoding), propose)
+            assert share is not None, "the blocks were counted just now"
+            work.append(share)
+            budget -= share.count + len(share.draft)
+        return [share for share in work if share.sequence.blocks]
+
+    def _share(
+        self, sequence: Sequence, budget: int, decoding: int, propose: Callable[[Sequence, int], Draft]
+    ) -> Work | None:
+        count = min(sequence.pending, budget)
+        draft = _NO_DRAFT
+        samples = count == sequence.pending
+        if samples:
+            # Leave every decoding sequence its one row, whatever the drafts of the first ones.
+            room = min(self._limits.max_draft, (budget - count) // max(1, decoding), sequence.left - 1)
+            draft = propose(sequence, room) if room > 0 else _NO_DRAFT
+        while not self._pool.grow(sequence.blocks, sequence.computed + count + len(draft.tokens)):
+            if draft.tokens:
+                draft = _NO_DRAFT
+            elif not self._preempt(after=sequence):
+                return None
+        return Work(sequence, count, samples, tuple(draft.tokens), draft.forced)
+
+    def _preempt(self, after: Sequence) -> bool:
+        """Take the blocks of the lowest-ranked sequence, unless that is ``after`` itself or runs before it."""
+        victim = max(self._running, key=self._rank)
+        if victim is after or self._rank(victim) < self._rank(after):
+            self._suspend(after)
+            return False
+        self._suspend(victim)
+        return True
+
+    def _suspend(self, sequence: Sequence) -> None:
+        self._pool.release(sequence.blocks)
+        sequence.computed = 0
+        self._running.remove(sequence)
+        self._waiting.append(sequence)
+        self._waiting.sort(key=self._rank)
+        self.preemptions += 1
+
+    def _rank(self, sequence: Sequence) -> tuple[int, int]:
+        return (sequence.request.priority, self._arrivals[sequence])
+
+    def check(self) -> None:
+        """Assert that every block is accounted for exactly once."""
+        self._pool.check([sequence.blocks for sequence in self])
+        assert all(not sequence.blocks for sequence in self._waiting), "a waiting sequence holds blocks"

@@ -1,0 +1,133 @@
+"""One request while it runs: its tokens, how far they are computed, its blocks, its constraint and its text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dovetail.models.tokenizer import Tokenizer
+from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, SuffixDrafter
+from dovetail.serve.engine.native.sampler import needs_history
+from dovetail.serve.engine.native.text import OutputText
+from dovetail.serve.types import ConstraintReport, Request, Usage
+
+
+@dataclass
+class Distortion:
+    """What the constraint did to this output so far (see types.ConstraintReport)."""
+
+    min_log_z: float = 0.0
+    sum_log_z: float = 0.0
+    rollbacks: int = 0
+    forced: int = 0
+    resampled: int = 0
+
+    def step(self, log_z: float) -> None:
+        """Count one emitted token at which the constraint left the probability mass ``exp(log_z)``."""
+        self.min_log_z = min(self.min_log_z, log_z)
+        self.sum_log_z += log_z
+
+    def report(self, *, truncated: bool) -> ConstraintReport:
+        """The figures as the client sees them."""
+        return ConstraintReport(
+            min_z=math.exp(self.min_log_z),
+            sum_log_z=self.sum_log_z,
+            rollbacks=self.rollbacks,
+            forced=self.forced,
+            resampled=self.resampled,
+            truncated=truncated,
+        )
+
+
+@dataclass(eq=False)
+class Sequence:
+    """Invariant between steps: ``computed < len(tokens)``, and the cache holds the keys and values of ``tokens[:computed]``."""
+
+    request: Request
+    seed: int
+    tokens: list[int]
+    text: OutputText
+    constraint: Constraint | None
+    drafter: Drafter | None
+    computed: int = 0
+    blocks: list[int] = field(default_factory=list)
+    distortion: Distortion = field(default_factory=Distortion)
+    drafted: int = 0
+    accepted: int = 0
+    passes: int = 0
+
+    @classmethod
+    def start(cls, request: Request, seed: int, tokenizer: Tokenizer, constraint: Constraint | None) -> Sequence:
+        """A sequence of which nothing is computed yet."""
+        drafter: Drafter | None = None
+        if constraint is not None:
+            drafter = ConstraintDrafter(constraint)
+        elif not needs_history(request.sampling):
+            drafter = SuffixDrafter(request.prompt)
+        text = OutputText(tokenizer.detokenizer(), request.sampling.stop)
+        return cls(request, seed, list(request.prompt), text, constraint, drafter)
+
+    @property
+    def generated(self) -> int:
+        """Output tokens so far."""
+        return len(self.tokens) - len(self.request.prompt)
+
+    @property
+    def output(self) -> list[int]:
+        """The output tokens."""
+        return self.tokens[len(self.request.prompt) :]
+
+    @property
+    def pending(self) -> int:
+        """Known tokens whose keys and values are not computed yet: 1 while decoding, more during the prompt."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def left(self) -> int:
+        """Output tokens that the budget still allows."""
+        return self.request.sampling.max_tokens - self.generated
+
+    def follow(self, constraint: Constraint) -> None:
+        """Make ``constraint`` the current state."""
+        self.constraint = constraint
+        if isinstance(self.drafter, ConstraintDrafter):
+            self.drafter.state = constraint
+
+    def rewind(self, keep: int) -> int:
+        """Drop all but the first ``keep`` output tokens (the cache follows); returns how many sent characters stay valid."""
+        del self.tokens[len(self.request.prompt) + keep :]
+        self.computed = min(self.computed, len(self.tokens) - 1)
+        if self.drafter is not None:
+            self.drafter.rewind(keep)
+        return self.text.rewind(keep)
+
+    def usage(self) -> Usage:
+        """The request's token counts as of now."""
+        return Usage(
+            prompt_tokens=len(self.request.prompt),
+            completion_tokens=self.generated,
+            drafted=self.drafted,
+            accepted=self.accepted,
+            forward_passes=self.passes,
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """One sequence's share of a step: compute ``count`` known tokens and verify ``draft`` behind them.
+
+    ``samples``: the share reaches the end of the known tokens, so a new token is drawn.
+    """
+
+    sequence: Sequence
+    count: int
+    samples: bool
+    draft: tuple[int, ...] = ()
+    forced: int = 0
+
+
+def total_rows(work: Iterable[Work]) -> int:
+    """Rows of the forward pass that ``work`` needs."""
+    return sum(share.count + len(share.draft) for share in work)

@@ -1,0 +1,217 @@
+"""The Engine protocol over a child process: start it, talk to it, notice its death, start it again.
+
+Knows how to run a command and speak messages.py to it; knows neither models nor HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+import structlog
+import zmq
+import zmq.asyncio
+
+from dovetail.serve.engine.process.messages import (
+    Add,
+    Cancel,
+    FromEngine,
+    Loaded,
+    LoadFailed,
+    Loading,
+    Stop,
+    ToEngine,
+)
+from dovetail.serve.errors import EngineError, ModelError
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, ModelInfo, Request, Stats
+
+_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STOP_GRACE_S = 5.0
+_log = structlog.get_logger("dovetail.engine")
+
+Progress = Callable[[float, str], None]
+
+
+def _ignore_progress(fraction: float, what: str) -> None:
+    del fraction, what
+
+
+class EngineProcess:
+    """An Engine whose work is done by ``command``, a worker (see worker.py) given the socket's address as last argument.
+
+    When the process dies, every request in flight ends with a 503 error event and a new process is started, after a wait
+    that grows with every death in a row.
+    """
+
+    def __init__(self, command: Sequence[str], on_progress: Progress = _ignore_progress) -> None:
+        self._command = tuple(command)
+        self._on_progress = on_progress
+        self._directory = tempfile.mkdtemp(prefix="dovetail-")
+        self._context = zmq.asyncio.Context()
+        self._encoder = msgspec.msgpack.Encoder()
+        self._queues: dict[str, asyncio.Queue[Event]] = {}
+        self._socket: zmq.asyncio.Socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._info: ModelInfo | None = None
+        self._stats = Stats()
+        self._closing = False
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Start the process and wait until the model is loaded; raises ModelError when it cannot be."""
+        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._supervisor = asyncio.create_task(self._supervise(first), name="engine supervisor")
+        await asyncio.wait({first, self._supervisor}, return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            self._supervisor.result()
+        await first
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and the process lives."""
+        return self._socket is not None and self._info is not None
+
+    @property
+    def info(self) -> ModelInfo:
+        """The loaded model; raises EngineError while there is none."""
+        if self._info is None:
+            raise EngineError("the model is not loaded yet; try again in a moment", code="not_ready")
+        return self._info
+
+    async def generate(self, request: Request) -> AsyncIterator[Event]:
+        """See Engine.generate."""
+        if not self.ready:
+            raise EngineError("the engine is starting; try again in a moment", code="not_ready")
+        if request.request_id in self._queues:
+            raise EngineError(
+                f"request id {request.request_id!r} is already running", status=500, code="duplicate_request"
+            )
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._queues[request.request_id] = queue
+        ended = False
+        try:
+            await self._send(Add(request))
+            while not ended:
+                event = await queue.get()
+                ended = isinstance(event, FinishEvent | ErrorEvent)
+                yield event
+        finally:
+            self._queues.pop(request.request_id, None)
+            if not ended:
+                await self._send(Cancel(request.request_id))
+
+    async def cancel(self, request_id: str) -> None:
+        """End a request now; its iterator gets a final error event."""
+        queue = self._queues.get(request_id)
+        if queue is None:
+            return
+        await self._send(Cancel(request_id))
+        queue.put_nowait(
+            ErrorEvent(request_id=request_id, status=499, code="cancelled", message="the request was cancelled")
+        )
+
+    def stats(self) -> Stats:
+        """The figures after the latest step."""
+        return self._stats
+
+    async def close(self) -> None:
+        """Stop the process (killed when it does not stop in time) and remove the socket."""
+        self._closing = True
+        await self._send(Stop())
+        if self._process is not None and self._process.returncode is None:
+            try:
+                await asyncio.wait_for(self._process.wait(), _STOP_GRACE_S)
+            except TimeoutError:
+                self._process.kill()
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+        self._context.destroy(linger=0)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    async def _send(self, message: ToEngine) -> None:
+        if self._socket is not None:
+            await self._socket.send(self._encoder.encode(message))
+
+    async def _supervise(self, first: asyncio.Future[None]) -> None:
+        """Run one process after another until closed; ``first`` gets the outcome of the first load."""
+        deaths = 0
+        while not self._closing:
+            failure = await self._run_once(first)
+            if self._closing:
+                return
+            deaths = 0 if self._info is not None else deaths + 1
+            self._info = None
+            if failure is not None and not first.done():
+                first.set_exception(failure)
+                return
+            wait = _BACK_OFF_S[min(deaths, len(_BACK_OFF_S) - 1)]
+            _log.error("engine process ended; starting it again", status=self._returncode, wait_s=wait)
+            self._fail_all()
+            await asyncio.sleep(wait)
+            self.restarts += 1
+
+    async def _run_once(self, first: asyncio.Future[None]) -> ModelError | None:
+        """One life of the process. Returns what kept the model from loading, if that is why it ended."""
+        address = f"ipc://{self._directory}/engine-{self.restarts}.sock"
+        socket = self._context.socket(zmq.PAIR)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.bind(address)
+        process = self._process = await asyncio.create_subprocess_exec(
+            *self._command, address, stdin=asyncio.subprocess.DEVNULL
+        )
+        receiver = asyncio.create_task(self._receive(socket, first))
+        death = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({receiver, death}, return_when=asyncio.FIRST_COMPLETED)
+            if not receiver.done():  # the last messages may still be in the pipe
+                await asyncio.wait({receiver}, timeout=0.2)
+            if receiver.done():
+                return receiver.result()
+            if not first.done():
+                return ModelError(f"the engine process ended with status {self._returncode} while loading")
+            return None
+        finally:
+            receiver.cancel()
+            death.cancel()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            self._socket = None
+            socket.close(linger=0)
+
+    @property
+    def _returncode(self) -> int | None:
+        return self._process.returncode if self._process is not None else None
+
+    async def _receive(self, socket: zmq.asyncio.Socket, first: asyncio.Future[None]) -> ModelError | None:
+        decoder = msgspec.msgpack.Decoder(FromEngine)
+        while True:
+            message: FromEngine = decoder.decode(await socket.recv())
+            if isinstance(message, Loading):
+                self._on_progress(message.fraction, message.what)
+            elif isinstance(message, LoadFailed):
+                return ModelError(message.message)
+            elif isinstance(message, Loaded):
+                self._info, self._socket = message.info, socket
+                if not first.done():
+                    first.set_result(None)
+            else:
+                self._stats = message.stats
+                for event in message.events:
+                    queue = self._queues.get(event.request_id)
+                    if queue is not None:
+                        queue.put_nowait(event)
+
+    def _fail_all(self) -> None:
+        message = "the engine process died while it worked on this request; send it again"
+        for request_id, queue in self._queues.items():
+            queue.put_nowait(ErrorEvent(request_id=request_id, status=503, code="engine_died", message=message))

@@ -1,0 +1,90 @@
+"""The engine process's main loop: take messages, step, send events. Knows sockets; knows no model and no HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import zmq
+
+from dovetail.serve.engine.process.messages import (
+    Add,
+    Cancel,
+    FromEngine,
+    Loaded,
+    LoadFailed,
+    Loading,
+    Report,
+    ToEngine,
+)
+from dovetail.serve.errors import ModelError
+from dovetail.serve.types import Event, ModelInfo, Request, Stats
+
+_IDLE_MS = 1000
+
+
+class Core(Protocol):
+    """A synchronous engine: what the worker drives."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+    @property
+    def busy(self) -> bool: ...
+    def add(self, request: Request) -> list[Event]: ...
+    def cancel(self, request_id: str) -> None: ...
+    def step(self) -> list[Event]: ...
+    def stats(self) -> Stats: ...
+
+
+Load = Callable[[Callable[[float, str], None]], Core]
+"""Loads the model, reporting progress (fraction, what); raises ModelError when the directory cannot be served."""
+
+
+def run_worker(address: str, load: Load) -> int:
+    """Serve one API process at the ZMQ ``address`` until it says stop or is gone; returns the exit status."""
+    parent = os.getppid()
+    context = zmq.Context()
+    socket = context.socket(zmq.PAIR)
+    socket.setsockopt(zmq.LINGER, 2000)
+    socket.setsockopt(zmq.SNDHWM, 0)
+    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.connect(address)
+    encoder = msgspec.msgpack.Encoder()
+
+    def send(message: FromEngine) -> None:
+        socket.send(encoder.encode(message))
+
+    try:
+        try:
+            core = load(lambda fraction, what: send(Loading(fraction, what)))
+        except ModelError as error:
+            send(LoadFailed(error.message))
+            return 1
+        send(Loaded(core.info))
+        _loop(socket, core, send, parent)
+        return 0
+    finally:
+        socket.close()
+        context.term()
+
+
+def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], None], parent: int) -> None:
+    decoder = msgspec.msgpack.Decoder(ToEngine)
+    while os.getppid() == parent:
+        events: list[Event] = []
+        heard = False
+        while socket.poll(0 if core.busy or heard else _IDLE_MS):
+            heard = True
+            message: ToEngine = decoder.decode(socket.recv())
+            if isinstance(message, Add):
+                events += core.add(message.request)
+            elif isinstance(message, Cancel):
+                core.cancel(message.request_id)
+            else:
+                return
+        if core.busy:
+            events += core.step()
+        if events or heard:
+            send(Report(tuple(events), core.stats()))

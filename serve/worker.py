@@ -1,0 +1,81 @@
+"""The engine process: wires the native engine to a model directory and runs it (``python -m dovetail.serve.worker``).
+
+One of the two places that may import everything (the other is wiring.py, for the API process).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.engine.process.worker import Core, run_worker
+from dovetail.serve.errors import ModelError
+from dovetail.serve.types import ConstraintSpec
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API process tells its engine process on the command line, as JSON. Sizes as in NativeSettings."""
+
+    model: str
+    dtype: str
+    device: str
+    threads: int | None
+    max_model_len: int
+    kv_blocks: int
+    block_size: int
+    max_num_seqs: int
+    max_batched_tokens: int
+
+
+def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) -> Core:
+    """The native engine over ``config.model``; raises ModelError when the directory cannot be served."""
+    progress(0.0, "starting torch")
+    import torch
+
+    from dovetail.models.errors import ModelDirectoryError
+    from dovetail.models.loader import load_model
+    from dovetail.models.tokenizer import Tokenizer
+    from dovetail.serve.constrain.vocabulary import Vocabulary
+    from dovetail.serve.edit.compile import compile_edit
+    from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    if config.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError("--device cuda was asked for, but torch finds no CUDA device here; use --device cpu")
+    path = Path(config.model)
+    try:
+        tokenizer = Tokenizer.load(path)
+        model = load_model(path, dtype=getattr(torch, config.dtype), device=config.device, progress=progress)
+    except ModelDirectoryError as error:
+        raise ModelError(str(error)) from error
+    size = min(tokenizer.size, model.config.vocab_size)
+    vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
+
+    def compile_constraint(spec: ConstraintSpec) -> Constraint:
+        return compile_edit(spec, vocabulary)
+
+    settings = NativeSettings(
+        max_model_len=config.max_model_len,
+        kv_blocks=config.kv_blocks,
+        block_size=config.block_size,
+        max_num_seqs=config.max_num_seqs,
+        max_batched_tokens=config.max_batched_tokens,
+    )
+    return NativeEngine(model, tokenizer, settings, compile_constraint)
+
+
+def main() -> int:
+    """Entry point: ``worker CONFIG_JSON ZMQ_ADDRESS``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
+    config = msgspec.json.decode(sys.argv[1].encode(), type=WorkerConfig)
+    return run_worker(sys.argv[2], lambda progress: load_native(config, progress))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""A worker without a model, run as a child process by test_process.py: emits a token per step until max_tokens.
+
+Behaviour by argument: ``ok``, ``fail`` (the model cannot be loaded), ``die`` (exits while loading).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from dovetail.serve.engine.process.worker import Core, run_worker
+from dovetail.serve.errors import ModelError
+from dovetail.serve.types import Event, FinishEvent, ModelInfo, Request, Stats, TokensEvent, Usage
+
+
+class Countdown:
+    def __init__(self) -> None:
+        self.left: dict[str, int] = {}
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            architecture=str(os.getpid()), parameters=0, weight_bytes=0, dtype="none", vocab_size=8, max_model_len=8
+        )
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.left)
+
+    def add(self, request: Request) -> list[Event]:
+        self.left[request.request_id] = request.sampling.max_tokens
+        return []
+
+    def cancel(self, request_id: str) -> None:
+        self.left.pop(request_id, None)
+
+    def step(self) -> list[Event]:
+        time.sleep(0.005)
+        events: list[Event] = []
+        for name in list(self.left):
+            self.left[name] -= 1
+            events.append(TokensEvent(request_id=name, tokens=(1,), text="x", origins=("sampled",)))
+            if not self.left[name]:
+                del self.left[name]
+                events.append(FinishEvent(request_id=name, reason="length", usage=Usage()))
+        return events
+
+    def stats(self) -> Stats:
+        return Stats(running=len(self.left))
+
+
+def load(behaviour: str) -> Core:
+    if behaviour == "fail":
+        raise ModelError("config.json is missing")
+    if behaviour == "die":
+        os._exit(7)
+    return Countdown()
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(sys.argv[2], lambda progress: (progress(0.5, "half"), load(sys.argv[1]))[1]))

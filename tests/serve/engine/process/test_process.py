@@ -1,0 +1,112 @@
+"""The engine process seen from the API: every request ends, whatever happens to the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dovetail.serve.engine.process.client import EngineProcess
+from dovetail.serve.errors import EngineError, ModelError
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, Request, SamplingParams, TokensEvent
+
+WORKER = str(Path(__file__).parent / "countdown.py")
+
+
+def command(behaviour: str) -> list[str]:
+    return [sys.executable, WORKER, behaviour]
+
+
+def request(name: str, tokens: int) -> Request:
+    return Request(request_id=name, prompt=(1,), sampling=SamplingParams(max_tokens=tokens))
+
+
+async def collect(engine: EngineProcess, name: str, tokens: int) -> list[Event]:
+    return [event async for event in engine.generate(request(name, tokens))]
+
+
+@asynccontextmanager
+async def running(behaviour: str = "ok") -> AsyncIterator[EngineProcess]:
+    engine = EngineProcess(command(behaviour))
+    try:
+        await engine.start()
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (the state of another process: nothing to wait for)
+            await asyncio.sleep(0.02)
+
+
+async def test_requests_run_side_by_side() -> None:
+    progress: list[float] = []
+    engine = EngineProcess(command("ok"), lambda fraction, what: progress.append(fraction))
+    with pytest.raises(EngineError):
+        _ = engine.info
+    await engine.start()
+    try:
+        assert engine.ready and progress == [0.5]
+        results = await asyncio.gather(*(collect(engine, f"r{i}", i + 1) for i in range(8)))
+        for count, events in enumerate(results, start=1):
+            assert sum(isinstance(event, TokensEvent) for event in events) == count
+            assert isinstance(events[-1], FinishEvent)
+    finally:
+        await engine.close()
+
+
+async def test_closing_the_iterator_cancels() -> None:
+    async with running() as engine:
+        async with aclosing(engine.generate(request("long", 100_000))) as events:
+            async for _ in events:
+                break
+        await eventually(lambda: engine.stats().running == 0)
+        assert isinstance((await collect(engine, "next", 2))[-1], FinishEvent)
+
+
+async def test_cancel_ends_the_iterator() -> None:
+    async with running() as engine:
+        task = asyncio.create_task(collect(engine, "long", 100_000))
+        await eventually(lambda: engine.stats().running == 1)
+        await engine.cancel("long")
+        assert isinstance((await task)[-1], ErrorEvent)
+        await engine.cancel("nobody")
+
+
+async def test_death_fails_what_is_in_flight_and_is_survived() -> None:
+    async with running() as engine:
+        tasks = [asyncio.create_task(collect(engine, f"r{i}", 100_000)) for i in range(4)]
+        await eventually(lambda: engine.stats().running == 4)
+        os.kill(int(engine.info.architecture), signal.SIGKILL)
+        for events in await asyncio.wait_for(asyncio.gather(*tasks), 10):
+            last = events[-1]
+            assert isinstance(last, ErrorEvent)
+            assert (last.status, last.code) == (503, "engine_died")
+        assert not engine.ready
+        with pytest.raises(EngineError):
+            await collect(engine, "too early", 1)
+        await eventually(lambda: engine.ready)
+        assert engine.restarts == 1
+        assert isinstance((await collect(engine, "after", 2))[-1], FinishEvent)
+
+
+@pytest.mark.parametrize(("behaviour", "message"), [("fail", "config.json is missing"), ("die", "status 7")])
+async def test_a_model_that_cannot_be_loaded_is_an_error(behaviour: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        async with running(behaviour):
+            pass
+
+
+async def test_the_process_does_not_outlive_close() -> None:
+    async with running() as engine:
+        pid = int(engine.info.architecture)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
