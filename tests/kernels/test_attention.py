@@ -1,0 +1,142 @@
+"""Paged attention against a row-by-row version, with every slot that no sequence owns filled with NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from dovetail.kernels.ops import attend, paged_attention, plan_attention, write_kv
+
+
+@dataclass(frozen=True)
+class Batch:
+    query_starts: tuple[int, ...]
+    context_lens: tuple[int, ...]
+    block_tables: Tensor
+
+
+@dataclass(frozen=True)
+class Case:
+    """Random sequences in a cache of scattered blocks; ``keys[s]`` and ``values[s]`` are ``[context, kv_heads, D]``."""
+
+    batch: Batch
+    q: Tensor
+    k_cache: Tensor
+    v_cache: Tensor
+    keys: list[Tensor]
+    values: list[Tensor]
+
+
+def make_case(
+    lengths: list[tuple[int, int]], *, heads: int, kv_heads: int, width: int, block_size: int, seed: int = 0
+) -> Case:
+    """``lengths``: (new rows, context) of each sequence."""
+    generator = torch.Generator().manual_seed(seed)
+    blocks = [-(-context // block_size) for _, context in lengths]
+    num_blocks = sum(blocks) + 2
+    order = torch.randperm(num_blocks, generator=generator).tolist()
+    k_cache = torch.full((num_blocks, block_size, kv_heads, width), float("nan"))
+    v_cache = k_cache.clone()
+    tables = torch.zeros(len(lengths), max(blocks), dtype=torch.int64)
+    starts, keys, values = [0], [], []
+    for s, (queries, context) in enumerate(lengths):
+        mine = [order.pop() for _ in range(blocks[s])]
+        tables[s, : len(mine)] = torch.tensor(mine)
+        k = torch.randn(context, kv_heads, width, generator=generator)
+        v = torch.randn(context, kv_heads, width, generator=generator)
+        slots = torch.tensor([mine[p // block_size] * block_size + p % block_size for p in range(context)])
+        write_kv(k, v, k_cache, v_cache, slots)
+        keys.append(k)
+        values.append(v)
+        starts.append(starts[-1] + queries)
+    q = torch.randn(starts[-1], heads, width, generator=generator)
+    batch = Batch(tuple(starts), tuple(context for _, context in lengths), tables)
+    return Case(batch, q, k_cache, v_cache, keys, values)
+
+
+def naive(case: Case, scale: float, window: int | None) -> Tensor:
+    out = torch.empty_like(case.q)
+    group = case.q.shape[1] // case.keys[0].shape[1]
+    for s, context in enumerate(case.batch.context_lens):
+        first, end = case.batch.query_starts[s : s + 2]
+        for row in range(first, end):
+            position = context - (end - row)
+            low = 0 if window is None else max(0, position - window + 1)
+            for head in range(case.q.shape[1]):
+                k = case.keys[s][low : position + 1, head // group]
+                v = case.values[s][low : position + 1, head // group]
+                out[row, head] = torch.softmax(k @ case.q[row, head] * scale, dim=0) @ v
+    return out
+
+
+MIXES = {
+    "one row": [(1, 1)],
+    "whole prompts": [(5, 5), (17, 17), (1, 1)],
+    "decode rows of unlike lengths": [(1, 1), (1, 2), (1, 40), (1, 41), (1, 44), (1, 300)],
+    "chunks over a prefix": [(7, 30), (7, 31), (3, 90)],
+    "everything at once": [(1, 33), (4, 36), (16, 16), (1, 35), (4, 50), (9, 20), (1, 1), (4, 4)],
+}
+
+
+@pytest.mark.parametrize("window", [None, 1, 5, 16, 1000])
+@pytest.mark.parametrize("block_size", [1, 3, 16])
+@pytest.mark.parametrize("mix", MIXES)
+def test_agrees_with_the_naive_version(mix: str, block_size: int, window: int | None) -> None:
+    case = make_case(MIXES[mix], heads=6, kv_heads=2, width=8, block_size=block_size)
+    out = paged_attention(case.q, case.k_cache, case.v_cache, case.batch, 0.3, window)
+    torch.testing.assert_close(out, naive(case, 0.3, window), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(1, 1, 2), (4, 4, 16), (7, 1, 10), (8, 2, 64), (3, 3, 6)])
+def test_head_layouts(heads: int, kv_heads: int, width: int) -> None:
+    case = make_case(MIXES["everything at once"], heads=heads, kv_heads=kv_heads, width=width, block_size=4)
+    out = paged_attention(case.q, case.k_cache, case.v_cache, case.batch, width**-0.5)
+    torch.testing.assert_close(out, naive(case, width**-0.5, None), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 6])
+def test_a_sequence_does_not_depend_on_its_neighbours(window: int | None) -> None:
+    case = make_case(MIXES["everything at once"], heads=4, kv_heads=2, width=8, block_size=4)
+    together = paged_attention(case.q, case.k_cache, case.v_cache, case.batch, 0.3, window)
+    for s, context in enumerate(case.batch.context_lens):
+        first, end = case.batch.query_starts[s : s + 2]
+        alone = Batch((0, end - first), (context,), case.batch.block_tables[s : s + 1])
+        out = paged_attention(case.q[first:end], case.k_cache, case.v_cache, alone, 0.3, window)
+        torch.testing.assert_close(out, together[first:end], atol=1e-5, rtol=1e-5)
+
+
+def test_consecutive_slots_are_read_in_place() -> None:
+    batch = Batch((0, 1), (9,), torch.tensor([[2, 3, 4]]))
+    (group,) = plan_attention(batch, 4).groups
+    assert group.slots == slice(8, 17)
+    k_cache, v_cache = torch.full((6, 4, 1, 4), float("nan")), torch.full((6, 4, 1, 4), float("nan"))
+    k, v, q = torch.randn(9, 1, 4), torch.randn(9, 1, 4), torch.randn(1, 2, 4)
+    write_kv(k, v, k_cache, v_cache, torch.arange(8, 17))
+    out = attend(q, k_cache, v_cache, plan_attention(batch, 4), 0.5)
+    weights = torch.softmax(k[:, 0] @ q[0].T * 0.5, dim=0)
+    torch.testing.assert_close(out[0], weights.T @ v[:, 0], atol=1e-5, rtol=1e-5)
+
+
+def test_rows_of_a_wider_tensor() -> None:
+    case = make_case(MIXES["everything at once"], heads=4, kv_heads=2, width=8, block_size=4)
+    wide = torch.cat((case.q, case.q), dim=-1)
+    out = paged_attention(wide[..., :8], case.k_cache, case.v_cache, case.batch, 0.3)
+    torch.testing.assert_close(out, naive(case, 0.3, None), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("starts", "contexts"), [((0, 0), (3,)), ((0, 4), (3,)), ((0, 1, 1), (3, 3))])
+def test_a_sequence_without_rows_or_with_too_many_is_refused(
+    starts: tuple[int, ...], contexts: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="new rows and a context of 3"):
+        plan_attention(Batch(starts, contexts, torch.zeros(2, 1, dtype=torch.int64)), 4)
+
+
+def test_write_kv_touches_only_its_slots() -> None:
+    k_cache, v_cache = torch.zeros(3, 2, 1, 2), torch.zeros(3, 2, 1, 2)
+    write_kv(torch.ones(2, 1, 2), torch.full((2, 1, 2), 2.0), k_cache, v_cache, torch.tensor([5, 0]))
+    assert k_cache.view(-1, 2)[:, 0].tolist() == [1, 0, 0, 0, 0, 1]
+    assert v_cache.view(-1, 2)[:, 1].tolist() == [2, 0, 0, 0, 0, 2]

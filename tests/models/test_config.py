@@ -1,0 +1,130 @@
+"""Parsing config.json: both generations of its keys, and refusals by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dovetail.models.config import ModelConfig
+from dovetail.models.errors import ModelDirectoryError
+
+BASE: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 3,
+    "vocab_size": 512,
+}
+
+
+def parse(**changes: Any) -> ModelConfig:
+    return ModelConfig.parse({**BASE, **changes}, "config.json")
+
+
+def test_defaults_of_an_old_llama() -> None:
+    config = parse()
+    assert (config.num_kv_heads, config.head_dim, config.max_position_embeddings) == (4, 16, 2048)
+    assert (config.rope.theta, config.rope.type, config.rms_norm_eps) == (10000.0, "default", 1e-6)
+    assert not (config.qkv_bias or config.output_bias or config.mlp_bias or config.tie_word_embeddings)
+    assert (config.query_size, config.kv_size, config.attention_scale) == (64, 64, 0.25)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "factor": 2}},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 5e5, "factor": 2.0}},
+    ],
+)
+def test_rope_of_either_generation(keys: dict[str, Any]) -> None:
+    rope = parse(**keys).rope
+    assert (rope.type, rope.theta, rope.factor) == ("linear", 5e5, 2.0)
+
+
+def test_explicit_nulls_mean_defaults() -> None:
+    config = parse(rope_scaling=None, rope_parameters=None, num_key_value_heads=None, head_dim=None)
+    assert (config.num_kv_heads, config.head_dim, config.rope.type) == (4, 16, "default")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "keys", "windows"),
+    [
+        ("LlamaForCausalLM", {"sliding_window": 9}, (None, None, None)),
+        ("MistralForCausalLM", {"num_key_value_heads": 2, "sliding_window": 9}, (9, 9, 9)),
+        ("MistralForCausalLM", {"num_key_value_heads": 2, "sliding_window": None}, (None, None, None)),
+        ("MistralForCausalLM", {"num_key_value_heads": 2}, (4096, 4096, 4096)),
+        ("Qwen2ForCausalLM", {"num_key_value_heads": 2, "sliding_window": 9}, (None, None, None)),
+        (
+            "Qwen2ForCausalLM",
+            {"num_key_value_heads": 2, "sliding_window": 9, "use_sliding_window": True, "max_window_layers": 2},
+            (None, None, 9),
+        ),
+        (
+            "Qwen3ForCausalLM",
+            {
+                "num_key_value_heads": 2,
+                "sliding_window": 9,
+                "use_sliding_window": True,
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            },
+            (9, None, 9),
+        ),
+    ],
+)
+def test_windows(architecture: str, keys: dict[str, Any], windows: tuple[int | None, ...]) -> None:
+    assert parse(architectures=[architecture], **keys).windows == windows
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (
+            {"architectures": ["GPT2LMHeadModel"]},
+            "architecture GPT2LMHeadModel is not supported; supported: LlamaForCausalLM,",
+        ),
+        ({"architectures": []}, "architectures is missing"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported; supported: silu"),
+        (
+            {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+            "rope type 'dynamic' is not supported; supported: default, linear",
+        ),
+        ({"rope_scaling": {"type": "linear"}}, "rope_parameters: factor is missing"),
+        ({"rope_scaling": {"type": "linear", "factor": "two"}}, "factor must be a positive number, found 'two'"),
+        ({"rope_scaling": 2.0}, "rope_parameters must be an object"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor 0.5 is not supported"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantised weights (gptq) are not supported"),
+        ({"hidden_size": None}, "hidden_size is missing"),
+        ({"hidden_size": "64"}, "hidden_size must be a whole number of at least 1, found '64'"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers must be a whole number of at least 1"),
+        ({"num_hidden_layers": True}, "num_hidden_layers must be a whole number"),
+        ({"num_attention_heads": 5}, "hidden_size 64 is no multiple of num_attention_heads 5"),
+        ({"num_key_value_heads": 3}, "num_attention_heads 4 is no multiple of num_key_value_heads 3"),
+        ({"head_dim": 7}, "head_dim 7 is odd"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
+        (
+            {
+                "architectures": ["Qwen2ForCausalLM"],
+                "num_key_value_heads": 4,
+                "use_sliding_window": True,
+                "layer_types": ["chunked_attention"] * 3,
+            },
+            "layer_types must be a list of 3 times",
+        ),
+    ],
+)
+def test_refusals(keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModelDirectoryError) as caught:
+        parse(**keys)
+    assert str(caught.value).startswith("config.json")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "\xff", "{", ""])
+def test_damaged_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ModelDirectoryError, match=r"config\.json"):
+        ModelConfig.load(tmp_path)
