@@ -104,6 +104,18 @@ class Tokenizer:
             first = False
         return ids
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """Ids of a raw prompt without a template: special-token strings in it are special ids (clients write
+        fill-in-the-middle prompts so), after the beginning-of-sequence token if the model wants one.
+
+        Raises:
+            ValueError: a lone surrogate, which is no Unicode text.
+        """
+        ids = self.encode_rendered(text)
+        if self.wants_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
+            ids.insert(0, self.bos_id)
+        return ids
+
     def shield(self, text: str) -> str:
         """Mark a user's text so that it stays plain text through a template and :meth:`encode_rendered`."""
         return self._shield.protect(text)

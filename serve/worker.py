@@ -5,6 +5,7 @@ One of the two places that may import everything (the other is wiring.py, for th
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -72,6 +73,9 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
 
 def main() -> int:
     """Entry point: ``worker CONFIG_JSON ZMQ_ADDRESS``."""
+    # Threads that spin while they wait cost a factor of 20 as soon as anything else runs on the same cores (docs/log.md);
+    # read by the OpenMP runtime when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
     config = msgspec.json.decode(sys.argv[1].encode(), type=WorkerConfig)
     return run_worker(sys.argv[2], lambda progress: load_native(config, progress))

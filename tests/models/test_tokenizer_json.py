@@ -242,3 +242,10 @@ def test_refusals(tiny_directory: Path, tmp_path: Path, edit: Callable[[dict[str
 def test_no_tokenizer_at_all(tmp_path: Path) -> None:
     with pytest.raises(ModelDirectoryError, match=r"no tokenizer\.json and no tokenizer\.model"):
         Tokenizer.load(tmp_path)
+
+
+def test_a_raw_prompt_may_hold_special_tokens(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.load(write_tiny_checkpoint(tmp_path))
+    end = tokenizer.special["<|im_end|>"]
+    assert tokenizer.encode_prompt("a<|im_end|>b") == [*tokenizer.encode("a"), end, *tokenizer.encode("b")]
+    assert end not in tokenizer.encode("a<|im_end|>b")

@@ -1,0 +1,58 @@
+# The commands of this project. `make run` and `make test` set everything up by themselves in .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 8000
+STAMP  := $(VENV)/.installed
+
+.PHONY: help install run demo test check format bench clean
+
+help:
+	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
+	@echo "make demo     the same edit, then stop"
+	@echo "make test     the test suite"
+	@echo "make check    format, lint, types and tests"
+	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
+
+install: $(STAMP)
+
+# Exact versions from constraints.txt; the torch there is taken as pip finds it, CPU build or not.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Dovetail needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@free=$$(df -Pk . | awk 'NR==2 {print $$4}'); [ "$$free" -gt 3000000 ] || \
+	  { echo "The set-up needs about 3 GB of disk space here, and only $$((free / 1024)) MB are free."; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Could not make a virtual environment (on Debian: apt-get install python3-venv)."; exit 1; }
+	@echo "Installing Dovetail and its dependencies into $(VENV) (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' || \
+	  { echo; echo "The installation failed. It needs a package index (PyPI or your mirror: set PIP_INDEX_URL) once;"; \
+	    echo "after that Dovetail runs with no network at all."; exit 1; }
+	@touch $@
+
+run: install
+	@$(BIN)/dovetail demo --stay --port $(PORT)
+
+demo: install
+	@$(BIN)/dovetail demo
+
+test: install
+	@$(BIN)/pytest
+
+check: install
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest
+
+format: install
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: install
+	@$(BIN)/python benchmarks/decode.py
+	@$(BIN)/python benchmarks/edit_fuzz.py --edits 200
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,87 @@
+"""The HTTP client of a Dovetail server: asks for edits and models. Knows the wire, and nothing of what is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from dovetail.agent.problems import ServerProblem, ServerUnreachable
+
+CONNECT_SECONDS = 2.0
+
+
+class DovetailClient:
+    """Talks to one server.
+
+    Args:
+        url: where it listens, with or without ``/v1`` at the end.
+        seconds: how long one answer may take.
+        transport: for tests.
+    """
+
+    def __init__(self, url: str, *, seconds: float = 600.0, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        if not self.url.startswith(("http://", "https://")):
+            raise ServerProblem(f"{url!r} is no server address; it must begin with http:// or https://.")
+        # A proxy from the environment is for the world outside, not for a server on this machine.
+        near = httpx.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+            transport=transport,
+            trust_env=not near,
+        )
+
+    def __enter__(self) -> DovetailClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def is_ready(self) -> bool:
+        """Whether a Dovetail server answers here with its model loaded."""
+        try:
+            answer = self._http.get("/ready", timeout=CONNECT_SECONDS)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return answer.status_code == 200 and isinstance(body, dict) and body.get("server") == "dovetail"
+
+    def models(self) -> list[dict[str, Any]]:
+        """The entries of /v1/models."""
+        entries = self._ask("GET", "/v1/models")["data"]
+        return list(entries)
+
+    def edit(
+        self, files: Sequence[Mapping[str, str]], instruction: str, **options: str | float | bool | None
+    ) -> dict[str, Any]:
+        """The whole answer of /v1/edits; ``options`` that are None are left out."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return self._ask("POST", "/v1/edits", {"instruction": instruction, "files": list(files), **given})
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.ConnectError as error:
+            raise ServerUnreachable(f"No server answers at {self.url}.") from error
+        except httpx.TimeoutException as error:
+            raise ServerProblem(f"The server at {self.url} took too long.") from error
+        except httpx.HTTPError as error:
+            raise ServerProblem(f"The connection to {self.url} broke: {error}.") from error
+        try:
+            value = answer.json()
+        except ValueError as error:
+            raise ServerUnreachable(f"What answers at {self.url} is not a Dovetail server.") from error
+        if answer.is_success and isinstance(value, dict):
+            return value
+        raise ServerProblem(_refusal(answer.status_code, value))
+
+
+def _refusal(status: int, body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return f"The server answered {status}."
+    where = f" [{error['param']}]" if error.get("param") else ""
+    return f"The server answered {status}: {error.get('message', '')}{where}"

@@ -1,0 +1,33 @@
+"""Puts the application together: endpoints, error bodies, observation. Starts no server and no engine."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from dovetail import __version__
+from dovetail.serve.api import chat, completions, edits, failures, health, models
+from dovetail.serve.api.context import ApiContext, fingerprint_of
+from dovetail.serve.api.metrics import Metrics
+from dovetail.serve.api.observe import Observe
+from dovetail.serve.api.served import ServedModel
+from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.engine.base import Engine
+
+
+def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None = None) -> FastAPI:
+    """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after."""
+    settings = settings if settings is not None else ApiSettings()
+    context = ApiContext(engine, served, settings, Metrics(engine.stats), fingerprint_of(served))
+    app = FastAPI(
+        title="Dovetail",
+        version=__version__,
+        openapi_url="/openapi.json" if settings.docs else None,
+        docs_url="/docs" if settings.docs else None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for part in (health, models, chat, completions, edits):
+        app.include_router(part.routes(context))
+    failures.install(app, retry_after_seconds=settings.retry_after_seconds)
+    app.add_middleware(Observe, metrics=context.metrics)
+    return app

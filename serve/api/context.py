@@ -1,0 +1,105 @@
+"""What every endpoint is given: the engine, the model, the settings, the instruments; and the questions they all ask.
+
+Knows no endpoint and no wire format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import Request as HttpRequest
+
+from dovetail import __version__
+from dovetail.serve.api.generation import Indexed, run
+from dovetail.serve.api.metrics import Metrics
+from dovetail.serve.api.served import ServedModel
+from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.engine.base import Engine
+from dovetail.serve.errors import EngineError, UserError
+from dovetail.serve.types import FinishEvent, Request, TokensEvent
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+"""Field names that may stand in a header as they are."""
+
+
+@dataclass(frozen=True)
+class ApiContext:
+    """Shared by all endpoints of one application."""
+
+    engine: Engine
+    served: ServedModel
+    settings: ApiSettings
+    metrics: Metrics
+    fingerprint: str
+
+    def require_ready(self) -> None:
+        """Raise a 503 while the model is loading."""
+        if not self.engine.ready:
+            raise EngineError("The model is still loading; ask /ready, and try again.", code="model_loading")
+
+    def require_model(self, name: str | None) -> None:
+        """Raise a 404 if the request names another model."""
+        if name is None or name == self.served.name or self.settings.any_model_name:
+            return
+        raise UserError(
+            f"The model {name!r} does not exist here; this server serves {self.served.name!r}.",
+            status=404,
+            code="model_not_found",
+            param="model",
+        )
+
+    def room(self, prompt_tokens: int, param: str) -> int:
+        """How many tokens may follow a prompt; a UserError with both counts if none."""
+        limit = self.served.max_model_len
+        if prompt_tokens >= limit:
+            raise UserError(
+                f"This model's maximum context length is {limit} tokens, but the prompt has {prompt_tokens} tokens "
+                "and at least one must be left for the answer. Please shorten it.",
+                code="context_length_exceeded",
+                param=param,
+            )
+        return limit - prompt_tokens
+
+    async def generate(
+        self, http: HttpRequest, endpoint: str, requests: Sequence[Request]
+    ) -> AsyncGenerator[Indexed, None]:
+        """Events of ``requests``, measured."""
+        arrived: float = http.scope.get("dovetail.arrived", time.perf_counter())
+        first = True
+        async with aclosing(run(self.engine, requests)) as events:
+            async for index, event in events:
+                if first and isinstance(event, TokensEvent) and event.tokens:
+                    first = False
+                    self.metrics.first_token.labels(endpoint).observe(time.perf_counter() - arrived)
+                elif isinstance(event, FinishEvent):
+                    self.metrics.prompt_tokens.labels(endpoint).inc(event.usage.prompt_tokens)
+                    self.metrics.completion_tokens.labels(endpoint).inc(event.usage.completion_tokens)
+                yield index, event
+
+    def ignored_header(self, http: HttpRequest, names: Sequence[str]) -> dict[str, str]:
+        """Names the fields that were accepted and not acted on, in a header and in the log."""
+        if not names:
+            return {}
+        log.debug("fields ignored", request_id=http.scope.get("dovetail.request_id"), fields=list(names))
+        shown = [name if _PLAIN_NAME.fullmatch(name) else "?" for name in names]
+        return {"x-dovetail-ignored": ", ".join(shown)[:1024]}
+
+
+def fingerprint_of(served: ServedModel) -> str:
+    """The same for every answer of one deployment; another model, version or context length changes it."""
+    identity = f"{__version__}|{served.name}|{served.created}|{served.max_model_len}"
+    return "fp_" + hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def fresh_id(prefix: str) -> str:
+    """A request id as clients know them: ``chatcmpl-...``."""
+    return f"{prefix}-{uuid.uuid4().hex}"

@@ -1,0 +1,85 @@
+"""The body of POST /v1/edits, and what makes it unusable. Our own endpoint: unknown fields are refused. Runs nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dovetail.serve.api.fields import not_available
+from dovetail.serve.api.sampling import SamplingFields
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import SourceFile
+
+MAX_PATH_CHARACTERS = 1024
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_MARKER_LIKE = re.compile(r"<{7}|={7}|>{7}")
+_ENDING_FIELDS = ("stop", "stop_token_ids", "ignore_eos", "min_tokens")
+"""Sampling fields that decide where an output ends: here the constraint decides that."""
+
+
+class EditFile(BaseModel):
+    """One file that may change."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    path: str
+    content: str
+
+
+class EditsBody(SamplingFields):
+    """An instruction and the files it is about."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    instruction: str
+    files: Annotated[list[EditFile], Field(min_length=1)]
+    model: str | None = None
+    stream: bool | None = None
+    trace: bool | None = None
+
+
+def check_edits(body: EditsBody) -> tuple[SourceFile, ...]:
+    """The files, if everything about the request is usable; a UserError that names the item otherwise."""
+    for name in _ENDING_FIELDS:
+        if getattr(body, name):
+            raise not_available(name)
+    if not body.instruction.strip():
+        _refuse("instruction", "is empty; say what to change", "invalid_value")
+    first: dict[str, int] = {}
+    for index, file in enumerate(body.files):
+        _check_path(file.path, f"files[{index}].path")
+        if file.path in first:
+            _refuse(f"files[{index}].path", f"{file.path!r} is also files[{first[file.path]}].path", "duplicate_path")
+        first[file.path] = index
+        if "\0" in file.content:
+            _refuse(f"files[{index}].content", "holds a NUL character: binary files cannot be edited", "binary_content")
+    return tuple(SourceFile(file.path, file.content) for file in body.files)
+
+
+def _check_path(path: str, param: str) -> None:
+    if not path or path != path.strip():
+        _refuse_path(param, "is empty, or begins or ends with a blank")
+    if len(path) > MAX_PATH_CHARACTERS:
+        _refuse_path(param, f"is longer than {MAX_PATH_CHARACTERS} characters")
+    if _UNPRINTABLE.search(path):
+        _refuse_path(param, "holds a line end or another control character")
+    if "\\" in path:
+        _refuse_path(param, "holds a backslash; separate folders with forward slashes")
+    if path.startswith("/") or _DRIVE.match(path):
+        _refuse_path(param, "is absolute; give it relative to the project")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        _refuse_path(param, "has an empty, '.' or '..' component")
+    if _MARKER_LIKE.match(path):
+        _refuse_path(param, "begins like a marker line of an edit block")
+
+
+def _refuse_path(param: str, what: str) -> NoReturn:
+    _refuse(param, what, "invalid_path")
+
+
+def _refuse(param: str, what: str, code: str) -> NoReturn:
+    raise UserError(f"{param} {what}.", code=code, param=param)

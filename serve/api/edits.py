@@ -1,0 +1,160 @@
+"""POST /v1/edits, whole and streamed: an instruction and files in, edits that fit out. Decides nothing about what fits."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi import Request as HttpRequest
+from starlette.responses import JSONResponse
+
+from dovetail.serve.api import sse
+from dovetail.serve.api.body import check, read_object
+from dovetail.serve.api.context import ApiContext, fresh_id
+from dovetail.serve.api.edit_body import EditsBody, check_edits
+from dovetail.serve.api.edit_events import EditEvents
+from dovetail.serve.api.edit_report import GuaranteeViolated, constraint_of, edit_of, land, trace_of
+from dovetail.serve.api.failures import INTERNAL, body_of
+from dovetail.serve.api.generation import Output
+from dovetail.serve.api.sampling import sampling_params
+from dovetail.serve.api.served import ServedModel
+from dovetail.serve.api.usage import usage_of
+from dovetail.serve.edit.markers import choose_markers
+from dovetail.serve.edit.prompt import edit_messages
+from dovetail.serve.errors import DovetailError, UserError
+from dovetail.serve.types import EditSpec, Markers, Request, SourceFile
+
+ENDPOINT = "/v1/edits"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One checked edit request."""
+
+    id: str
+    created: int
+    body: EditsBody
+    files: tuple[SourceFile, ...]
+    markers: Markers
+    request: Request
+
+
+def routes(context: ApiContext) -> APIRouter:
+    """The edits endpoint."""
+    router = APIRouter()
+
+    @router.post(ENDPOINT)
+    async def edits(http: HttpRequest) -> Response:
+        body = check(EditsBody, await read_object(http, context.settings.max_body_bytes))
+        task = await _task(context, body)
+        if body.stream:
+            return sse.EventStream(_stream(context, http, task), keepalive_seconds=context.settings.keepalive_seconds)
+        return JSONResponse(await sse.unless_gone(http, _whole(context, http, task)))
+
+    return router
+
+
+async def _task(context: ApiContext, body: EditsBody) -> Task:
+    context.require_model(body.model)
+    files = check_edits(body)
+    context.require_ready()
+    markers = await asyncio.to_thread(choose_markers, files)
+    prompt = tuple(await asyncio.to_thread(render, context.served, files, body.instruction, markers))
+    room = context.room(len(prompt), "files")
+    # No useful edit is much longer than the files it is about; a model that rambles must not do so to the context's end.
+    usual = 1024 + 2 * len(prompt)
+    task_id = fresh_id("edits")
+    request = Request(
+        request_id=task_id,
+        prompt=prompt,
+        sampling=sampling_params(
+            body,
+            context.served,
+            max_tokens=min(body.max_tokens or usual, room),
+            defaults=dataclasses.replace(context.served.defaults, temperature=0.0, repetition_penalty=1.0),
+        ),
+        constraint=EditSpec(files=files, markers=markers),
+    )
+    return Task(task_id, int(time.time()), body, files, markers, request)
+
+
+def render(served: ServedModel, files: tuple[SourceFile, ...], instruction: str, markers: Markers) -> list[int]:
+    """The prompt, in the form that the model was trained on if it has one, else as a conversation."""
+    if served.render_edit is not None:
+        return served.render_edit(files, instruction, markers)
+    if served.render_chat is not None:
+        return served.render_chat(list(edit_messages(files, instruction, markers)))
+    raise UserError(
+        f"{served.name} has neither an edit template nor a chat template.", code="unsupported_model", param="model"
+    )
+
+
+async def _whole(context: ApiContext, http: HttpRequest, task: Task) -> dict[str, Any]:
+    output = Output()
+    async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
+        async for _, event in events:
+            output.take(event)
+    return await _answer(context, task, output)
+
+
+async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, Any]:
+    with _violations_counted(context):
+        landed = await asyncio.to_thread(land, output.text, task.files, task.markers)
+    context.metrics.edits.inc(len(landed.blocks))
+    answer = {
+        **_head(context, task),
+        "edits": [edit_of(block) for block in landed.blocks],
+        "files": [{"path": file.path, "content": file.content} for file in landed.changed],
+        "patch": landed.patch,
+        "constraint": constraint_of(output, landed),
+        "finish_reason": output.finish,
+        "usage": usage_of([task.request], [output]),
+    }
+    if task.body.trace:
+        answer["tokens"] = trace_of(context.served.codec, output)
+    return answer
+
+
+async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGenerator[bytes, None]:
+    output = Output()
+    growing = EditEvents(task.files, task.markers)
+    try:
+        yield sse.typed("edits.started", _head(context, task))
+        async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
+            async for _, event in events:
+                output.take(event)
+                with _violations_counted(context):
+                    grown = growing.after(event)
+                for name, payload in grown:
+                    yield sse.typed(name, payload)
+        yield sse.typed("edits.completed", await _answer(context, task, output))
+    except DovetailError as error:
+        yield sse.typed("error", body_of(error))
+    except Exception:
+        yield sse.typed("error", body_of(INTERNAL))
+        raise
+
+
+@contextmanager
+def _violations_counted(context: ApiContext) -> Iterator[None]:
+    try:
+        yield
+    except GuaranteeViolated:
+        context.metrics.violations.inc()
+        raise
+
+
+def _head(context: ApiContext, task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "object": "edits",
+        "created": task.created,
+        "model": context.served.name,
+        "system_fingerprint": context.fingerprint,
+    }

@@ -1,0 +1,77 @@
+"""Errors as OpenAI's error bodies, for every way a request can fail. Decides nothing about what is an error."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from dovetail.serve.errors import DovetailError, EngineError
+
+CLIENT_GONE = 499
+"""The status in logs and metrics of a request whose client left (nginx's number; nobody receives it)."""
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def error_body(status: int, message: str, code: str | None, param: str | None = None) -> dict[str, Any]:
+    """The body every OpenAI client reads."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def body_of(error: DovetailError) -> dict[str, Any]:
+    """The body of one of our own errors."""
+    return error_body(error.status, error.message, error.code, error.param)
+
+
+def sse_error(error: DovetailError) -> bytes:
+    """The same body as the data of a server-sent event."""
+    return f"data: {json.dumps(body_of(error), ensure_ascii=False)}\n\n".encode()
+
+
+INTERNAL = EngineError(
+    "The server failed on this request; its log has the details under this request's x-request-id.",
+    status=500,
+    code="internal_error",
+)
+
+
+def install(app: FastAPI, *, retry_after_seconds: int) -> None:
+    """Answer every exception with an error body."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DovetailError)
+        headers = {"retry-after": str(retry_after_seconds)} if error.status in (429, 503) else None
+        return JSONResponse(body_of(error), status_code=error.status, headers=headers)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            message = f"There is no {request.method} {request.url.path} here."
+            code = "unknown_route"
+        elif error.status_code == 405:
+            message = f"{request.url.path} does not take {request.method}."
+            code = "method_not_allowed"
+        else:
+            message, code = str(error.detail), HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return JSONResponse(
+            error_body(error.status_code, message, code), status_code=error.status_code, headers=error.headers
+        )
+
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
+    async def bug(request: Request, error: Exception) -> Response:
+        headers = {"x-request-id": request.scope.get("dovetail.request_id", "")}
+        return JSONResponse(body_of(INTERNAL), status_code=500, headers=headers)
+
+    app.add_exception_handler(DovetailError, ours)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(Exception, bug)

@@ -1,0 +1,94 @@
+"""What /metrics shows: the API's own counters and histograms, and the engine's snapshot, in a registry of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from dovetail.serve.types import Stats
+
+_FIRST_TOKEN = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_WHOLE = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """One deployment's instruments."""
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(EngineCollector(stats))
+        self.requests = Counter(
+            "dovetail_requests", "Answered requests.", ("endpoint", "status"), registry=self.registry
+        )
+        self.in_flight = Gauge("dovetail_requests_in_flight", "Requests being served.", registry=self.registry)
+        self.duration = Histogram(
+            "dovetail_request_duration_seconds",
+            "From the request's arrival to the end of its answer.",
+            ("endpoint",),
+            buckets=_WHOLE,
+            registry=self.registry,
+        )
+        self.first_token = Histogram(
+            "dovetail_time_to_first_token_seconds",
+            "From the request's arrival to its first token.",
+            ("endpoint",),
+            buckets=_FIRST_TOKEN,
+            registry=self.registry,
+        )
+        self.prompt_tokens = Counter(
+            "dovetail_prompt_tokens", "Prompt tokens of finished generations.", ("endpoint",), registry=self.registry
+        )
+        self.completion_tokens = Counter(
+            "dovetail_completion_tokens",
+            "Output tokens of finished generations.",
+            ("endpoint",),
+            registry=self.registry,
+        )
+        self.edits = Counter("dovetail_edits", "Edit blocks returned to clients.", registry=self.registry)
+        self.violations = Counter(
+            "dovetail_guarantee_violations",
+            "Outputs of /v1/edits that failed the check after generation, and were not returned.",
+            registry=self.registry,
+        )
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+class EngineCollector(Collector):
+    """Reads the engine's snapshot when it is asked for, so the numbers are never older than the question."""
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        """The engine's gauges and counters."""
+        stats = self._stats()
+        gauges = {
+            "running": (stats.running, "Requests in the running batch."),
+            "waiting": (stats.waiting, "Requests waiting for admission."),
+            "kv_blocks": (stats.kv_blocks_total, "KV blocks."),
+            "kv_blocks_free": (stats.kv_blocks_free, "KV blocks that nothing uses."),
+        }
+        counters = {
+            "steps": (stats.steps, "Forward passes."),
+            "prompt_tokens": (stats.prompt_tokens, "Prompt tokens run."),
+            "generated_tokens": (stats.generated_tokens, "Tokens generated."),
+            "drafted_tokens": (stats.drafted_tokens, "Draft tokens verified."),
+            "accepted_tokens": (stats.accepted_tokens, "Draft tokens confirmed."),
+            "rollbacks": (stats.rollbacks, "Outputs taken back to their witness."),
+            "preemptions": (stats.preemptions, "Requests whose KV blocks were taken away for a while."),
+        }
+        for name, (value, text) in gauges.items():
+            yield GaugeMetricFamily(f"dovetail_engine_{name}", text, value=value)
+        for name, (value, text) in counters.items():
+            yield CounterMetricFamily(f"dovetail_engine_{name}", text, value=value)
+        finished = CounterMetricFamily("dovetail_engine_finished", "Requests by how they ended.", labels=("reason",))
+        for reason, count in stats.finished.items():
+            finished.add_metric((reason,), count)
+        yield finished

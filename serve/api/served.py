@@ -1,0 +1,80 @@
+"""What the API needs to know of the model it serves. Says what it must do, not which tokenizer library does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dovetail.serve.types import Markers, SourceFile
+
+ChatMessage = dict[str, Any]
+"""A checked message: ``role`` and ``content`` are strings; assistant and tool messages may carry ``tool_calls``,
+``tool_call_id``, ``name`` and ``reasoning_content`` as the client sent them."""
+
+RenderChat = Callable[[list[ChatMessage]], list[int]]
+"""Prompt token ids of a conversation, ready for the assistant's answer; raises UserError where the template refuses."""
+
+RenderEdit = Callable[[tuple[SourceFile, ...], str, Markers], list[int]]
+"""Prompt token ids of an edit request: files, instruction, markers."""
+
+
+class TextCodec(Protocol):
+    """Text to token ids and back."""
+
+    @property
+    def size(self) -> int:
+        """Number of token ids, special ones included."""
+        ...
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """The ids that end an output."""
+        ...
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Ids of a raw prompt, which is all the client's: special-token strings in it are special tokens."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ``ids``; broken UTF-8 becomes replacement characters."""
+        ...
+
+    def token_bytes(self, token: int) -> bytes | None:
+        """What ``token`` spells; None for special, control and unused ids."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingDefaults:
+    """What the model's makers recommend, used where a request says nothing."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """One model as clients see it.
+
+    ``render_chat`` None: the model has no chat template, and /v1/chat/completions says so. ``render_edit`` None: edits are
+    asked for through the chat template.
+    """
+
+    name: str
+    created: int
+    max_model_len: int
+    codec: TextCodec
+    render_chat: RenderChat | None = None
+    render_edit: RenderEdit | None = None
+    defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What /v1/models lists."""
+        chat = ("chat",) if self.render_chat is not None else ()
+        edits = ("edits",) if self.render_edit is not None or self.render_chat is not None else ()
+        return ("completions", *chat, *edits)

@@ -1,0 +1,23 @@
+"""What the deployment decides about the HTTP side. Parsed elsewhere (serve/config.py); frozen here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiSettings:
+    """Limits and switches of the API.
+
+    ``max_choices`` bounds prompts x n of one request. ``keepalive_seconds``: how long a stream may be silent before it
+    carries a comment. ``retry_after_seconds``: what 503 answers advise.
+    """
+
+    max_body_bytes: int = 8 * MIB
+    any_model_name: bool = False
+    docs: bool = False
+    max_choices: int = 64
+    keepalive_seconds: float = 10.0
+    retry_after_seconds: int = 2

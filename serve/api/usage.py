@@ -1,0 +1,24 @@
+"""Token counts as OpenAI reports them. Counts nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dovetail.serve.api.generation import Output
+from dovetail.serve.types import Request
+
+
+def usage_of(requests: Sequence[Request], outputs: Sequence[Output], answers: int = 1) -> dict[str, Any]:
+    """One ``usage`` for a whole request; each prompt, which counts once, has ``answers`` outputs in a row."""
+    prompt_tokens = sum(len(request.prompt) for request in requests[::answers])
+    completion_tokens = sum(output.usage.completion_tokens for output in outputs)
+    cached = [output.usage.cached_tokens for output in outputs]
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": sum(min(cached[first : first + answers]) for first in range(0, len(cached), answers))
+        },
+    }

@@ -1,0 +1,242 @@
+"""The ``dovetail`` command: serve, edit, models, demo. Wires arguments to the parts; each part is imported when used.
+
+Exit codes: 0 done; 1 not done (declined, or the server refused); 2 wrong usage, unusable file or configuration;
+3 no server.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dovetail import __version__
+from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
+from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
+from dovetail.serve.errors import DovetailError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dovetail.agent.client import DovetailClient
+    from dovetail.serve.wiring import ServerHandle
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+app = typer.Typer(
+    name="dovetail",
+    help="A self-hosted inference server for open code models: code edits that fit, by construction.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dovetail {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    model: Annotated[Path | None, typer.Argument(metavar="[MODEL_DIR]", help="Default: the embedded model.")] = None,
+    model_name: Annotated[str | None, typer.Option(help="The name clients use. Default: the directory's.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (8000); 0: any free one.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(help="Sequences in one batch.")] = None,
+    max_batched_tokens: Annotated[int | None, typer.Option(help="Tokens in one forward pass.")] = None,
+    block_size: Annotated[int | None, typer.Option(help="Tokens per KV block.")] = None,
+    kv_cache_memory: Annotated[str | None, typer.Option(help="Such as 512MiB.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    max_body_bytes: Annotated[str | None, typer.Option(help="Largest request body, such as 8MiB.")] = None,
+    any_model_name: Annotated[
+        bool | None, typer.Option("--any-model-name", help="Answer whatever model is named.")
+    ] = None,
+    docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
+) -> None:
+    """Serve a model until it is stopped."""
+    flags = {key: value for key, value in locals().items() if key != "config"}
+    settings = load_config(flags, os.environ, config)
+    require_servable(settings)
+    from dovetail.agent.terminal import loading_bars
+    from dovetail.serve.wiring import run_server
+
+    with loading_bars() as on_progress:
+        run_server(settings, on_progress)
+
+
+@app.command()
+def edit(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files that may change.")],
+    message: Annotated[str, typer.Option("--message", "-m", help="What to change.")],
+    server: Annotated[str | None, typer.Option(envvar="DOVETAIL_SERVER", help=f"Default: {DEFAULT_SERVER}.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name, if the server asks for one.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the server's answer; write only with --yes.")] = False,
+) -> None:
+    """Change files as an instruction says; shows the diff and asks before writing."""
+    from dovetail.agent.diff import colour_diff
+    from dovetail.agent.files import read_sources, write_source
+    from dovetail.agent.terminal import confirmed
+
+    sources = read_sources(files, Path.cwd())
+    console = _console(stderr=as_json)
+    wire = [{"path": source.label, "content": source.content} for source in sources]
+    with _server_for_edits(server, console) as client, console.status("Editing"):
+        answer = client.edit(wire, message, model=model, max_tokens=max_tokens)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    elif not answer["files"]:
+        console.print("Nothing to change.")
+    else:
+        console.print(colour_diff(answer["patch"]))
+    changed = {file["path"]: file["content"] for file in answer["files"]}
+    if not changed or (as_json and not yes):
+        return
+    if not yes and not confirmed(f"Write {len(changed)} file{'s' if len(changed) > 1 else ''}?"):
+        console.print("Nothing was written.")
+        raise typer.Exit(1)
+    for source in sources:
+        if source.label in changed:
+            write_source(source, changed[source.label])
+            console.print(f"wrote {source.path}", markup=False, highlight=False)
+
+
+@app.command()
+def models(
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="[DIR...]", help="Where to look.")] = None,
+    server: Annotated[str | None, typer.Option(help="List what this server serves instead.")] = None,
+) -> None:
+    """List the embedded model and the model directories found."""
+    from rich.table import Table
+
+    console = _console()
+    table = Table("model", "what", "size", "where", box=None)
+    if server is not None:
+        from dovetail.agent.client import DovetailClient
+
+        with DovetailClient(server) as client:
+            for entry in client.models():
+                table.add_row(entry["id"], f"{entry.get('context_length', '?')} tokens", "", client.url)
+    else:
+        from dovetail.serve.catalogue import find_models
+        from dovetail.models.embedded import WEIGHTS
+
+        for found in find_models(Path(WEIGHTS), folders or [], os.environ):
+            table.add_row(found.name, found.architecture, f"{found.weight_bytes / 2**20:,.0f} MiB", str(found.path))
+    console.print(table)
+
+
+@app.command()
+def demo(
+    stay: Annotated[bool, typer.Option("--stay", help="Listen on 127.0.0.1:8000 and go on serving.")] = False,
+    port: Annotated[int | None, typer.Option(help="Another port.")] = None,
+) -> None:
+    """Start a server, land one edit on an example, and show how it came to be."""
+    from dovetail.agent.client import DovetailClient
+    from dovetail.agent.demo import read_demo, show, show_how_to_try
+
+    example = read_demo()
+    flags = {"port": port} if port is not None or stay else {"port": 0}
+    settings = load_config({**flags, "log_level": "info" if stay else "warning"}, os.environ)
+    console = _console()
+    with _own_server(settings) as handle:
+        with DovetailClient(handle.url) as client:
+            files = [{"path": example.path, "content": example.content}]
+            show(console, example, client.edit(files, example.instruction, trace=True))
+            model = client.models()[0]["id"]
+        show_how_to_try(console, handle.url if stay else DEFAULT_SERVER, model)
+        if stay:
+            console.print(f"Serving {model} on [bold]{handle.url}[/]; Ctrl-C stops it.")
+            with suppress(KeyboardInterrupt):
+                handle.wait()
+            console.print("stopped")
+        else:
+            console.print("Start a server of your own with [bold]make run[/] or [bold]dovetail serve[/].")
+
+
+@contextmanager
+def _server_for_edits(url: str | None, console: Console) -> Iterator[DovetailClient]:
+    """A client of the named server; of the usual one if it answers; else of one started for this call."""
+    from dovetail.agent.client import DovetailClient
+
+    if url is not None:
+        with DovetailClient(url) as client:
+            yield client
+        return
+    with DovetailClient(DEFAULT_SERVER) as client:
+        if client.is_ready():
+            yield client
+            return
+    console.print(f"No server at {DEFAULT_SERVER}: starting one for this edit.", style="dim")
+    settings = load_config({"port": 0, "log_level": "warning"}, os.environ)
+    with _own_server(settings) as handle, DovetailClient(handle.url) as client:
+        yield client
+
+
+@contextmanager
+def _own_server(settings: ServerConfig) -> Iterator[ServerHandle]:
+    """A server in a process of its own, which never outlives this one."""
+    import signal
+
+    from dovetail.serve.wiring import start_server_process
+
+    require_servable(settings)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    handle = start_server_process(settings, _silent)
+    try:
+        yield handle
+    finally:
+        handle.stop()
+
+
+def _silent(share: float, stage: str) -> None:
+    """The progress of a server in a process of its own, which draws its bars itself."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except (ConfigError, FileProblem) as error:
+        sys.exit(_fail(str(error), 2))
+    except ServerUnreachable as error:
+        sys.exit(_fail(f"{error} Start one with: dovetail serve", 3))
+    except (Problem, DovetailError) as error:
+        sys.exit(_fail(str(error), 1))
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"dovetail: {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

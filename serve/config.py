@@ -1,0 +1,208 @@
+"""The server's configuration: frozen, parsed once at the edge from flags, ``DOVETAIL_*`` variables and a TOML file.
+
+Flags win over variables, variables over the file, the file over the defaults. Unknown keys are refused. Loads no model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import errno
+import re
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from dovetail.serve.errors import DovetailError
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+Device = Literal["auto", "cpu", "cuda"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+MIB = 1024 * 1024
+ENVIRONMENT_PREFIX = "DOVETAIL_"
+NOT_OURS = frozenset({"DOVETAIL_CONFIG", "DOVETAIL_SERVER"})
+"""Variables of other parts: the file to read, and the server that the edit client talks to."""
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_KUBERNETES = re.compile(r"DOVETAIL_(SERVICE_.*|PORT_.*)")
+"""What Kubernetes puts into every container beside a Service called dovetail."""
+
+
+class ConfigError(DovetailError):
+    """The configuration cannot be used; ``param`` is the key at fault."""
+
+    default_status = 400
+    default_code = "invalid_configuration"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Everything a deployment decides.
+
+    ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
+    says. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
+    """
+
+    model: Path | None = None
+    model_name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    device: Device = "auto"
+    dtype: DType = "auto"
+    max_model_len: int | None = None
+    max_num_seqs: int = 64
+    max_batched_tokens: int = 2048
+    block_size: int = 16
+    kv_cache_memory: int | None = None
+    threads: int | None = None
+    max_body_bytes: int = 8 * MIB
+    any_model_name: bool = False
+    docs: bool = False
+    log_level: LogLevel = "info"
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ConfigError(f"{name} must be between {low} and {high}, not {value}.", param=name)
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}.", param=name)
+        if self.max_batched_tokens < self.max_num_seqs:
+            raise ConfigError(
+                f"max_batched_tokens ({self.max_batched_tokens}) must be at least max_num_seqs ({self.max_num_seqs}): "
+                "every running sequence needs a token in each step.",
+                param="max_batched_tokens",
+            )
+
+
+_RANGES: tuple[tuple[str, int, int], ...] = (
+    ("port", 0, 65535),
+    ("max_model_len", 16, 2**24),
+    ("max_num_seqs", 1, 4096),
+    ("max_batched_tokens", 1, 2**20),
+    ("block_size", 1, 1024),
+    ("kv_cache_memory", MIB, 2**46),
+    ("threads", 1, 1024),
+    ("max_body_bytes", 1024, 2**32),
+)
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "device": get_args(Device),
+    "dtype": get_args(DType),
+    "log_level": get_args(LogLevel),
+}
+_SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
+_PATHS = frozenset({"model"})
+_FLAGS = frozenset({"any_model_name", "docs"})
+_WORDS = frozenset({"model_name", "host", *_CHOICES})
+KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
+
+
+def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> ServerConfig:
+    """The configuration from all three sources; a flag that is None was not given."""
+    named = environ.get("DOVETAIL_CONFIG")
+    if file is None and named:
+        file = Path(named)
+    merged = _from_file(file) if file is not None else {}
+    merged |= _from_environment(environ)
+    for key, value in flags.items():
+        if value is not None:
+            _require_known(key, key)
+            merged[key] = _parse(key, value, f"--{key.replace('_', '-')}")
+    return ServerConfig(**merged)
+
+
+def parse_size(text: str) -> int:
+    """Bytes in ``512MiB``, ``2 GB``, ``64k`` or ``1048576``; KiB, MiB, ... are powers of 1024, KB, MB, ... of 1000."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 512MiB, 2GB or 1048576")
+    number, unit, binary = match.groups()
+    base = 1024 if binary else 1000
+    return int(float(number) * base ** ("kmgt".index(unit.lower()) + 1 if unit else 0))
+
+
+def require_servable(config: ServerConfig) -> None:
+    """Raise a ConfigError now, not after a model has been loaded, if the model is not there or the port is taken."""
+    if config.model is not None and not (config.model / "config.json").is_file():
+        raise ConfigError(f"{config.model} is no model directory: it holds no config.json.", param="model")
+    host, port = config.host, config.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise ConfigError(f"{host!r} is no address of this machine.", param="host") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            advice = f"Stop what listens there, or choose another with --port, such as --port {port + 1}."
+            raise ConfigError(f"Port {port} on {host} is taken. {advice}", param="port") from error
+        raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.", param="host") from error
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration file {file} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration file {file} is not valid TOML: {error}.") from error
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        _require_known(key, f"{key} in {file}")
+        values[key] = _parse(key, value, f"{key} in {file}")
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_OURS or _KUBERNETES.fullmatch(variable):
+            continue
+        if variable == "DOVETAIL_PORT" and value.startswith("tcp://"):  # Kubernetes again
+            continue
+        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        _require_known(key, variable)
+        values[key] = _parse(key, value, variable)
+    return values
+
+
+def _require_known(key: str, source: str) -> None:
+    if key not in KEYS:
+        near = difflib.get_close_matches(key, KEYS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"Unknown configuration key: {source}.{hint}", param=key)
+
+
+def _parse(key: str, value: Any, source: str) -> Any:
+    """A value as it came (text from the environment; text, number or boolean elsewhere) in its field's type."""
+    if key in _PATHS and isinstance(value, str | Path):
+        return Path(value)
+    if key in _WORDS and isinstance(value, str):
+        return value
+    if key in _FLAGS:
+        return _parse_flag(value, source)
+    if isinstance(value, bool) or key in _PATHS | _WORDS:
+        raise ConfigError(f"{source}: {value!r} is not usable here.", param=key)
+    if isinstance(value, int):
+        return value
+    try:
+        return parse_size(cast("str", value)) if key in _SIZES else int(value)
+    except (TypeError, ValueError) as error:
+        wanted = "a size such as 512MiB" if key in _SIZES else "a whole number"
+        raise ConfigError(f"{source}: {value!r} is not {wanted}.", param=key) from error
+
+
+def _parse_flag(value: Any, source: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    flag = words.get(str(value).lower())
+    if flag is None:
+        raise ConfigError(f"{source}: {value!r} is neither true nor false.")
+    return flag

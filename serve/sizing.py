@@ -1,0 +1,77 @@
+"""How much the engine may hold, derived from the configuration, the model's shape and the machine. Loads nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+from dovetail.serve.config import ServerConfig
+from dovetail.serve.errors import ModelError
+
+_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_SHARE_OF_MEMORY = 0.25
+"""Of the memory that is available at start: the weights and everything else need the rest."""
+
+
+class ModelShape(Protocol):
+    """What sizing needs of a model's configuration."""
+
+    @property
+    def max_position_embeddings(self) -> int: ...
+    @property
+    def num_layers(self) -> int: ...
+    @property
+    def kv_size(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The derived sizes. ``kv_blocks`` blocks hold at least one sequence of ``max_model_len`` tokens."""
+
+    dtype: str
+    device: str
+    max_model_len: int
+    kv_blocks: int
+
+
+def plan_sizes(config: ServerConfig, model: ModelShape, available: int | None = None) -> Sizes:
+    """Derive every size. ``available``: bytes of memory to count on (default: what the machine reports).
+
+    Raises ModelError when what was asked for cannot be had.
+    """
+    dtype = "float32" if config.dtype == "auto" else config.dtype
+    block_bytes = 2 * model.num_layers * model.kv_size * _DTYPE_BYTES[dtype] * config.block_size
+    wanted_len = config.max_model_len or model.max_position_embeddings
+    if wanted_len > model.max_position_embeddings:
+        raise ModelError(
+            f"max_model_len is {wanted_len}, but the model was made for {model.max_position_embeddings} positions; "
+            f"lower --max-model-len"
+        )
+    memory = config.kv_cache_memory
+    if memory is None:
+        memory = int((available if available is not None else available_memory()) * _SHARE_OF_MEMORY)
+    useful = config.max_num_seqs * -(-wanted_len // config.block_size)
+    blocks = min(memory // block_bytes, useful)
+    capacity = blocks * config.block_size
+    if config.max_model_len is not None and capacity < config.max_model_len:
+        raise ModelError(
+            f"a context of {config.max_model_len} tokens needs {-(-config.max_model_len // config.block_size) * block_bytes} "
+            f"bytes of KV cache and {memory} are allowed; raise --kv-cache-memory or lower --max-model-len"
+        )
+    if capacity < min(wanted_len, 256):
+        raise ModelError(f"only {capacity} tokens of KV cache fit into {memory} bytes; raise --kv-cache-memory")
+    device = "cpu" if config.device == "auto" else config.device
+    return Sizes(dtype, device, min(wanted_len, capacity), blocks)
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping: what Linux reports as available, else half of the physical memory."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

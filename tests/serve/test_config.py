@@ -1,0 +1,83 @@
+"""Where settings come from, which wins, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.serve.config import ConfigError, ServerConfig, load_config, parse_size
+
+
+def test_defaults() -> None:
+    config = load_config({}, {})
+    assert config == ServerConfig()
+    assert (config.host, config.port, config.model, config.max_body_bytes) == ("127.0.0.1", 8000, None, 8 * 2**20)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.port = 1  # type: ignore[misc]
+
+
+def test_flags_win_over_variables_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "dovetail.toml"
+    file.write_text('port = 1\nhost = "0.0.0.0"\nkv_cache_memory = "1GiB"\ndocs = true\n')
+    environ = {"DOVETAIL_PORT": "2", "DOVETAIL_HOST": "::1", "DOVETAIL_CONFIG": str(file), "PATH": "/bin"}
+    config = load_config({"port": 3, "host": None}, environ)
+    assert (config.port, config.host, config.kv_cache_memory, config.docs) == (3, "::1", 2**30, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512MiB", 2**29), ("1 gib", 2**30), ("2GB", 2 * 10**9), ("64k", 64_000), ("1.5KiB", 1536), ("7", 7), ("7B", 7)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@given(st.integers(0, 2**50))
+def test_a_plain_number_is_bytes(size: int) -> None:
+    assert parse_size(str(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1 parsec", "1e3", "1,5GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("environ", "param", "message"),
+    [
+        ({"DOVETAIL_PROT": "1"}, "prot", "Unknown configuration key: DOVETAIL_PROT. Did you mean port?"),
+        ({"DOVETAIL_PORT": "http"}, "port", "not a whole number"),
+        ({"DOVETAIL_PORT": "70000"}, "port", "between 0 and 65535"),
+        ({"DOVETAIL_KV_CACHE_MEMORY": "lots"}, "kv_cache_memory", "not a size such as 512MiB"),
+        ({"DOVETAIL_DTYPE": "int3"}, "dtype", "must be one of auto"),
+        ({"DOVETAIL_LOG_LEVEL": "loud"}, "log_level", "must be one of debug"),
+        ({"DOVETAIL_DOCS": "maybe"}, None, "neither true nor false"),
+        ({"DOVETAIL_MAX_BATCHED_TOKENS": "8"}, "max_batched_tokens", "at least max_num_seqs"),
+        ({"DOVETAIL_CONFIG": "/does/not/exist.toml"}, None, "cannot be read"),
+    ],
+)
+def test_what_is_refused(environ: dict[str, str], param: str | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config({}, environ)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("colour = 1", "Unknown configuration key: colour"), ("port =", "not valid TOML"), ("host = 5", "not usable")],
+)
+def test_a_bad_file(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "dovetail.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config({}, {}, file)
+
+
+def test_what_kubernetes_injects_is_not_ours() -> None:
+    environ = {"DOVETAIL_PORT": "tcp://10.0.0.1:80", "DOVETAIL_SERVICE_HOST": "10.0.0.1", "DOVETAIL_PORT_80_TCP": "x"}
+    assert load_config({}, environ) == ServerConfig()
