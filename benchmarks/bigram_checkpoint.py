@@ -6,6 +6,7 @@ nothing of the server: it writes an ordinary model directory.
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def write_bigram_checkpoint(directory: Path, seed: int = 0) -> Path:
     size = weights["lm_head.weight"].shape[0]
     counts = torch.full((size, size), SMOOTHING)
     tokens = tokenizer.encode(babble(seed))
-    for before, after in zip(tokens, tokens[1:], strict=False):
+    for before, after in itertools.pairwise(tokens):
         counts[before, after] += 1
     table = (counts / counts.sum(1, keepdim=True)).log()
     table = table - table.mean(1, keepdim=True)

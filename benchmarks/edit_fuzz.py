@@ -16,6 +16,7 @@ import argparse
 import ast
 import asyncio
 import importlib
+import itertools
 import json
 import logging
 import random
@@ -110,7 +111,7 @@ def faults(files: dict[str, tuple[str, str]], answer: dict[str, Any]) -> list[st
     for path, places in taken.items():
         language, content = files[path]
         places.sort()
-        if any(before[1] > after[0] for before, after in zip(places, places[1:], strict=False)):
+        if any(before[1] > after[0] for before, after in itertools.pairwise(places)):
             found.append("overlapping")
             continue
         data = content.encode()

@@ -140,8 +140,8 @@ def models(
             for entry in client.models():
                 table.add_row(entry["id"], f"{entry.get('context_length', '?')} tokens", "", client.url)
     else:
-        from dovetail.serve.catalogue import find_models
         from dovetail.models.embedded import WEIGHTS
+        from dovetail.serve.catalogue import find_models
 
         for found in find_models(Path(WEIGHTS), folders or [], os.environ):
             table.add_row(found.name, found.architecture, f"{found.weight_bytes / 2**20:,.0f} MiB", str(found.path))

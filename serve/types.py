@@ -70,13 +70,17 @@ ConstraintSpec = EditSpec
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first."""
+    """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first.
+
+    Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing.
+    """
 
     request_id: str
     prompt: tuple[int, ...]
     sampling: SamplingParams
     constraint: ConstraintSpec | None = None
     priority: int = 0
+    cache_salt: str | None = None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
@@ -162,8 +166,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     kv_blocks_total: int = 0
     kv_blocks_free: int = 0
+    kv_blocks_cached: int = 0
     steps: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     generated_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0

@@ -1,13 +1,34 @@
-"""Paged KV memory: fixed-size blocks, handed out and taken back. Knows nothing of what is stored in them.
+"""Paged KV memory: fixed-size blocks, shared between sequences that begin alike. Knows tokens, not what is computed of them.
 
-The idea is PagedAttention's (Kwon et al., 2023): a sequence's cache is a list of blocks that need not be neighbours.
+Paging is PagedAttention's (Kwon et al., 2023): a sequence's cache is a list of blocks that need not be neighbours. Reuse is
+a tree of full blocks: a block is found by the block before it *and* its own tokens, compared token by token, so a hash
+collision cannot serve one prompt with another's cache; the root is the tenant's salt.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+Key = tuple[int | str | None, tuple[int, ...]]
+"""Where a full block hangs: the node of the block before it (for the first one the tenant's salt), and its tokens."""
+
+
+@dataclass
+class BlockTable:
+    """One sequence's blocks in order, and the tree nodes of its leading full ones."""
+
+    blocks: list[int] = field(default_factory=list)
+    nodes: list[int] = field(default_factory=list)
+
 
 class BlockPool:
-    """Hands out block ids ``0 .. total-1``; each is either free or held by exactly one owner."""
+    """Hands out block ids ``0 .. total-1``.
+
+    A block is held by one or more tables, or idle (held by none, kept for reuse, given up least recently used first), or
+    free.
+    """
 
     def __init__(self, total: int, block_size: int) -> None:
         if total < 1 or block_size < 1:
@@ -15,37 +36,125 @@ class BlockPool:
         self.total = total
         self.block_size = block_size
         self._free = list(range(total - 1, -1, -1))
-        self._held = bytearray(total)
+        self._holders = [0] * total
+        self._idle: OrderedDict[int, None] = OrderedDict()
+        self._found: dict[Key, tuple[int, int]] = {}
+        self._keys: list[Key | None] = [None] * total
+        self._next_node = 0
 
     @property
     def free(self) -> int:
-        """Blocks that can be taken now."""
-        return len(self._free)
+        """Blocks that can be taken now, idle ones included."""
+        return len(self._free) + len(self._idle)
+
+    @property
+    def cached(self) -> int:
+        """Blocks that a new sequence may reuse."""
+        return len(self._found)
 
     def blocks_for(self, tokens: int) -> int:
         """Blocks that hold ``tokens`` tokens."""
         return -(-tokens // self.block_size)
 
-    def grow(self, table: list[int], tokens: int) -> bool:
+    def grow(self, table: BlockTable, tokens: int) -> bool:
         """Extend ``table`` so that it holds ``tokens`` tokens; False, with nothing taken, when too few are free."""
-        missing = self.blocks_for(tokens) - len(table)
-        if missing > len(self._free):
+        missing = self.blocks_for(tokens) - len(table.blocks)
+        if missing > self.free:
             return False
         for _ in range(missing):
-            block = self._free.pop()
-            self._held[block] = 1
-            table.append(block)
+            block = self._free.pop() if self._free else self._evict()
+            self._holders[block] = 1
+            table.blocks.append(block)
         return True
 
-    def release(self, table: list[int]) -> None:
-        """Take back every block of ``table``, which is emptied."""
-        for block in table:
-            assert self._held[block], f"block {block} was released twice"
-            self._held[block] = 0
-        self._free.extend(reversed(table))
-        table.clear()
+    def reuse(self, table: BlockTable, tokens: Sequence[int], salt: str | None) -> int:
+        """Begin the empty ``table`` with the cached blocks of the longest known prefix; returns its length in tokens.
 
-    def check(self, tables: list[list[int]]) -> None:
-        """Assert that free blocks and ``tables`` together account for every block exactly once."""
-        seen = sorted([*self._free, *(block for table in tables for block in table)])
-        assert seen == list(range(self.total)), "a KV block is lost or held twice"
+        At least one token is left to be computed. Blocks are taken only if the rest of ``tokens``, and one token more,
+        fits beside them: returns -1 otherwise, with nothing taken.
+        """
+        assert not table.blocks
+        known: list[tuple[int, int]] = []
+        parent: int | str | None = salt
+        for start in range(0, (len(tokens) - 1) // self.block_size * self.block_size, self.block_size):
+            hit = self._found.get((parent, tuple(tokens[start : start + self.block_size])))
+            if hit is None:
+                break
+            known.append(hit)
+            parent = hit[1]
+        idle = sum(block in self._idle for block, _ in known)
+        if self.blocks_for(len(tokens) + 1) - len(known) > self.free - idle:
+            return -1
+        for block, node in known:
+            self._idle.pop(block, None)
+            self._holders[block] += 1
+            table.blocks.append(block)
+            table.nodes.append(node)
+        return len(known) * self.block_size
+
+    def remember(self, table: BlockTable, tokens: Sequence[int], computed: int, salt: str | None) -> None:
+        """Offer for reuse the blocks of ``table`` that are full of the first ``computed`` tokens."""
+        for index in range(len(table.nodes), computed // self.block_size):
+            parent = table.nodes[-1] if table.nodes else salt
+            start = index * self.block_size
+            key: Key = (parent, tuple(tokens[start : start + self.block_size]))
+            hit = self._found.get(key)
+            if hit is None:
+                hit = self._found[key] = (table.blocks[index], self._next_node)
+                self._keys[table.blocks[index]] = key
+                self._next_node += 1
+            table.nodes.append(hit[1])
+
+    def rewind(self, table: BlockTable, computed: int) -> int:
+        """Forget all but the first ``computed`` tokens; returns how many of them are still computed.
+
+        A block that others may read is never written again: when the cut falls into one, it is given back and its tokens
+        (fewer than a block) have to be computed once more.
+        """
+        full = computed // self.block_size
+        if len(table.nodes) <= full:
+            return computed
+        self._give_back(table.blocks[full:])
+        del table.blocks[full:], table.nodes[full:]
+        return full * self.block_size
+
+    def release(self, table: BlockTable) -> None:
+        """Take back every block of ``table``, which is emptied."""
+        self._give_back(table.blocks)
+        table.blocks.clear()
+        table.nodes.clear()
+
+    def check(self, tables: Sequence[BlockTable]) -> None:
+        """Assert that free blocks, idle ones and ``tables`` account for every block exactly once."""
+        holders = [0] * self.total
+        for table in tables:
+            assert len(table.nodes) <= len(table.blocks), "a node without a block"
+            for block in table.blocks:
+                holders[block] += 1
+        assert holders == self._holders, "a block's holders are miscounted"
+        spare = sorted([*self._free, *self._idle])
+        assert spare == [block for block in range(self.total) if not holders[block]], "a KV block is lost or held twice"
+        assert all(self._keys[block] is not None for block in self._idle), "an idle block cannot be found"
+        assert {key: hit[0] for key, hit in self._found.items()} == {
+            key: block for block, key in enumerate(self._keys) if key is not None
+        }, "the tree and the blocks disagree"
+
+    def _give_back(self, blocks: Sequence[int]) -> None:
+        # Last block first: of a chain, the end is given up before the beginning that others may share.
+        for block in reversed(blocks):
+            assert self._holders[block] > 0, f"block {block} was released twice"
+            self._holders[block] -= 1
+            if self._holders[block]:
+                continue
+            if self._keys[block] is not None:
+                self._idle[block] = None
+            else:
+                self._free.append(block)
+
+    def _evict(self) -> int:
+        block, _ = self._idle.popitem(last=False)
+        key = self._keys[block]
+        assert key is not None
+        self._keys[block] = None
+        del self._found[key]
+        return block

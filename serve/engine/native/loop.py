@@ -127,6 +127,8 @@ class NativeEngine:
             sequence.computed += share.count
             if share.samples:
                 events += self._absorb(share, next(drawn))
+            else:
+                self._scheduler.computed(sequence)
         return events
 
     def stats(self) -> Stats:
@@ -136,8 +138,10 @@ class NativeEngine:
             waiting=self._scheduler.waiting,
             kv_blocks_total=self._pool.total,
             kv_blocks_free=self._pool.free,
+            kv_blocks_cached=self._pool.cached,
             steps=self._totals["steps"],
             prompt_tokens=self._totals["prompt"],
+            cached_tokens=self._totals["cached"],
             generated_tokens=self._totals["generated"],
             drafted_tokens=self._totals["drafted"],
             accepted_tokens=self._totals["accepted"],
@@ -202,6 +206,7 @@ class NativeEngine:
                 break
         self._totals["generated"] += len(tokens)
         sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
+        self._scheduler.computed(sequence)
         if drawn.state is not None and ended is None:
             sequence.follow(drawn.state)
         if sequence.drafter is not None and tokens:
@@ -241,6 +246,7 @@ class NativeEngine:
         if retreat is None:
             return self._finish(sequence, [], Drawn(), "length", None)
         keep_chars = sequence.rewind(retreat.keep)
+        self._scheduler.rewound(sequence)
         sequence.follow(retreat.state)
         request_id = sequence.request.request_id
         return [RollbackEvent(request_id=request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)]
@@ -264,6 +270,7 @@ class NativeEngine:
         del self._sequences[sequence.request.request_id]
         self._scheduler.remove(sequence)
         self._finished[reason] += 1
+        self._totals["cached"] += sequence.cached or 0
         events.append(
             FinishEvent(
                 request_id=sequence.request.request_id,

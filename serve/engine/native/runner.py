@@ -40,13 +40,14 @@ class Runner:
             tokens += sequence.tokens[first:last]
             tokens += share.draft
             positions += range(first, end)
-            slots += self._slots(sequence.blocks, first, end)
+            slots += self._slots(sequence.table.blocks, first, end)
             if share.samples:
                 wanted += range(starts[-1] + share.count - 1, starts[-1] + end - first)
             starts.append(starts[-1] + end - first)
             contexts.append(end)
-        width = max(len(share.sequence.blocks) for share in work)
-        tables = [share.sequence.blocks + [0] * (width - len(share.sequence.blocks)) for share in work]
+        blocks = [share.sequence.table.blocks for share in work]
+        width = max(len(each) for each in blocks)
+        tables = [each + [0] * (width - len(each)) for each in blocks]
         batch = RaggedBatch(
             token_ids=self._tensor(tokens),
             positions=self._tensor(positions),

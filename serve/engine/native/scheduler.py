@@ -61,9 +61,17 @@ class Scheduler:
         self._waiting.append(sequence)
         self._waiting.sort(key=self._rank)
 
+    def computed(self, sequence: Sequence) -> None:
+        """After a step: what is full by now may be reused by others."""
+        self._pool.remember(sequence.table, sequence.tokens, sequence.computed, sequence.request.cache_salt)
+
+    def rewound(self, sequence: Sequence) -> None:
+        """After ``sequence`` dropped tokens: its blocks follow."""
+        sequence.computed = self._pool.rewind(sequence.table, sequence.computed)
+
     def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence that has ended; its blocks are free at once."""
-        self._pool.release(sequence.blocks)
+        """Forget a sequence that has ended; its blocks can be taken, or reused, at once."""
+        self._pool.release(sequence.table)
         (self._running if sequence in self._running else self._waiting).remove(sequence)
         del self._arrivals[sequence]
 
@@ -88,14 +96,17 @@ class Scheduler:
         while self._waiting and budget > 0 and not scarce and len(self._running) < self._limits.max_num_seqs:
             sequence = self._waiting[0]
             # A sequence starts only when all that is known of it fits: half-prefilled prompts must not block each other.
-            if self._pool.free < self._pool.blocks_for(len(sequence.tokens) + 1):
+            cached = self._pool.reuse(sequence.table, sequence.tokens, sequence.request.cache_salt)
+            if cached < 0:
                 break
+            sequence.computed = cached
+            sequence.cached = cached if sequence.cached is None else sequence.cached
             self._running.append(self._waiting.pop(0))
             share = self._share(sequence, budget, len(decoding), propose)
             assert share is not None, "the blocks were counted just now"
             work.append(share)
             budget -= share.count + len(share.draft)
-        return [share for share in work if share.sequence.blocks]
+        return [share for share in work if share.sequence.table.blocks]
 
     def _share(
         self, sequence: Sequence, budget: int, decoding: int, propose: Callable[[Sequence, int], Draft]
@@ -107,7 +118,7 @@ class Scheduler:
             # Leave every decoding sequence its one row, whatever the drafts of the first ones.
             room = min(self._limits.max_draft, (budget - count) // max(1, decoding), sequence.left - 1)
             draft = propose(sequence, room) if room > 0 else _NO_DRAFT
-        while not self._pool.grow(sequence.blocks, sequence.computed + count + len(draft.tokens)):
+        while not self._pool.grow(sequence.table, sequence.computed + count + len(draft.tokens)):
             if draft.tokens:
                 draft = _NO_DRAFT
             elif not self._preempt(after=sequence):
@@ -124,7 +135,7 @@ class Scheduler:
         return True
 
     def _suspend(self, sequence: Sequence) -> None:
-        self._pool.release(sequence.blocks)
+        self._pool.release(sequence.table)
         sequence.computed = 0
         self._running.remove(sequence)
         self._waiting.append(sequence)
@@ -136,5 +147,5 @@ class Scheduler:
 
     def check(self) -> None:
         """Assert that every block is accounted for exactly once."""
-        self._pool.check([sequence.blocks for sequence in self])
-        assert all(not sequence.blocks for sequence in self._waiting), "a waiting sequence holds blocks"
+        self._pool.check([sequence.table for sequence in self])
+        assert all(not sequence.table.blocks for sequence in self._waiting), "a waiting sequence holds blocks"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.engine.native.blocks import BlockTable
 from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, SuffixDrafter
 from dovetail.serve.engine.native.sampler import needs_history
 from dovetail.serve.engine.native.text import OutputText
@@ -43,7 +44,10 @@ class Distortion:
 
 @dataclass(eq=False)
 class Sequence:
-    """Invariant between steps: ``computed < len(tokens)``, and the cache holds the keys and values of ``tokens[:computed]``."""
+    """Invariant between steps: ``computed < len(tokens)``, and the cache holds the keys and values of ``tokens[:computed]``.
+
+    ``cached``: tokens whose keys and values were found in the cache when the sequence first ran; None before that.
+    """
 
     request: Request
     seed: int
@@ -52,7 +56,8 @@ class Sequence:
     constraint: Constraint | None
     drafter: Drafter | None
     computed: int = 0
-    blocks: list[int] = field(default_factory=list)
+    table: BlockTable = field(default_factory=BlockTable)
+    cached: int | None = None
     distortion: Distortion = field(default_factory=Distortion)
     drafted: int = 0
     accepted: int = 0
@@ -108,6 +113,7 @@ class Sequence:
         return Usage(
             prompt_tokens=len(self.request.prompt),
             completion_tokens=self.generated,
+            cached_tokens=self.cached or 0,
             drafted=self.drafted,
             accepted=self.accepted,
             forward_passes=self.passes,

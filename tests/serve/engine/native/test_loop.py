@@ -195,3 +195,18 @@ def test_any_mix_of_adds_cancels_and_steps_leaks_nothing(tiny: Any, actions: lis
         engine.step()
         engine.check()
     assert engine.stats().kv_blocks_free == 24
+
+
+def test_a_second_turn_computes_only_what_is_new(tiny: Any, run: Run) -> None:
+    engine = tiny.engine()
+    first = tiny.request(PROMPTS[2], "first", max_tokens=12, ignore_eos=True)
+    answer = run(engine, [first])["first"]
+    turn = (*first.prompt, *answer.tokens, *tiny.tokenizer.encode("next question"))
+    second = Request(request_id="second", prompt=turn, sampling=first.sampling)
+    warm = run(engine, [second])["second"]
+    assert warm.finish.usage.cached_tokens >= len(first.prompt) + len(answer.tokens) - 4 - 1
+    cold = run(tiny.engine(), [second])["second"]
+    assert cold.finish.usage.cached_tokens == 0
+    assert warm.tokens == cold.tokens
+    other = Request(request_id="other", prompt=turn, sampling=first.sampling, cache_salt="another tenant")
+    assert run(engine, [other])["other"].finish.usage.cached_tokens == 0

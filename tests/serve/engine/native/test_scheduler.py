@@ -63,8 +63,9 @@ def test_everything_ends_and_nothing_leaks(
             assert 1 <= share.count <= sequence.pending
             assert not share.draft or share.samples
             assert len(share.draft) < max(1, sequence.left), "a draft may not outrun the budget"
-            assert sequence.computed + share.count + len(share.draft) <= len(sequence.blocks) * 4
+            assert sequence.computed + share.count + len(share.draft) <= len(sequence.table.blocks) * 4
             sequence.computed += share.count
+            scheduler.computed(sequence)
             if share.samples:
                 sequence.tokens.append(0)
                 if sequence.left == 0:
