@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,12 +121,29 @@ def run_server(config: ServerConfig, on_progress: Progress) -> None:
         asyncio.run(_serve(config, listener, on_progress))
 
 
+class HttpServer(uvicorn.Server):
+    """uvicorn, ending with status 0 when it is asked to end: it would raise the signal again after a clean shutdown."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM drains, a second one ends at once."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for each in signals:
+            loop.add_signal_handler(each, self.handle_exit, each, None)
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
+
+
 async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Progress) -> None:
     worker = worker_config(config)
     served = served_model(config, worker)
     engine = EngineProcess(engine_command(worker), on_progress)
     settings = ApiSettings(max_body_bytes=config.max_body_bytes, any_model_name=config.any_model_name, docs=config.docs)
-    server = uvicorn.Server(
+    server = HttpServer(
         uvicorn.Config(
             create_app(engine, served, settings),
             log_config=None,

@@ -241,10 +241,11 @@ class NativeEngine:
         """No token can come next: go back to the constraint's witness and on from there."""
         assert sequence.constraint is not None
         retreat = sequence.constraint.retreat()
+        if retreat is None:
+            complete = sequence.constraint.may_end()  # a model without an end token of its own
+            return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
         sequence.distortion.rollbacks += 1
         self._totals["rollbacks"] += 1
-        if retreat is None:
-            return self._finish(sequence, [], Drawn(), "length", None)
         keep_chars = sequence.rewind(retreat.keep)
         self._scheduler.rewound(sequence)
         sequence.follow(retreat.state)

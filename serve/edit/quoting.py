@@ -1,0 +1,135 @@
+"""The SEARCH part: whole lines of the file, verbatim and unique, and the divider. Knows nothing of what replaces them."""
+
+from __future__ import annotations
+
+from dovetail.serve.constrain.base import Draft, Int32Array
+from dovetail.serve.constrain.copy.quotation import Interval
+from dovetail.serve.edit.ledger import Ledger, Quote
+from dovetail.serve.edit.replacement import OpenBlock, Replacing
+from dovetail.serve.edit.zone import NOTHING, Step, Zone
+
+_BAN_AT_MOST = 16
+_DRAFT_BYTES_PER_TOKEN = 16
+
+
+class Quoting:
+    """Two alternatives, alive together until they differ: the quotation goes on (``at``), or the divider has begun.
+
+    ``quote``: the lines that the divider would close, of which ``passed`` bytes have been read; a file may well hold a
+    line ``==========`` after them. An empty file has no lines: its divider comes at once.
+    """
+
+    __slots__ = ("at", "begin", "ledger", "passed", "quote", "target")
+
+    def __init__(
+        self, ledger: Ledger, begin: int, target: int, at: Interval | None, quote: Quote | None, passed: int
+    ) -> None:
+        self.ledger = ledger
+        self.begin = begin
+        self.target = target
+        self.at = at
+        self.quote = quote
+        self.passed = passed
+
+    @classmethod
+    def begun(cls, ledger: Ledger, begin: int, target: int) -> Quoting:
+        """Behind the search marker of a block on ``target``."""
+        quotable = ledger.plan.targets[target].quotable
+        if not quotable.prepared.raw:
+            return cls(ledger, begin, target, None, Quote(0, 0), 0)
+        return cls(ledger, begin, target, quotable.start(), None, 0)
+
+    def feed(self, data: bytes, step: Step) -> Zone | None:
+        quotable = self.ledger.plan.targets[self.target].quotable
+        region = self.ledger.region(self.target)
+        divider = quotable.delimiter
+        at, quote, passed, position = self.at, self.quote, self.passed, 0
+        while position < len(data):
+            if at is not None and quote is None and data[position] == divider[0] and quotable.at_line_end(at):
+                closing = quotable.closing(region, at)
+                quote, passed = (Quote(*closing), 0) if closing else (None, 0)
+            stop = data.find(b"\n", position) + 1 or len(data)
+            piece = data[position:stop]
+            if quote is not None:
+                if divider.startswith(piece, passed):
+                    passed += len(piece)
+                    if passed == len(divider):
+                        zone = Replacing.begun(OpenBlock(self.ledger, self.begin, self.target, quote))
+                        return zone.feed(data[stop:], step) if stop < len(data) else zone
+                else:
+                    quote = None
+            at = quotable.feed(region, at, piece) if at is not None else None
+            if at is None and quote is None:
+                return None
+            position = stop
+        return Quoting(self.ledger, self.begin, self.target, at, quote, passed)
+
+    def mask(self) -> Int32Array:
+        quotable = self.ledger.plan.targets[self.target].quotable
+        vocabulary = self.ledger.plan.vocabulary
+        found: list[int] = []
+        if self.quote is not None:
+            rest = quotable.delimiter[self.passed :]
+            found = vocabulary.along(rest) + (vocabulary.under(rest) if rest in vocabulary.prefixes else [])
+        if self.at is None:
+            return vocabulary.pack(found)
+        mask = quotable.mask(self.ledger.region(self.target), self.at)
+        return mask | vocabulary.pack(found) if found else mask
+
+    @property
+    def may_close(self) -> bool:
+        """Whether the quotation may end here, but need not."""
+        quotable, region = self.ledger.plan.targets[self.target].quotable, self.ledger.region(self.target)
+        return self.at is not None and quotable.closing(region, self.at) is not None and not self._at_its_limit(self.at)
+
+    def banned_starts(self) -> frozenset[int]:
+        """The starts to give up when this quotation is: its candidates, unless it has hardly begun."""
+        if self.at is None:
+            return frozenset((self.quote.start,)) if self.quote else frozenset()
+        if not self.at.depth or self.at.high - self.at.low > _BAN_AT_MOST:
+            return frozenset()
+        return frozenset(self._starts(self.at))
+
+    def guess(self, limit: int) -> Draft:
+        """The divider's rest; else the file's text, to the line end where it becomes unique or to the next one."""
+        plan, quotable = self.ledger.plan, self.ledger.plan.targets[self.target].quotable
+        if self.at is None or self._at_its_limit(self.at):
+            tokens = plan.tokens_after(quotable.delimiter[: self.passed], quotable.delimiter[self.passed :])
+            return Draft(tokens[:limit], len(tokens[:limit]))
+        if not self.at.depth or self.quote is not None:
+            return NOTHING
+        viable = self._starts(self.at)
+        starts = [place for place in viable if self._room(place) > self.at.depth] if len(viable) <= 2 else viable
+        nearest = self.ledger.nearest.get(self.target, 0)
+        start = min(starts, key=lambda place: (place < nearest, abs(place - nearest)), default=None)
+        if start is None:
+            return NOTHING
+        prepared, position = quotable.prepared, start + self.at.depth
+        stop = prepared.line_end(position)
+        forced = len(viable) == 1 and not quotable.closing(self.ledger.region(self.target), self.at)
+        if forced:
+            reach = prepared.line_end(min(position + limit * _DRAFT_BYTES_PER_TOKEN, len(prepared.text) - 1))
+            reach = min(reach, start + self._room(start))
+            if prepared.unique(start, reach):
+                reach = prepared.unique_end(start, reach)
+            stop = max(stop, reach)
+        text = prepared.text[position : min(stop, position + limit * _DRAFT_BYTES_PER_TOKEN)]
+        if stop > position + len(text):
+            text = text.decode(errors="ignore").encode()
+        tokens = plan.tokens_after(prepared.text[prepared.line_start(position) : position], text)[:limit]
+        return Draft(tokens, len(tokens) if forced else 0)
+
+    def _at_its_limit(self, at: Interval) -> bool:
+        """Whether only the divider may follow."""
+        starts = self._starts(at) if at.high - at.low <= 2 else []
+        return bool(starts) and all(self._room(start) == at.depth for start in starts)
+
+    def _room(self, start: int) -> int:
+        prepared = self.ledger.plan.targets[self.target].prepared
+        return self.ledger.region(self.target).room[prepared.rank(start)]
+
+    def _starts(self, at: Interval) -> list[int]:
+        """The candidates that the quotation may still turn out to begin at."""
+        order = self.ledger.plan.targets[self.target].prepared.order
+        room = self.ledger.region(self.target).room
+        return [order[rank] for rank in range(at.low, at.high) if room[rank] >= at.depth]

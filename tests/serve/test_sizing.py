@@ -1,0 +1,62 @@
+"""Sizes derived from the machine: enough for one sequence, never more than is useful."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.serve.config import ServerConfig
+from dovetail.serve.errors import ModelError
+from dovetail.serve.sizing import available_memory, plan_sizes
+
+
+@dataclass(frozen=True)
+class Shape:
+    max_position_embeddings: int = 4096
+    num_layers: int = 4
+    kv_size: int = 64
+
+
+BYTES_PER_TOKEN = 2 * 4 * 64 * 4
+
+
+@given(st.integers(1, 2**33), st.integers(16, 10**6), st.integers(1, 256))
+def test_what_is_planned_fits_and_serves_one_sequence(available: int, positions: int, sequences: int) -> None:
+    shape = Shape(max_position_embeddings=positions)
+    config = ServerConfig(max_num_seqs=sequences, max_batched_tokens=4096)
+    try:
+        sizes = plan_sizes(config, shape, available)
+    except ModelError:
+        assert available * 0.25 < BYTES_PER_TOKEN * (256 + config.block_size)
+        return
+    assert sizes.kv_blocks * config.block_size >= sizes.max_model_len
+    assert sizes.max_model_len <= positions
+    assert sizes.kv_blocks * config.block_size * BYTES_PER_TOKEN <= available * 0.25
+    assert sizes.kv_blocks <= sequences * -(-positions // config.block_size)
+
+
+def test_little_memory_shortens_the_context() -> None:
+    sizes = plan_sizes(ServerConfig(kv_cache_memory=2**20), Shape())
+    assert sizes.max_model_len == 2**20 // BYTES_PER_TOKEN
+    assert plan_sizes(ServerConfig(kv_cache_memory=2**30), Shape()).max_model_len == 4096
+
+
+def test_what_was_asked_for_and_cannot_be_had_is_refused() -> None:
+    with pytest.raises(ModelError, match="made for 4096 positions"):
+        plan_sizes(ServerConfig(max_model_len=5000), Shape())
+    with pytest.raises(ModelError, match="raise --kv-cache-memory"):
+        plan_sizes(ServerConfig(max_model_len=4096, kv_cache_memory=2**20), Shape())
+
+
+def test_half_precision_needs_half() -> None:
+    full = plan_sizes(ServerConfig(kv_cache_memory=2**20), Shape())
+    half = plan_sizes(ServerConfig(kv_cache_memory=2**20, dtype="bfloat16"), Shape())
+    assert (full.dtype, half.dtype) == ("float32", "bfloat16")
+    assert half.kv_blocks == 2 * full.kv_blocks
+
+
+def test_this_machine_has_memory() -> None:
+    assert available_memory() > 2**28
