@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dovetail.serve.engine.native.blocks import BlockPool, BlockTable
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from dovetail.serve.engine.native.blocks import BlockPool, BlockTable
 
 
 class Owner:
