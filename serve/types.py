@@ -72,7 +72,7 @@ ConstraintSpec = EditSpec
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first.
 
-    Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing.
+    ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing.
     """
 
     request_id: str
@@ -81,6 +81,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     constraint: ConstraintSpec | None = None
     priority: int = 0
     cache_salt: str | None = None
+    prediction: tuple[int, ...] = ()
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
@@ -92,13 +93,16 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts of one request. ``drafted`` and ``accepted`` count draft tokens verified and confirmed."""
+    """Token counts of one request. ``drafted`` and ``accepted`` count draft tokens verified and confirmed; ``predicted`` and
+    ``predicted_accepted`` those of them that the client had predicted."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     drafted: int = 0
     accepted: int = 0
+    predicted: int = 0
+    predicted_accepted: int = 0
     forward_passes: int = 0
 
 

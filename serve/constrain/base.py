@@ -19,11 +19,13 @@ Int32Array = npt.NDArray[np.int32]
 class Draft(NamedTuple):
     """Tokens likely to come next; the first ``forced`` of them spell text that has no alternative.
 
-    Forced *text* is not a forced *tokenisation*: both kinds are verified by the model, never injected.
+    Forced *text* is not a forced *tokenisation*: both kinds are verified by the model, never injected. ``predicted``: they
+    come from the output that the client predicted.
     """
 
     tokens: Sequence[int]
     forced: int = 0
+    predicted: bool = False
 
 
 class Retreat(NamedTuple):

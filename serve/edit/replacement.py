@@ -11,8 +11,8 @@ from functools import cached_property
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.ledger import Ledger, Quote
-from dovetail.serve.edit.pointer import Pointer, Trail
 from dovetail.serve.edit.zone import NOTHING, Step, Zone
+from dovetail.serve.pointer import Pointer, Trail
 
 _WITNESS_TRIES, _WITNESS_BYTES = 64, 8 << 20
 _EAGER_GATE_BYTES = 32_768

@@ -7,6 +7,7 @@ docs/architecture.md for the life of a request.
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Draft
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.draw import Draw, Drawn
+from dovetail.serve.engine.native.pace import StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
-from dovetail.serve.engine.native.sequence import Sequence, Work
+from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import (
     ErrorEvent,
@@ -61,6 +63,7 @@ class NativeEngine:
         self._runner = Runner(model, settings.kv_blocks, settings.block_size)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
         self._draw = Draw(self._vocab_size, tokenizer.eos_ids)
+        self._cost = StepCost()
         self._sequences: dict[str, Sequence] = {}
         self._finished: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
@@ -115,9 +118,12 @@ class NativeEngine:
         work = self._scheduler.plan(self._propose)
         if not work:
             return []
+        start = time.perf_counter()
         logits = self._runner.forward(work)
-        self._totals["steps"] += 1
         drawn = iter(self._draw(work, logits))
+        if all(share.count == 1 for share in work):
+            self._cost.observe(total_rows(work), time.perf_counter() - start)
+        self._totals["steps"] += 1
         events: list[Event] = []
         for share in work:
             sequence = share.sequence
@@ -175,13 +181,23 @@ class NativeEngine:
             raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")
 
     def _propose(self, sequence: Sequence, limit: int) -> Draft:
-        return sequence.drafter.propose(limit) if sequence.drafter is not None else Draft(())
+        if sequence.drafter is None:
+            return Draft(())
+        length = sequence.acceptance.length(self._cost, self._scheduler.running, limit)
+        draft = sequence.drafter.propose(limit if sequence.constraint is not None else length)
+        # Forced text is nearly always confirmed, whatever became of the guesses.
+        return draft._replace(tokens=draft.tokens[: max(length, draft.forced)])
 
     def _absorb(self, share: Work, drawn: Drawn) -> list[Event]:
         """Append what was drawn, find out whether that ends the request, and say so."""
         sequence = share.sequence
         sequence.drafted += len(share.draft)
         sequence.accepted += drawn.accepted
+        if share.predicted:
+            sequence.predicted += len(share.draft)
+            sequence.predicted_accepted += drawn.accepted
+        guesses = max(0, len(share.draft) - share.forced)
+        sequence.acceptance.observe(guesses, max(0, drawn.accepted - share.forced))
         self._totals["drafted"] += len(share.draft)
         self._totals["accepted"] += drawn.accepted
         sequence.computed += drawn.accepted
@@ -210,7 +226,7 @@ class NativeEngine:
         if drawn.state is not None and ended is None:
             sequence.follow(drawn.state)
         if sequence.drafter is not None and tokens:
-            sequence.drafter.observe(tokens, len(share.draft), drawn.accepted)
+            sequence.drafter.observe(tokens)
         if ended is not None:
             return self._finish(sequence, tokens, drawn, *ended)
         events = self._emit(sequence, tokens, drawn)

@@ -91,7 +91,7 @@ class Scheduler:
             if share is None:
                 continue
             work.append(share)
-            budget -= share.count + len(share.draft)
+            budget -= share.rows
         scarce = self.preemptions > preempted
         while self._waiting and budget > 0 and not scarce and len(self._running) < self._limits.max_num_seqs:
             sequence = self._waiting[0]
@@ -105,7 +105,7 @@ class Scheduler:
             share = self._share(sequence, budget, len(decoding), propose)
             assert share is not None, "the blocks were counted just now"
             work.append(share)
-            budget -= share.count + len(share.draft)
+            budget -= share.rows
         return [share for share in work if share.sequence.table.blocks]
 
     def _share(
@@ -123,7 +123,7 @@ class Scheduler:
                 draft = _NO_DRAFT
             elif not self._preempt(after=sequence):
                 return None
-        return Work(sequence, count, samples, tuple(draft.tokens), draft.forced)
+        return Work(sequence, count, samples, tuple(draft.tokens), draft.forced, draft.predicted)
 
     def _preempt(self, after: Sequence) -> bool:
         """Take the blocks of the lowest-ranked sequence, unless that is ``after`` itself or runs before it."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.engine.native.blocks import BlockTable
-from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, SuffixDrafter
+from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, PredictionDrafter, SuffixDrafter
+from dovetail.serve.engine.native.pace import Acceptance
 from dovetail.serve.engine.native.sampler import needs_history
 from dovetail.serve.engine.native.text import OutputText
 from dovetail.serve.types import ConstraintReport, Request, Usage
@@ -59,8 +60,11 @@ class Sequence:
     table: BlockTable = field(default_factory=BlockTable)
     cached: int | None = None
     distortion: Distortion = field(default_factory=Distortion)
+    acceptance: Acceptance = field(default_factory=Acceptance)
     drafted: int = 0
     accepted: int = 0
+    predicted: int = 0
+    predicted_accepted: int = 0
     passes: int = 0
 
     @classmethod
@@ -69,7 +73,11 @@ class Sequence:
         drafter: Drafter | None = None
         if constraint is not None:
             drafter = ConstraintDrafter(constraint)
-        elif not needs_history(request.sampling):
+        elif needs_history(request.sampling):
+            pass  # each drafted row would need token counts of its own
+        elif request.prediction:
+            drafter = PredictionDrafter(request.prompt, request.prediction)
+        else:
             drafter = SuffixDrafter(request.prompt)
         text = OutputText(tokenizer.detokenizer(), request.sampling.stop)
         return cls(request, seed, list(request.prompt), text, constraint, drafter)
@@ -116,13 +124,15 @@ class Sequence:
             cached_tokens=self.cached or 0,
             drafted=self.drafted,
             accepted=self.accepted,
+            predicted=self.predicted,
+            predicted_accepted=self.predicted_accepted,
             forward_passes=self.passes,
         )
 
 
 @dataclass(frozen=True)
 class Work:
-    """One sequence's share of a step: compute ``count`` known tokens and verify ``draft`` behind them.
+    """One sequence's share of a step: compute ``count`` known tokens and verify the ``draft`` behind them.
 
     ``samples``: the share reaches the end of the known tokens, so a new token is drawn.
     """
@@ -132,8 +142,14 @@ class Work:
     samples: bool
     draft: tuple[int, ...] = ()
     forced: int = 0
+    predicted: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of the forward pass."""
+        return self.count + len(self.draft)
 
 
 def total_rows(work: Iterable[Work]) -> int:
     """Rows of the forward pass that ``work`` needs."""
-    return sum(share.count + len(share.draft) for share in work)
+    return sum(share.rows for share in work)

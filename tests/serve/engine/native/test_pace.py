@@ -1,0 +1,51 @@
+"""Draft lengths: long where drafts are confirmed and rows are cheap, none where they are not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dovetail.serve.engine.native.pace import Acceptance, StepCost
+
+
+def cost(fixed: float, per_row: float) -> StepCost:
+    fitted = StepCost()
+    for rows in (1, 4, 2, 9, 1, 17, 3, 33):
+        fitted.observe(rows, fixed + per_row * rows)
+    return fitted
+
+
+@given(st.floats(0.001, 1), st.floats(0, 1), st.integers(1, 32), st.integers(0, 32))
+def test_a_linear_cost_is_found(fixed: float, per_row: float, rows: int, more: int) -> None:
+    want = (fixed + per_row * (rows + more)) / (fixed + per_row * rows)
+    got = cost(fixed, per_row).growth(rows, more)
+    assert got == pytest.approx(want, rel=1e-3) or got <= want
+
+
+def acceptance(drafted: int, accepted: int, times: int = 40) -> Acceptance:
+    seen = Acceptance()
+    for _ in range(times):
+        seen.observe(drafted, accepted)
+    return seen
+
+
+def test_confirmed_drafts_grow_and_refused_ones_stop() -> None:
+    cheap, dear = cost(1.0, 0.001), cost(0.001, 1.0)
+    assert acceptance(8, 8).length(cheap, 1, 32) == 32
+    assert acceptance(8, 8).length(cheap, 1, 5) == 4
+    assert acceptance(8, 0).length(cheap, 1, 32) <= 1
+    assert acceptance(8, 4).length(dear, 8, 32) == 0
+
+
+def test_it_shrinks_as_the_batch_grows() -> None:
+    mixed = cost(1.0, 0.1)
+    lengths = [acceptance(8, 6).length(mixed, rows, 32) for rows in (1, 8, 64)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] > lengths[-1]
+
+
+def test_drafts_that_do_not_pay_are_probed_now_and_then() -> None:
+    seen, dear = acceptance(8, 0), cost(0.5, 0.5)
+    lengths = [seen.length(dear, 1, 32) for _ in range(64)]
+    assert sum(length > 0 for length in lengths) == 4
