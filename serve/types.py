@@ -72,7 +72,7 @@ ConstraintSpec = EditSpec
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first.
 
-    ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing.
+    ``timeout_s``: seconds from its arrival at the engine after which the request ends with a 504. ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing.
     """
 
     request_id: str
@@ -80,6 +80,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sampling: SamplingParams
     constraint: ConstraintSpec | None = None
     priority: int = 0
+    timeout_s: float | None = None
     cache_salt: str | None = None
     prediction: tuple[int, ...] = ()
 
@@ -179,6 +180,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     accepted_tokens: int = 0
     rollbacks: int = 0
     preemptions: int = 0
+    restarts: int = 0
     finished: dict[str, int] = {}
 
 

@@ -21,7 +21,7 @@ from dovetail.serve.api.failures import INTERNAL, sse_error
 from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import chat_logprobs
-from dovetail.serve.api.messages import check_messages
+from dovetail.serve.api.messages import check_messages, check_prediction
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields, sampling_params
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.errors import DovetailError, EngineError, UserError
@@ -39,6 +39,7 @@ class ChatBody(ManyFields):
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     tools: list[Any] | None = None
     functions: list[Any] | None = None
+    prediction: Any = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
     if body.top_logprobs is not None and not body.logprobs:
         raise UserError("top_logprobs needs logprobs: true.", code="invalid_value", param="top_logprobs")
     messages = check_messages(body.messages)
+    predicted = check_prediction(body.prediction)
     if context.served.render_chat is None:
         raise UserError(
             f"{context.served.name} has no chat template; use /v1/completions.", code="unsupported_model", param="model"
@@ -87,6 +89,7 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
         raise not_available("n", f" (at most {context.settings.max_choices})")
     context.require_ready()
     prompt = tuple(await asyncio.to_thread(context.served.render_chat, messages))
+    prediction = tuple(await asyncio.to_thread(context.served.codec.encode, predicted)) if predicted else ()
     room = context.room(len(prompt), "messages")
     asked = body.max_completion_tokens or body.max_tokens
     turn_id = fresh_id("chatcmpl")
@@ -94,6 +97,7 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
         Request(
             request_id=f"{turn_id}-{index}",
             prompt=prompt,
+            prediction=prediction,
             sampling=sampling_params(
                 body,
                 context.served,

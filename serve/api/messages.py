@@ -23,6 +23,15 @@ def check_messages(value: Any) -> list[ChatMessage]:
     return [_message(item, f"messages[{index}]") for index, item in enumerate(value)]
 
 
+def check_prediction(value: Any) -> str:
+    """The text of ``prediction``; empty if there is none."""
+    if value is None:
+        return ""
+    if not isinstance(value, dict) or value.get("type") != "content":
+        _refuse("prediction", 'must be {"type": "content", "content": text or a list of text parts}')
+    return _content(value.get("content"), "prediction.content", may_be_null=False, joiner="")
+
+
 def _message(item: Any, path: str) -> ChatMessage:
     if not isinstance(item, dict):
         _refuse(path, "must be an object with role and content")
@@ -41,14 +50,14 @@ def _message(item: Any, path: str) -> ChatMessage:
     return message
 
 
-def _content(value: Any, path: str, *, may_be_null: bool) -> str:
+def _content(value: Any, path: str, *, may_be_null: bool, joiner: str = "\n") -> str:
     if isinstance(value, str):
         return value
     if value is None and may_be_null:
         return ""
     if not isinstance(value, list):
         _refuse(path, "must be a string or a list of text parts")
-    return "\n".join(_part(part, f"{path}[{index}]") for index, part in enumerate(value))
+    return joiner.join(_part(part, f"{path}[{index}]") for index, part in enumerate(value))
 
 
 def _part(part: Any, path: str) -> str:

@@ -32,6 +32,10 @@ class TextCodec(Protocol):
         """The ids that end an output."""
         ...
 
+    def encode(self, text: str) -> list[int]:
+        """Ids of ordinary text: what looks like a special token is text."""
+        ...
+
     def encode_prompt(self, text: str) -> list[int]:
         """Ids of a raw prompt, which is all the client's: special-token strings in it are special tokens."""
         ...

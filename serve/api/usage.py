@@ -10,9 +10,14 @@ from dovetail.serve.types import Request
 
 
 def usage_of(requests: Sequence[Request], outputs: Sequence[Output], answers: int = 1) -> dict[str, Any]:
-    """One ``usage`` for a whole request; each prompt, which counts once, has ``answers`` outputs in a row."""
+    """One ``usage`` for a whole request; each prompt, which counts once, has ``answers`` outputs in a row.
+
+    Rejected prediction tokens are part of no other count: they cost time, not budget.
+    """
     prompt_tokens = sum(len(request.prompt) for request in requests[::answers])
     completion_tokens = sum(output.usage.completion_tokens for output in outputs)
+    predicted = sum(output.usage.predicted for output in outputs)
+    confirmed = sum(output.usage.predicted_accepted for output in outputs)
     cached = [output.usage.cached_tokens for output in outputs]
     return {
         "prompt_tokens": prompt_tokens,
@@ -20,5 +25,9 @@ def usage_of(requests: Sequence[Request], outputs: Sequence[Output], answers: in
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {
             "cached_tokens": sum(min(cached[first : first + answers]) for first in range(0, len(cached), answers))
+        },
+        "completion_tokens_details": {
+            "accepted_prediction_tokens": confirmed,
+            "rejected_prediction_tokens": predicted - confirmed,
         },
     }

@@ -16,7 +16,7 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Draft
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.draw import Draw, Drawn
-from dovetail.serve.engine.native.pace import StepCost
+from dovetail.serve.engine.native.pace import PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
@@ -37,7 +37,10 @@ from dovetail.serve.types import (
 
 @dataclass(frozen=True)
 class NativeSettings:
-    """Sizes of the native engine, all positive. ``kv_blocks`` blocks of ``block_size`` tokens are allocated at start."""
+    """Sizes of the native engine, all positive. ``kv_blocks`` blocks of ``block_size`` tokens are allocated at start.
+
+    ``target_step_s``: about how long running streams may wait for a step that also computes somebody's prompt.
+    """
 
     max_model_len: int
     kv_blocks: int
@@ -45,6 +48,7 @@ class NativeSettings:
     max_num_seqs: int = 16
     max_batched_tokens: int = 512
     max_draft: int = 32
+    target_step_s: float = 0.2
 
 
 class NativeEngine:
@@ -64,7 +68,9 @@ class NativeEngine:
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
         self._draw = Draw(self._vocab_size, tokenizer.eos_ids)
         self._cost = StepCost()
+        self._prompts = PromptPace(settings.target_step_s)
         self._sequences: dict[str, Sequence] = {}
+        self._deadlines: dict[str, float] = {}
         self._finished: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
 
@@ -103,6 +109,8 @@ class NativeEngine:
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
         sequence = Sequence.start(request, seed, self._tokenizer, constraint)
         self._sequences[request.request_id] = sequence
+        if request.timeout_s is not None:
+            self._deadlines[request.request_id] = time.perf_counter() + request.timeout_s
         self._scheduler.add(sequence)
         return []
 
@@ -110,21 +118,22 @@ class NativeEngine:
         """End a request without another event; unknown ids are ignored."""
         sequence = self._sequences.pop(request_id, None)
         if sequence is not None:
+            self._deadlines.pop(request_id, None)
             self._scheduler.remove(sequence)
             self._finished["cancelled"] += 1
 
     def step(self) -> list[Event]:
         """Run one forward pass over whatever is due."""
-        work = self._scheduler.plan(self._propose)
-        if not work:
-            return []
         start = time.perf_counter()
+        events = self._expire(start)
+        work = self._scheduler.plan(self._propose, self._prompts.budget(self._settings.max_batched_tokens))
+        if not work:
+            return events
         logits = self._runner.forward(work)
         drawn = iter(self._draw(work, logits))
-        if all(share.count == 1 for share in work):
-            self._cost.observe(total_rows(work), time.perf_counter() - start)
+        decode_only = all(share.count == 1 for share in work)
+        (self._cost if decode_only else self._prompts).observe(total_rows(work), time.perf_counter() - start)
         self._totals["steps"] += 1
-        events: list[Event] = []
         for share in work:
             sequence = share.sequence
             sequence.passes += 1
@@ -135,6 +144,16 @@ class NativeEngine:
                 events += self._absorb(share, next(drawn))
             else:
                 self._scheduler.computed(sequence)
+        return events
+
+    def _expire(self, now: float) -> list[Event]:
+        """End the requests whose time is up."""
+        events: list[Event] = []
+        for request_id in [name for name, deadline in self._deadlines.items() if deadline <= now]:
+            seconds = self._sequences[request_id].request.timeout_s
+            self.cancel(request_id)
+            message = f"the request was not done within its timeout of {seconds} s"
+            events.append(ErrorEvent(request_id=request_id, status=504, code="deadline_exceeded", message=message))
         return events
 
     def stats(self) -> Stats:
@@ -285,6 +304,7 @@ class NativeEngine:
                 events.append(RollbackEvent(request_id=request_id, keep_tokens=settled, keep_chars=keep_chars))
             report = sequence.distortion.report(truncated=truncated)
         del self._sequences[sequence.request.request_id]
+        self._deadlines.pop(sequence.request.request_id, None)
         self._scheduler.remove(sequence)
         self._finished[reason] += 1
         self._totals["cached"] += sequence.cached or 0

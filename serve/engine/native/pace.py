@@ -1,4 +1,4 @@
-"""How many tokens to draft: from measured step times and each sequence's running acceptance. Knows no tokens and no models.
+"""How much to do in a step: draft lengths and prompt chunks, from measured times. Knows no tokens and no models.
 
 Drafting k tokens yields (1 - p^(k+1)) / (1 - p) tokens on average when each is confirmed with probability p (Leviathan et
 al., 2023), and costs k more rows for every sequence that drafts. The best k maximises tokens per second when all running
@@ -79,3 +79,23 @@ class Acceptance:
             return best
         self._quiet += 1
         return min(_PROBE_LENGTH, longest) if self._quiet % _PROBE_EVERY == 0 else 0
+
+
+class PromptPace:
+    """How many prompt tokens may join a step that others are waiting for, so that it takes about ``target_s`` seconds."""
+
+    def __init__(self, target_s: float, least: int = 32) -> None:
+        self._target_s = target_s
+        self._least = least
+        self._tokens_per_s: float | None = None
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """One step that held a prompt chunk."""
+        rate = rows / max(seconds, 1e-6)
+        self._tokens_per_s = rate if self._tokens_per_s is None else 0.7 * self._tokens_per_s + 0.3 * rate
+
+    def budget(self, most: int) -> int:
+        """Tokens for the coming step, at most ``most``; careful until a rate is known."""
+        if self._tokens_per_s is None:
+            return min(most, 4 * self._least)
+        return max(min(most, self._least), min(most, int(self._tokens_per_s * self._target_s)))

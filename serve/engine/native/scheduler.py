@@ -75,13 +75,20 @@ class Scheduler:
         (self._running if sequence in self._running else self._waiting).remove(sequence)
         del self._arrivals[sequence]
 
-    def plan(self, propose: Callable[[Sequence, int], Draft]) -> list[Work]:
-        """The next step's work; ``propose`` drafts for a sequence that is about to sample."""
+    def plan(self, propose: Callable[[Sequence, int], Draft], prompt_budget: int | None = None) -> list[Work]:
+        """The next step's work.
+
+        Args:
+            propose: drafts at most so many tokens for a sequence that is about to sample.
+            prompt_budget: most rows of a step in which others wait for their next token; None: no more than any step.
+        """
         budget = self._limits.max_batched_tokens
         work: list[Work] = []
         preempted = self.preemptions
         self._running.sort(key=self._rank)
         decoding = [sequence for sequence in self._running if sequence.pending == 1]
+        if decoding and prompt_budget is not None:
+            budget = min(budget, max(prompt_budget, len(decoding)))
         for sequence in decoding + [sequence for sequence in self._running if sequence.pending > 1]:
             if budget < 1:
                 break

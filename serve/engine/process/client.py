@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
@@ -44,11 +45,15 @@ class EngineProcess:
     """An Engine whose work is done by ``command``, a worker (see worker.py) given the socket's address as last argument.
 
     When the process dies, every request in flight ends with a 503 error event and a new process is started, after a wait
-    that grows with every death in a row.
+    that grows with every death in a row. A process that has work and says nothing for ``hang_timeout_s`` seconds is killed.
     """
 
-    def __init__(self, command: Sequence[str], on_progress: Progress = _ignore_progress) -> None:
+    def __init__(
+        self, command: Sequence[str], on_progress: Progress = _ignore_progress, *, hang_timeout_s: float = 120.0
+    ) -> None:
         self._command = tuple(command)
+        self._hang_timeout_s = hang_timeout_s
+        self._heard = 0.0
         self._on_progress = on_progress
         self._directory = tempfile.mkdtemp(prefix="dovetail-")
         self._context = zmq.asyncio.Context()
@@ -92,6 +97,8 @@ class EngineProcess:
                 f"request id {request.request_id!r} is already running", status=500, code="duplicate_request"
             )
         queue: asyncio.Queue[Event] = asyncio.Queue()
+        if not self._queues:
+            self._heard = time.monotonic()
         self._queues[request.request_id] = queue
         ended = False
         try:
@@ -117,7 +124,7 @@ class EngineProcess:
 
     def stats(self) -> Stats:
         """The figures after the latest step."""
-        return self._stats
+        return msgspec.structs.replace(self._stats, restarts=self.restarts)
 
     async def close(self) -> None:
         """Stop the process (killed when it does not stop in time) and remove the socket."""
@@ -170,6 +177,7 @@ class EngineProcess:
         )
         receiver = asyncio.create_task(self._receive(socket, first))
         death = asyncio.create_task(process.wait())
+        watch = asyncio.create_task(self._watch(process))
         try:
             await asyncio.wait({receiver, death}, return_when=asyncio.FIRST_COMPLETED)
             if not receiver.done():  # the last messages may still be in the pipe
@@ -180,13 +188,22 @@ class EngineProcess:
                 return ModelError(f"the engine process ended with status {self._returncode} while loading")
             return None
         finally:
-            receiver.cancel()
-            death.cancel()
+            for task in (receiver, death, watch):
+                task.cancel()
             if process.returncode is None:
                 process.kill()
                 await process.wait()
             self._socket = None
             socket.close(linger=0)
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Kill a process that owes an answer and has been silent for too long."""
+        while process.returncode is None:
+            await asyncio.sleep(min(1.0, self._hang_timeout_s / 4))
+            if self._queues and self.ready and time.monotonic() - self._heard > self._hang_timeout_s:
+                _log.error("engine process hangs; killing it", silent_s=self._hang_timeout_s)
+                process.kill()
+                return
 
     @property
     def _returncode(self) -> int | None:
@@ -196,6 +213,7 @@ class EngineProcess:
         decoder = msgspec.msgpack.Decoder(FromEngine)
         while True:
             message: FromEngine = decoder.decode(await socket.recv())
+            self._heard = time.monotonic()
             if isinstance(message, Loading):
                 self._on_progress(message.fraction, message.what)
             elif isinstance(message, LoadFailed):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dovetail.serve.errors import EngineError
-from dovetail.serve.types import ErrorEvent
+from dovetail.serve.types import ErrorEvent, FinishEvent, Usage
 
 URL = "/v1/chat/completions"
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
@@ -37,6 +37,7 @@ async def test_a_whole_answer(api):
         "completion_tokens": 13,
         "total_tokens": prompt + 13,
         "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0},
     }
     assert "x-dovetail-ignored" not in answer.headers
 
@@ -136,7 +137,6 @@ async def test_what_is_ignored_is_named(api):
         ("tool_choice", {"type": "function", "function": {"name": "f"}}),
         ("response_format", {"type": "json_object"}),
         ("response_format", {"type": "json_schema", "json_schema": {}}),
-        ("prediction", {"type": "content", "content": "x"}),
         ("modalities", ["text", "audio"]),
         ("guided_json", {"type": "object"}),
         ("n", 100),
@@ -219,3 +219,29 @@ async def test_a_defect_is_a_500_without_its_text(make_api):
     assert "secret" not in answer.text
     assert answer.json()["error"]["type"] == "server_error"
     assert answer.headers["x-request-id"] == "mine"
+
+
+async def test_a_prediction_reaches_the_engine_and_is_accounted_for(make_api, codec):
+    usage = Usage(completion_tokens=5, drafted=9, accepted=4, predicted=7, predicted_accepted=3)
+    api = make_api(lambda request: [FinishEvent(request_id="", reason="stop", usage=usage)])
+    parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
+    for content in ("Hello", parts):
+        answer = await api.post(URL, {**ASK, "prediction": {"type": "content", "content": content}})
+        assert api.engine.requests[-1].prediction == tuple(codec.encode("Hello"))
+        details = answer.json()["usage"]["completion_tokens_details"]
+        assert details == {"accepted_prediction_tokens": 3, "rejected_prediction_tokens": 4}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "param"),
+    [
+        ("Hello", "prediction"),
+        ({"type": "guess"}, "prediction"),
+        ({"type": "content", "content": 5}, "prediction.content"),
+        ({"type": "content", "content": [{"type": "image_url"}]}, "prediction.content[0].type"),
+    ],
+)
+async def test_a_prediction_that_is_none_is_refused(api, prediction, param):
+    answer = await api.post(URL, {**ASK, "prediction": prediction})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param

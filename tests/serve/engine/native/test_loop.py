@@ -210,3 +210,26 @@ def test_a_second_turn_computes_only_what_is_new(tiny: Any, run: Run) -> None:
     assert warm.tokens == cold.tokens
     other = Request(request_id="other", prompt=turn, sampling=first.sampling, cache_salt="another tenant")
     assert run(engine, [other])["other"].finish.usage.cached_tokens == 0
+
+
+def test_a_timeout_ends_one_request_and_no_other(tiny: Any, run: Run) -> None:
+    patient = tiny.request(max_tokens=30, ignore_eos=True)
+    hasty = Request(request_id="hasty", prompt=patient.prompt, sampling=patient.sampling, timeout_s=0.0)
+    results = run(tiny.engine(), [patient, hasty])
+    assert (results["hasty"].error.status, results["hasty"].error.code) == (504, "deadline_exceeded")
+    assert len(results["r"].tokens) == 30
+
+
+def test_a_prediction_changes_the_passes_not_the_tokens(tiny: Any, run: Run) -> None:
+    request = tiny.request(max_tokens=60, ignore_eos=True, temperature=1.0, seed=4)
+    plain = run(tiny.engine(), [request])["r"]
+    wrong_in_the_middle = (*plain.tokens[:30], 5, *plain.tokens[31:])
+    predicted = Request(
+        request_id="p", prompt=request.prompt, sampling=request.sampling, prediction=wrong_in_the_middle
+    )
+    result = run(tiny.engine(), [predicted])["p"]
+    assert result.tokens == plain.tokens
+    usage = result.finish.usage
+    assert usage.predicted_accepted >= 40
+    assert usage.predicted >= usage.predicted_accepted
+    assert usage.forward_passes <= plain.finish.usage.forward_passes / 3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.engine.native.pace import Acceptance, StepCost
+from dovetail.serve.engine.native.pace import Acceptance, PromptPace, StepCost
 
 
 def cost(fixed: float, per_row: float) -> StepCost:
@@ -49,3 +49,20 @@ def test_drafts_that_do_not_pay_are_probed_now_and_then() -> None:
     seen, dear = acceptance(8, 0), cost(0.5, 0.5)
     lengths = [seen.length(dear, 1, 32) for _ in range(64)]
     assert sum(length > 0 for length in lengths) == 4
+
+
+@given(st.lists(st.tuples(st.integers(1, 4096), st.floats(1e-4, 10)), max_size=20), st.integers(1, 4096))
+def test_prompt_chunks_stay_in_bounds(steps: list[tuple[int, float]], most: int) -> None:
+    pace = PromptPace(target_s=0.2)
+    for rows, seconds in steps:
+        pace.observe(rows, seconds)
+    assert 1 <= pace.budget(most) <= most
+
+
+def test_prompt_chunks_aim_at_the_target() -> None:
+    pace = PromptPace(target_s=0.2)
+    assert pace.budget(2048) == 128, "careful before anything is known"
+    for _ in range(20):
+        pace.observe(500, 0.5)
+    assert pace.budget(2048) == pytest.approx(200, abs=2)
+    assert pace.budget(100) == 100

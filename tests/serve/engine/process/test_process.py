@@ -105,6 +105,20 @@ async def test_a_model_that_cannot_be_loaded_is_an_error(behaviour: str, message
             pass
 
 
+async def test_a_hanging_process_is_replaced() -> None:
+    engine = EngineProcess(command("ok"), hang_timeout_s=0.4)
+    await engine.start()
+    try:
+        last = (await asyncio.wait_for(collect(engine, "hang", 5), 10))[-1]
+        assert isinstance(last, ErrorEvent)
+        assert last.status == 503
+        await eventually(lambda: engine.ready)
+        assert engine.stats().restarts == 1
+        assert isinstance((await collect(engine, "after", 2))[-1], FinishEvent)
+    finally:
+        await engine.close()
+
+
 async def test_the_process_does_not_outlive_close() -> None:
     async with running() as engine:
         pid = int(engine.info.architecture)
