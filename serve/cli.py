@@ -60,6 +60,8 @@ def serve(
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens.")] = None,
     max_num_seqs: Annotated[int | None, typer.Option(help="Sequences in one batch.")] = None,
+    max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait beyond those; then 429.")] = None,
+    drain_seconds: Annotated[int | None, typer.Option(help="How long requests may go on after SIGTERM.")] = None,
     max_batched_tokens: Annotated[int | None, typer.Option(help="Tokens in one forward pass.")] = None,
     block_size: Annotated[int | None, typer.Option(help="Tokens per KV block.")] = None,
     kv_cache_memory: Annotated[str | None, typer.Option(help="Such as 512MiB.")] = None,

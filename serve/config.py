@@ -45,6 +45,7 @@ class ServerConfig:
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
     says. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
+    ``drain_seconds``: how long requests may go on after the server was asked to end.
     """
 
     model: Path | None = None
@@ -55,10 +56,12 @@ class ServerConfig:
     dtype: DType = "auto"
     max_model_len: int | None = None
     max_num_seqs: int = 64
+    max_waiting: int = 1024
     max_batched_tokens: int = 2048
     block_size: int = 16
     kv_cache_memory: int | None = None
     threads: int | None = None
+    drain_seconds: int = 30
     max_body_bytes: int = 8 * MIB
     any_model_name: bool = False
     docs: bool = False
@@ -84,6 +87,8 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("port", 0, 65535),
     ("max_model_len", 16, 2**24),
     ("max_num_seqs", 1, 4096),
+    ("max_waiting", 0, 2**20),
+    ("drain_seconds", 0, 86_400),
     ("max_batched_tokens", 1, 2**20),
     ("block_size", 1, 1024),
     ("kv_cache_memory", MIB, 2**46),

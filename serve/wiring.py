@@ -33,6 +33,7 @@ from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
 from dovetail.models.generation import GenerationDefaults
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
+from dovetail.serve.api.context import Load
 from dovetail.serve.api.served import ChatMessage, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.config import ServerConfig
@@ -45,7 +46,8 @@ from dovetail.serve.worker import WorkerConfig
 Progress = Callable[[float, str], None]
 EMBEDDED_NAME = "dovetail-embedded"
 _START_TIMEOUT_S = 600.0
-_DRAIN_S = 10
+_CLOSE_S = 5
+_STOP_S = 45.0
 
 
 def model_path(config: ServerConfig) -> Path:
@@ -122,37 +124,64 @@ def run_server(config: ServerConfig, on_progress: Progress) -> None:
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn, ending with status 0 when it is asked to end: it would raise the signal again after a clean shutdown."""
+    """uvicorn, with a drain: asked to end, it refuses new work, lets requests finish for a while, and ends with status 0.
+
+    ``load`` is the application's count of what is in flight.
+    """
+
+    def __init__(self, config: uvicorn.Config, load: Load, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._load = load
+        self._drain_seconds = drain_seconds
+        self._draining: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """The first SIGINT or SIGTERM drains, a second one ends at once."""
+        """The first SIGINT or SIGTERM drains, a second one ends at once. (uvicorn would raise the signal again.)"""
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
         for each in signals:
-            loop.add_signal_handler(each, self.handle_exit, each, None)
+            loop.add_signal_handler(each, self._end)
         try:
             yield
         finally:
             for each in signals:
                 loop.remove_signal_handler(each)
 
+    def _end(self) -> None:
+        if self._draining is None:
+            self._load.draining = True
+            self._draining = asyncio.create_task(self._drain(), name="drain")
+        else:
+            self.should_exit = self.force_exit = True
+
+    async def _drain(self) -> None:
+        deadline = time.monotonic() + self._drain_seconds
+        while self._load.running and time.monotonic() < deadline:  # noqa: ASYNC110 (a count, not an event)
+            await asyncio.sleep(0.05)
+        self.should_exit = True
+
 
 async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Progress) -> None:
     worker = worker_config(config)
     served = served_model(config, worker)
     engine = EngineProcess(engine_command(worker), on_progress)
-    settings = ApiSettings(max_body_bytes=config.max_body_bytes, any_model_name=config.any_model_name, docs=config.docs)
-    server = HttpServer(
-        uvicorn.Config(
-            create_app(engine, served, settings),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_DRAIN_S,
-            server_header=False,
-        )
+    settings = ApiSettings(
+        max_body_bytes=config.max_body_bytes,
+        max_in_flight=config.max_num_seqs + config.max_waiting,
+        any_model_name=config.any_model_name,
+        docs=config.docs,
     )
+    app = create_app(engine, served, settings)
+    http = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_CLOSE_S,
+        server_header=False,
+    )
+    server = HttpServer(http, app.state.load, config.drain_seconds)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     starting = asyncio.create_task(engine.start(), name="engine start")
     try:
@@ -189,7 +218,7 @@ class ServerHandle:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(_DRAIN_S + 5)
+                self.process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

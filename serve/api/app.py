@@ -29,5 +29,6 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
     for part in (health, models, chat, completions, edits):
         app.include_router(part.routes(context))
     failures.install(app, retry_after_seconds=settings.retry_after_seconds)
+    app.state.load = context.load  # for whoever runs the application and has to wait for its requests
     app.add_middleware(Observe, metrics=context.metrics)
     return app

@@ -87,7 +87,7 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
     choices = body.n or 1
     if choices > context.settings.max_choices:
         raise not_available("n", f" (at most {context.settings.max_choices})")
-    context.require_ready()
+    context.admit(choices)
     prompt = tuple(await asyncio.to_thread(context.served.render_chat, messages))
     prediction = tuple(await asyncio.to_thread(context.served.codec.encode, predicted)) if predicted else ()
     room = context.room(len(prompt), "messages")
@@ -98,6 +98,7 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
             request_id=f"{turn_id}-{index}",
             prompt=prompt,
             prediction=prediction,
+            **body.scheduling(),
             sampling=sampling_params(
                 body,
                 context.served,

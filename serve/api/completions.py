@@ -123,7 +123,7 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
     wire = prompts_of(body.prompt, codec.size)
     if len(wire) * answers > context.settings.max_choices:
         raise not_available("n", f" (prompts times n may be at most {context.settings.max_choices})")
-    context.require_ready()
+    context.admit(len(wire) * answers)
     job_id = fresh_id("cmpl")
     requests: list[Request] = []
     echoes: list[str] = []
@@ -142,7 +142,8 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
                 index=index,
                 logprobs=body.logprobs,
             )
-            requests.append(Request(request_id=f"{job_id}-{len(requests)}", prompt=tuple(ids), sampling=sampling))
+            request_id = f"{job_id}-{len(requests)}"
+            requests.append(Request(request_id=request_id, prompt=tuple(ids), sampling=sampling, **body.scheduling()))
             echoes.append(text)
     return Job(job_id, int(time.time()), body, tuple(requests), tuple(echoes), tuple(ignored))
 

@@ -9,9 +9,9 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.requests import Request as HttpRequest
@@ -31,6 +31,14 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 """Field names that may stand in a header as they are."""
 
 
+@dataclass
+class Load:
+    """What this process has in flight. ``running`` counts engine requests; ``draining``: no new ones are taken."""
+
+    running: int = 0
+    draining: bool = False
+
+
 @dataclass(frozen=True)
 class ApiContext:
     """Shared by all endpoints of one application."""
@@ -40,11 +48,26 @@ class ApiContext:
     settings: ApiSettings
     metrics: Metrics
     fingerprint: str
+    load: Load = field(default_factory=Load)
 
-    def require_ready(self) -> None:
-        """Raise a 503 while the model is loading."""
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the model is loaded and the server is not about to end."""
+        return self.engine.ready and not self.load.draining
+
+    def admit(self, requests: int) -> None:
+        """Raise a 503 while the model is loading or the server is draining, a 429 when its queue is full."""
+        if self.load.draining:
+            raise EngineError("The server is shutting down; ask another one.", code="draining")
         if not self.engine.ready:
             raise EngineError("The model is still loading; ask /ready, and try again.", code="model_loading")
+        if self.load.running + requests > self.settings.max_in_flight:
+            raise UserError(
+                f"The server has {self.load.running} requests in flight, and takes {self.settings.max_in_flight}. "
+                "Please try again after the time that Retry-After says.",
+                status=429,
+                code="queue_full",
+            )
 
     def require_model(self, name: str | None) -> None:
         """Raise a 404 if the request names another model."""
@@ -74,16 +97,29 @@ class ApiContext:
     ) -> AsyncGenerator[Indexed, None]:
         """Events of ``requests``, measured."""
         arrived: float = http.scope.get("dovetail.arrived", time.perf_counter())
-        first = True
-        async with aclosing(run(self.engine, requests)) as events:
-            async for index, event in events:
-                if first and isinstance(event, TokensEvent) and event.tokens:
-                    first = False
-                    self.metrics.first_token.labels(endpoint).observe(time.perf_counter() - arrived)
-                elif isinstance(event, FinishEvent):
-                    self.metrics.prompt_tokens.labels(endpoint).inc(event.usage.prompt_tokens)
-                    self.metrics.completion_tokens.labels(endpoint).inc(event.usage.completion_tokens)
-                yield index, event
+        last: dict[int, float] = {}
+        with self._counted(len(requests)):
+            async with aclosing(run(self.engine, requests)) as events:
+                async for index, event in events:
+                    if isinstance(event, TokensEvent) and event.tokens:
+                        now = time.perf_counter()
+                        if not last:
+                            self.metrics.first_token.labels(endpoint).observe(now - arrived)
+                        elif index in last:
+                            self.metrics.between_tokens.labels(endpoint).observe(now - last[index])
+                        last[index] = now
+                    elif isinstance(event, FinishEvent):
+                        self.metrics.prompt_tokens.labels(endpoint).inc(event.usage.prompt_tokens)
+                        self.metrics.completion_tokens.labels(endpoint).inc(event.usage.completion_tokens)
+                    yield index, event
+
+    @contextmanager
+    def _counted(self, requests: int) -> Iterator[None]:
+        self.load.running += requests
+        try:
+            yield
+        finally:
+            self.load.running -= requests
 
     def ignored_header(self, http: HttpRequest, names: Sequence[str]) -> dict[str, str]:
         """Names the fields that were accepted and not acted on, in a header and in the log."""

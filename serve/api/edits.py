@@ -63,7 +63,7 @@ def routes(context: ApiContext) -> APIRouter:
 async def _task(context: ApiContext, body: EditsBody) -> Task:
     context.require_model(body.model)
     files = check_edits(body)
-    context.require_ready()
+    context.admit(1)
     markers = await asyncio.to_thread(choose_markers, files)
     prompt = tuple(await asyncio.to_thread(render, context.served, files, body.instruction, markers))
     room = context.room(len(prompt), "files")
@@ -79,6 +79,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
             max_tokens=min(body.max_tokens or usual, room),
             defaults=dataclasses.replace(context.served.defaults, temperature=0.0, repetition_penalty=1.0),
         ),
+        **body.scheduling(),
         constraint=EditSpec(files=files, markers=markers),
     )
     return Task(task_id, int(time.time()), body, files, markers, request)

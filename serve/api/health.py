@@ -22,10 +22,14 @@ def routes(context: ApiContext) -> APIRouter:
     @router.head("/ready", include_in_schema=False)
     @router.get("/ready")
     async def ready(request: Request) -> Response:
-        if context.engine.ready:
+        if context.takes_requests:
             return JSONResponse({"status": "ready", "server": "dovetail", "model": context.served.name})
         return JSONResponse(
-            {"status": "loading", "server": "dovetail", "model": context.served.name},
+            {
+                "status": "draining" if context.load.draining else "loading",
+                "server": "dovetail",
+                "model": context.served.name,
+            },
             status_code=503,
             headers={"retry-after": str(context.settings.retry_after_seconds)},
         )

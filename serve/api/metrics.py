@@ -39,6 +39,13 @@ class Metrics:
             buckets=_FIRST_TOKEN,
             registry=self.registry,
         )
+        self.between_tokens = Histogram(
+            "dovetail_inter_token_latency_seconds",
+            "Between two steps' tokens of one answer.",
+            ("endpoint",),
+            buckets=_FIRST_TOKEN,
+            registry=self.registry,
+        )
         self.prompt_tokens = Counter(
             "dovetail_prompt_tokens", "Prompt tokens of finished generations.", ("endpoint",), registry=self.registry
         )
@@ -73,15 +80,18 @@ class EngineCollector(Collector):
             "running": (stats.running, "Requests in the running batch."),
             "waiting": (stats.waiting, "Requests waiting for admission."),
             "kv_blocks": (stats.kv_blocks_total, "KV blocks."),
-            "kv_blocks_free": (stats.kv_blocks_free, "KV blocks that nothing uses."),
+            "kv_blocks_free": (stats.kv_blocks_free, "KV blocks that no running request holds."),
+            "kv_blocks_cached": (stats.kv_blocks_cached, "KV blocks that a new request may reuse."),
         }
         counters = {
             "steps": (stats.steps, "Forward passes."),
             "prompt_tokens": (stats.prompt_tokens, "Prompt tokens run."),
+            "cached_tokens": (stats.cached_tokens, "Prompt tokens found in the prefix cache."),
             "generated_tokens": (stats.generated_tokens, "Tokens generated."),
             "drafted_tokens": (stats.drafted_tokens, "Draft tokens verified."),
             "accepted_tokens": (stats.accepted_tokens, "Draft tokens confirmed."),
             "rollbacks": (stats.rollbacks, "Outputs taken back to their witness."),
+            "restarts": (stats.restarts, "Times the engine process was started again."),
             "preemptions": (stats.preemptions, "Requests whose KV blocks were taken away for a while."),
         }
         for name, (value, text) in gauges.items():

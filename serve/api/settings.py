@@ -11,7 +11,8 @@ MIB = 1024 * 1024
 class ApiSettings:
     """Limits and switches of the API.
 
-    ``max_choices`` bounds prompts x n of one request. ``keepalive_seconds``: how long a stream may be silent before it
+    ``max_choices`` bounds prompts x n of one request, ``max_in_flight`` those of all requests together, waiting ones
+    included. ``keepalive_seconds``: how long a stream may be silent before it
     carries a comment. ``retry_after_seconds``: what 503 answers advise.
     """
 
@@ -19,5 +20,6 @@ class ApiSettings:
     any_model_name: bool = False
     docs: bool = False
     max_choices: int = 64
+    max_in_flight: int = 1088
     keepalive_seconds: float = 10.0
     retry_after_seconds: int = 2

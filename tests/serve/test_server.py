@@ -110,6 +110,51 @@ def test_an_engine_that_dies_is_replaced(server: httpx.Client) -> None:
     assert ask(server).status_code == 200
 
 
+def test_asked_to_end_it_finishes_what_runs_and_takes_nothing_new(checkpoint: Path) -> None:
+    port = free_port()
+    process = start(str(checkpoint), "--drain-seconds", "20", port=port)
+    body = {
+        "prompt": "x",
+        "max_tokens": 1500,
+        "stream": True,
+        "ignore_eos": True,
+        "stream_options": {"include_usage": True},
+    }
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            eventually(lambda: is_ready(client))
+            with client.stream("POST", "/v1/completions", json=body) as stream:
+                lines = stream.iter_lines()
+                next(lines)
+                process.send_signal(signal.SIGTERM)
+                eventually(lambda: not is_ready(client))
+                refused = ask(client)
+                rest = [line for line in lines if line.startswith("data: {")]
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "draining"
+        assert json.loads(rest[-1].removeprefix("data: "))["usage"]["completion_tokens"] == 1500
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_full_queue_is_said_at_once(checkpoint: Path) -> None:
+    port = free_port()
+    process = start(str(checkpoint), "--max-num-seqs", "1", "--max-waiting", "1", port=port)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            eventually(lambda: is_ready(client))
+            full = ask(client, n=3)
+            assert full.status_code == 429
+            assert int(full.headers["retry-after"]) > 0
+            assert full.json()["error"]["code"] == "queue_full"
+            assert ask(client, n=2).status_code == 200
+    finally:
+        process.terminate()
+        process.communicate()
+
+
 def failure(*arguments: str, port: int | None = None) -> tuple[int, str]:
     process = start(*arguments, port=port if port is not None else free_port())
     output, _ = process.communicate(timeout=60)
