@@ -31,6 +31,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int
     max_num_seqs: int
     max_batched_tokens: int
+    debug: bool = False
 
 
 def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) -> Core:
@@ -78,7 +79,7 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
     config = msgspec.json.decode(sys.argv[1].encode(), type=WorkerConfig)
-    return run_worker(sys.argv[2], lambda progress: load_native(config, progress))
+    return run_worker(sys.argv[2], lambda progress: load_native(config, progress), debug=config.debug)
 
 
 if __name__ == "__main__":

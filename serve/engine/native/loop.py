@@ -13,15 +13,17 @@ from dataclasses import dataclass
 
 from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.constrain.base import CompileConstraint, Draft
+from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.draw import Draw, Drawn
+from dovetail.serve.engine.native.guard import Fault, GuardedConstraint
 from dovetail.serve.engine.native.pace import PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
-from dovetail.serve.errors import UserError
+from dovetail.serve.errors import DovetailError, EngineError, UserError
 from dovetail.serve.types import (
+    ConstraintSpec,
     ErrorEvent,
     Event,
     FinishEvent,
@@ -95,17 +97,9 @@ class NativeEngine:
         """Take a request; returns its one ErrorEvent when it cannot be served."""
         try:
             self._validate(request)
-            constraint = self._compile(request.constraint) if request.constraint is not None else None
-        except UserError as error:
-            return [
-                ErrorEvent(
-                    request_id=request.request_id,
-                    status=error.status,
-                    code=error.code,
-                    message=error.message,
-                    param=error.param,
-                )
-            ]
+            constraint = self._constraint(request.constraint) if request.constraint is not None else None
+        except DovetailError as error:
+            return [_error_event(request.request_id, error)]
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
         sequence = Sequence.start(request, seed, self._tokenizer, constraint)
         self._sequences[request.request_id] = sequence
@@ -199,6 +193,23 @@ class NativeEngine:
         if not all(0 <= token < self._model.config.vocab_size for token in request.prompt):
             raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")
 
+    def _constraint(self, spec: ConstraintSpec) -> GuardedConstraint:
+        fault, refused = Fault(), list[UserError]()
+
+        def compiled() -> Constraint | None:
+            try:
+                return self._compile(spec)
+            except UserError as error:
+                refused.append(error)
+                return None
+
+        constraint = fault.guarded(compiled, None)
+        if refused:
+            raise refused[0]
+        if constraint is None:
+            raise _constraint_failed()
+        return GuardedConstraint(constraint, fault)
+
     def _propose(self, sequence: Sequence, limit: int) -> Draft:
         if sequence.drafter is None:
             return Draft(())
@@ -276,6 +287,9 @@ class NativeEngine:
         """No token can come next: go back to the constraint's witness and on from there."""
         assert sequence.constraint is not None
         retreat = sequence.constraint.retreat()
+        if isinstance(sequence.constraint, GuardedConstraint) and sequence.constraint.fault.error is not None:
+            self.cancel(sequence.request.request_id)
+            return [_error_event(sequence.request.request_id, _constraint_failed())]
         if retreat is None:
             complete = sequence.constraint.may_end()  # a model without an end token of its own
             return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
@@ -318,3 +332,14 @@ class NativeEngine:
             )
         )
         return events
+
+
+def _error_event(request_id: str, error: DovetailError) -> ErrorEvent:
+    return ErrorEvent(
+        request_id=request_id, status=error.status, code=error.code, message=error.message, param=error.param
+    )
+
+
+def _constraint_failed() -> EngineError:
+    message = "the constraint of this request failed; the server's log says how. Other requests are not affected"
+    return EngineError(message, status=500, code="constraint_failed")

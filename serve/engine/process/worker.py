@@ -36,14 +36,18 @@ class Core(Protocol):
     def cancel(self, request_id: str) -> None: ...
     def step(self) -> list[Event]: ...
     def stats(self) -> Stats: ...
+    def check(self) -> None: ...
 
 
 Load = Callable[[Callable[[float, str], None]], Core]
 """Loads the model, reporting progress (fraction, what); raises ModelError when the directory cannot be served."""
 
 
-def run_worker(address: str, load: Load) -> int:
-    """Serve one API process at the ZMQ ``address`` until it says stop or is gone; returns the exit status."""
+def run_worker(address: str, load: Load, *, debug: bool = False) -> int:
+    """Serve one API process at the ZMQ ``address`` until it says stop or is gone; returns the exit status.
+
+    ``debug``: assert the core's invariants whenever it falls idle.
+    """
     parent = os.getppid()
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
@@ -63,14 +67,14 @@ def run_worker(address: str, load: Load) -> int:
             send(LoadFailed(error.message))
             return 1
         send(Loaded(core.info))
-        _loop(socket, core, send, parent)
+        _loop(socket, core, send, parent, debug)
         return 0
     finally:
         socket.close()
         context.term()
 
 
-def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], None], parent: int) -> None:
+def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], None], parent: int, debug: bool) -> None:
     decoder = msgspec.msgpack.Decoder(ToEngine)
     while os.getppid() == parent:
         events: list[Event] = []
@@ -86,5 +90,7 @@ def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], No
                 return
         if core.busy:
             events += core.step()
+        if debug and not core.busy:
+            core.check()
         if events or heard:
             send(Report(tuple(events), core.stats()))

@@ -46,6 +46,9 @@ class Countdown:
                 events.append(FinishEvent(request_id=name, reason="length", usage=Usage()))
         return events
 
+    def check(self) -> None:
+        assert not self.left
+
     def stats(self) -> Stats:
         return Stats(running=len(self.left))
 
@@ -59,4 +62,4 @@ def load(behaviour: str) -> Core:
 
 
 if __name__ == "__main__":
-    sys.exit(run_worker(sys.argv[2], lambda progress: (progress(0.5, "half"), load(sys.argv[1]))[1]))
+    sys.exit(run_worker(sys.argv[2], lambda progress: (progress(0.5, "half"), load(sys.argv[1]))[1], debug=True))

@@ -1,0 +1,136 @@
+"""The step loop under constraints: a scripted one shows the protocol, a broken one shows that only its request ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from dovetail.serve.constrain.base import Draft, Int32Array, Retreat
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import EditSpec, Request, SourceFile
+
+Run = Callable[..., dict[str, Any]]
+SPEC = EditSpec(files=(SourceFile("a.py", "x\n"),))
+
+
+class Spelling:
+    """Allows exactly one token sequence, then the end; hints at it in drafts if told to. Dead ends go back to ``home``."""
+
+    def __init__(self, tokens: Sequence[int], at: int = 0, *, hint: int = 0, dead_at: int | None = None) -> None:
+        self.tokens, self.at, self.hint, self.dead_at = tokens, at, hint, dead_at
+
+    def _moved(self, at: int) -> Spelling:
+        return Spelling(self.tokens, at, hint=self.hint, dead_at=self.dead_at)
+
+    def allows(self, token: int) -> bool:
+        return self.at != self.dead_at and self.at < len(self.tokens) and token == self.tokens[self.at]
+
+    def mask_into(self, words: Int32Array) -> bool:
+        words.fill(0)
+        if self.at != self.dead_at and self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            words[token // 32] = -(2**31) if token % 32 == 31 else 1 << (token % 32)
+        return True
+
+    def advance(self, token: int) -> Spelling:
+        assert self.allows(token)
+        return self._moved(self.at + 1)
+
+    def draft(self, limit: int) -> Draft:
+        end = min(len(self.tokens), self.at + min(limit, self.hint))
+        if self.dead_at is not None and self.at <= self.dead_at:
+            end = min(end, self.dead_at)
+        return Draft(self.tokens[self.at : end], max(0, end - self.at))
+
+    def may_end(self) -> bool:
+        return self.at == len(self.tokens)
+
+    def retreat(self) -> Retreat | None:
+        return Retreat(2, Spelling([*self.tokens[:2], *reversed(self.tokens[2:])], 2, hint=self.hint))
+
+    def settled(self) -> int | None:
+        return self.at // 3 * 3
+
+
+class Broken(Spelling):
+    """Fails in one method from the third token on."""
+
+    def __init__(self, method: str, tokens: Sequence[int], at: int = 0) -> None:
+        super().__init__(tokens, at, hint=2)
+        self.method = method
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "method" and name == self.method and self.at >= 3:
+            raise RuntimeError(f"{name} is broken")
+        return super().__getattribute__(name)
+
+    def _moved(self, at: int) -> Spelling:
+        return Broken(self.method, self.tokens, at)
+
+
+def constrained(request: Request) -> Request:
+    return msgspec.structs.replace(request, constraint=SPEC)
+
+
+WANTED = [5, 9, 31, 64, 12, 7, 100, 33, 8]
+
+
+@pytest.mark.parametrize("hint", [0, 4])
+def test_the_constraint_is_obeyed_and_ends_the_output(tiny: Any, run: Run, hint: int) -> None:
+    request = constrained(tiny.request(max_tokens=50))
+    result = run(tiny.engine(Spelling(WANTED, hint=hint)), [request])["r"]
+    assert result.tokens == WANTED
+    assert result.finish.reason == "stop"
+    report = result.finish.constraint
+    assert report.rollbacks == 0
+    assert 0 < report.min_z < 1
+    assert report.forced == len(WANTED)
+    if hint:
+        assert result.finish.usage.accepted > 0
+        assert result.finish.usage.forward_passes < len(WANTED)
+
+
+@pytest.mark.parametrize("hint", [0, 3])
+@pytest.mark.parametrize("dead_at", [2, 4, 8])
+def test_a_dead_end_goes_back_to_the_witness(tiny: Any, run: Run, dead_at: int, hint: int) -> None:
+    request = constrained(tiny.request(max_tokens=50))
+    engine = tiny.engine(Spelling(WANTED, hint=hint, dead_at=dead_at))
+    result = run(engine, [request])["r"]
+    assert result.tokens == [*WANTED[:2], *reversed(WANTED[2:])]
+    assert result.rollbacks == result.finish.constraint.rollbacks == 1
+    assert result.text == tiny.tokenizer.decode(result.tokens)
+
+
+@pytest.mark.parametrize("budget", range(1, len(WANTED) + 1))
+def test_a_budget_that_runs_out_leaves_what_is_settled(tiny: Any, run: Run, budget: int) -> None:
+    request = constrained(tiny.request(max_tokens=budget))
+    result = run(tiny.engine(Spelling(WANTED, hint=2)), [request])["r"]
+    assert result.tokens == WANTED[: budget // 3 * 3]
+    assert result.finish.reason == "length"
+    assert result.finish.constraint.truncated == (budget % 3 != 0)
+
+
+@pytest.mark.parametrize("method", ["allows", "mask_into", "advance", "draft", "may_end"])
+def test_a_broken_constraint_ends_only_its_own_request(tiny: Any, run: Run, method: str) -> None:
+    other = tiny.request(name="other", max_tokens=25, ignore_eos=True)
+    results = run(tiny.engine(Broken(method, WANTED)), [constrained(tiny.request(max_tokens=50)), other])
+    assert results["r"].finish is None
+    assert (results["r"].error.status, results["r"].error.code) == (500, "constraint_failed")
+    assert results["other"].tokens == run(tiny.engine(), [other])["other"].tokens
+
+
+@pytest.mark.parametrize(("error", "status"), [(UserError("bad", param="files"), 400), (RuntimeError("bug"), 500)])
+def test_a_constraint_that_does_not_compile_ends_only_its_own_request(
+    tiny: Any, run: Run, error: Exception, status: int
+) -> None:
+    def fails(spec: object) -> Any:
+        raise error
+
+    engine = tiny.engine()
+    engine._compile = fails
+    results = run(engine, [constrained(tiny.request()), tiny.request(name="other", max_tokens=5)])
+    assert results["r"].error.status == status
+    assert results["other"].finish is not None
