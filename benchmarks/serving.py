@@ -22,9 +22,28 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-WORDS = (
-    ["def", "return", "self", "value", "items", "total", "index", "name", "result", "for", "in", "if", "not", "None", "True", "False", "import", "class", "list", "dict"]
-)
+WORDS = [
+    "def",
+    "return",
+    "self",
+    "value",
+    "items",
+    "total",
+    "index",
+    "name",
+    "result",
+    "for",
+    "in",
+    "if",
+    "not",
+    "None",
+    "True",
+    "False",
+    "import",
+    "class",
+    "list",
+    "dict",
+]
 
 
 @dataclass

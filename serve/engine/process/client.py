@@ -143,8 +143,11 @@ class EngineProcess:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     async def _send(self, message: ToEngine) -> None:
-        if self._socket is not None:
-            await self._socket.send(self._encoder.encode(message))
+        if self._socket is None:
+            return
+        # A process that has just died takes no message: never wait for it, its requests are about to be failed.
+        with contextlib.suppress(zmq.Again):
+            await self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK)
 
     async def _supervise(self, first: asyncio.Future[None]) -> None:
         """Run one process after another until closed; ``first`` gets the outcome of the first load."""

@@ -98,6 +98,17 @@ async def test_death_fails_what_is_in_flight_and_is_survived() -> None:
         assert isinstance((await collect(engine, "after", 2))[-1], FinishEvent)
 
 
+async def test_requests_that_come_while_it_dies_end_too() -> None:
+    async with running() as engine:
+        os.kill(int(engine.info.architecture), signal.SIGKILL)
+        for _ in range(200):
+            if not engine.ready:
+                break
+            last = (await asyncio.wait_for(collect(engine, "r", 3), 10))[-1]
+            assert isinstance(last, ErrorEvent | FinishEvent)
+        assert not engine.ready
+
+
 @pytest.mark.parametrize(("behaviour", "message"), [("fail", "config.json is missing"), ("die", "status 7")])
 async def test_a_model_that_cannot_be_loaded_is_an_error(behaviour: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
