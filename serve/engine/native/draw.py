@@ -94,18 +94,20 @@ class Draw:
         return rows
 
     def _adjust(self, raw: Tensor, rows: Seq[_Row]) -> Tensor:
-        """Bias, penalties, bans and masks, in a copy of ``raw`` (``raw`` itself when nothing applies)."""
+        """Bias, penalties, bans and masks, in a copy of ``raw``; ``raw`` itself when nothing applies."""
+        weighted = [i for i, row in enumerate(rows) if row.params.logit_bias or needs_history(row.params)]
+        banned = [i for i, row in enumerate(rows) if row.state is None and not self._may_stop(row)]
+        masked = [i for i, row in enumerate(rows) if self._mask(row)]
+        if not (weighted or banned or masked):
+            return raw
         adjusted = raw.clone()
-        for index, row in enumerate(rows):
-            params, sequence = row.params, row.sequence
-            if params.logit_bias or needs_history(params):
-                penalise(adjusted[index], params, sequence.request.prompt, sequence.output)
-            generated = row.position - len(sequence.request.prompt)
-            if row.state is None and (params.ignore_eos or generated < params.min_tokens):
-                adjusted[index, [*self._eos, *self._stop_tokens(params)]] = -math.inf
-        masked = [index for index, row in enumerate(rows) if self._mask(row)]
+        for i in weighted:
+            sequence = rows[i].sequence
+            penalise(adjusted[i], rows[i].params, sequence.request.prompt, sequence.output)
+        for i in banned:
+            adjusted[i, [*self._eos, *self._stop_tokens(rows[i].params)]] = -math.inf
         if masked:
-            words = np.stack([mask for index in masked if (mask := rows[index].mask) is not None])
+            words = np.stack([mask for i in masked if (mask := rows[i].mask) is not None])
             allowed = expand_mask(words, self._size)
             where = torch.tensor(masked)
             mass = log_mass(raw[where], allowed).tolist()
@@ -114,6 +116,10 @@ class Draw:
                 rows[at].log_z, rows[at].choices = float(log_z), int(choices)
             adjusted[where] = adjusted[where].masked_fill(~allowed, -math.inf)
         return adjusted
+
+    def _may_stop(self, row: _Row) -> bool:
+        generated = row.position - len(row.sequence.request.prompt)
+        return not row.params.ignore_eos and generated >= row.params.min_tokens
 
     def _stop_tokens(self, params: SamplingParams) -> list[int]:
         return [] if params.ignore_eos else [token for token in params.stop_token_ids if token < self._size]
