@@ -52,11 +52,15 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> KVCache:
-        """A zeroed cache of ``num_blocks`` blocks of ``block_size`` tokens per layer."""
+        """A cache of ``num_blocks`` blocks of ``block_size`` tokens per layer.
+
+        Its memory is not initialised: no slot is read before it is written, and the system gives pages only as they are
+        touched, so a large cache costs nothing until it is used.
+        """
         shape = (num_blocks, block_size, config.num_kv_heads, config.head_dim)
         return cls(
-            keys=[torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)],
-            values=[torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)],
+            keys=[torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)],
+            values=[torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)],
             block_size=block_size,
             num_blocks=num_blocks,
         )
