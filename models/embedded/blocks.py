@@ -52,52 +52,47 @@ def occurrences(text: str, part: str) -> int:
     return count
 
 
-def _anchored(edit: LineEdit, lines: Sequence[str]) -> LineEdit:
-    """Give a pure insertion a line to quote."""
+def _anchored(edit: LineEdit, lines: Sequence[str]) -> tuple[int, int]:
+    """The lines to quote at least: those that change, or for a pure insertion one beside it."""
     if edit.start < edit.end:
-        return edit
+        return edit.start, edit.end
     place = edit.start
     if place > 0 and (lines[place - 1].strip() or place == len(lines)):
-        return LineEdit(place - 1, place, (lines[place - 1], *edit.lines))
-    return LineEdit(place, place + 1, (*edit.lines, lines[place]))
+        return place - 1, place
+    return place, place + 1
 
 
-def _unique(edit: LineEdit, lines: Sequence[str], text: str) -> LineEdit:
-    """Extend downwards, then upwards, until the quoted lines occur once."""
-    start, end, new = edit.start, edit.end, edit.lines
-    while occurrences(text, "".join(lines[start:end])) != 1:
-        if end < len(lines):
-            new, end = (*new, lines[end]), end + 1
-        else:
-            start -= 1
-            new = (lines[start], *new)
-    return LineEdit(start, end, new)
-
-
-def _joined(edits: Sequence[LineEdit], lines: Sequence[str]) -> list[LineEdit]:
-    """Merge edits that touch or overlap in quoted context."""
-    result: list[LineEdit] = []
-    for edit in edits:
-        if result and edit.start < result[-1].end:
-            previous = result.pop()
-            shared = previous.end - edit.start
-            if tuple(previous.lines[-shared:]) == tuple(lines[edit.start : previous.end]):
-                edit = LineEdit(previous.start, max(edit.end, previous.end), (*previous.lines[:-shared], *edit.lines))
-            else:
-                edit = LineEdit(previous.start, edit.end, (*previous.lines, *edit.lines[shared:]))
-        elif result and edit.start == result[-1].end:
-            previous = result.pop()
-            edit = LineEdit(previous.start, edit.end, (*previous.lines, *edit.lines))
-        result.append(edit)
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Merge spans that touch or overlap."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if result and start <= result[-1][1]:
+            start, end = result[-1][0], max(result.pop()[1], end)
+        result.append((start, end))
     return result
+
+
+def _unique(span: tuple[int, int], lines: Sequence[str], text: str) -> tuple[int, int]:
+    """Extend downwards, then upwards, until the quoted lines occur once."""
+    start, end = span
+    while occurrences(text, "".join(lines[start:end])) != 1:
+        start, end = (start, end + 1) if end < len(lines) else (start - 1, end)
+    return start, end
 
 
 def make_blocks(path: str, text: str, edits: Sequence[LineEdit]) -> list[Block]:
     """The blocks that make these edits: least context, unique, in order, one per region."""
     lines = text.splitlines(keepends=True)
-    regions = _joined(sorted((_anchored(e, lines) for e in edits), key=lambda e: e.start), lines)
-    regions = _joined([_unique(e, lines, text) for e in regions], lines)
-    return [Block(path, "".join(lines[e.start : e.end]), "".join(e.lines)) for e in regions]
+    spans = _joined([_anchored(edit, lines) for edit in edits])
+    # A merged span holds a unique one, so it is unique too.
+    spans = _joined([_unique(span, lines, text) for span in spans])
+    blocks = []
+    for start, end in spans:
+        # An edit lies in one span only: had two touched at its place, they would be one.
+        inside = [LineEdit(e.start - start, e.end - start, e.lines) for e in edits if start <= e.start and e.end <= end]
+        search = "".join(lines[start:end])
+        blocks.append(Block(path, search, apply_lines(search, inside)))
+    return blocks
 
 
 def apply_lines(text: str, edits: Sequence[LineEdit]) -> str:
