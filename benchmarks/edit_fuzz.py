@@ -68,6 +68,8 @@ def parses(language: str, content: str) -> bool:
         return True
     module, function = GRAMMARS[language]
     grammar = tree_sitter.Language(getattr(importlib.import_module(module), function)())
+    if language == "bash":  # its scanner may crash on characters beyond Latin-1
+        content = "".join(character if ord(character) < 256 else "\u00ff" for character in content)
     if tree_sitter.Parser(grammar).parse(content.encode()).root_node.has_error:
         return False
     if language == "python":

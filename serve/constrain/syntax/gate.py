@@ -11,10 +11,11 @@ from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
-from tree_sitter import Node, Parser, Point, Tree
+from tree_sitter import Node, Point, Tree
 
 from dovetail.serve.constrain.syntax.change import Change, changed
-from dovetail.serve.constrain.syntax.languages import grammar, languages_of
+from dovetail.serve.constrain.syntax.languages import languages_of
+from dovetail.serve.constrain.syntax.parsing import parse
 from dovetail.serve.constrain.syntax.python import PythonJudge
 from dovetail.serve.types import Syntax
 
@@ -41,7 +42,7 @@ class SyntaxGate:
         self.language = names[0] if names else None
         self._tree: Tree | None = None
         for name in names:
-            tree = Parser(grammar(name)).parse(original)
+            tree = parse(name, original)
             if self._tree is None or not tree.root_node.has_error:
                 self._tree, self.language = tree, name
             if not tree.root_node.has_error:
@@ -67,7 +68,7 @@ class SyntaxGate:
         if not trimmed:
             return True
         content = changed(self.original, trimmed)
-        tree = Parser(grammar(self.language)).parse(content)
+        tree = parse(self.language, content)
         if tree.root_node.has_error and not self._faults_known(tree, trimmed):
             return False
         return self._python is None or not self._python.sound or self._python.accepts(trimmed)
@@ -89,7 +90,7 @@ class SyntaxGate:
                 new_end_point=_beyond(start, change.replacement),
             )
         assert self.language is not None
-        return not Parser(grammar(self.language)).parse(changed(self.original, changes), tree).root_node.has_error
+        return not parse(self.language, changed(self.original, changes), tree).root_node.has_error
 
     def _faults_known(self, tree: Tree, changes: Sequence[Change]) -> bool:
         """Whether each fault of ``tree`` lies, mapped back through ``changes``, where the original has the same one."""
