@@ -18,7 +18,7 @@ help:
 install: $(STAMP)
 
 # Exact versions from constraints.txt; the torch there is taken as pip finds it, CPU build or not.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt setup.py $(wildcard kernels/*/*.cpp kernels/*/*.h serve/constrain/syntax/*.c serve/constrain/syntax/*.h)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Dovetail needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@free=$$(df -Pk . | awk 'NR==2 {print $$4}'); [ "$$free" -gt 3000000 ] || \

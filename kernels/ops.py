@@ -1,25 +1,116 @@
-"""The operations the models are written in. This file picks each implementation, once; callers never choose.
+"""The operations the models are written in. This file picks each implementation; callers never choose.
 
-Only the torch references exist so far.
+The C++ kernels take dense float32 on the CPU, if the library is there (kernels/cpu/library.py); everything else is the
+torch reference. Weights (kernels/linear) and attention plans carry their choice with them.
 """
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from dovetail.kernels.attention.batch import AttentionBatch
-from dovetail.kernels.attention.reference import AttentionPlan, attend, paged_attention, plan_attention, write_kv
-from dovetail.kernels.rms_norm.reference import rms_norm
+from dovetail.kernels.attention.native import AttentionPlan, attend
+from dovetail.kernels.attention.reference import write_kv
+from dovetail.kernels.cpu.library import instruction_set, library
+from dovetail.kernels.linear.packed import STORAGES, Storage
+from dovetail.kernels.linear.weight import DenseWeight, Linear, PackedWeight, pack_weight
+from dovetail.kernels.qkv import native as qkv_native
+from dovetail.kernels.qkv import reference as qkv_reference
+from dovetail.kernels.rms_norm import native as rms_norm_native
+from dovetail.kernels.rms_norm import reference as rms_norm_reference
 from dovetail.kernels.rope.reference import apply_rope, rope_angles
-from dovetail.kernels.silu_mul.reference import silu_mul
+from dovetail.kernels.silu_mul import native as silu_mul_native
+from dovetail.kernels.silu_mul import reference as silu_mul_reference
 
 __all__ = [
+    "STORAGES",
     "AttentionBatch",
     "AttentionPlan",
+    "DenseWeight",
+    "Linear",
+    "PackedWeight",
+    "Storage",
+    "add_rms_norm",
     "apply_rope",
     "attend",
+    "describe",
+    "pack_weight",
     "paged_attention",
     "plan_attention",
+    "prepare_qkv",
     "rms_norm",
     "rope_angles",
     "silu_mul",
     "write_kv",
 ]
+
+
+def describe() -> str:
+    """Which kernels are in use, in one line for a log."""
+    found = instruction_set()
+    if found is None:
+        return "torch only: the C++ kernels are not built (pip install -e . with a C++ compiler builds them)"
+    return f"C++ kernels ({found}) for linear, attention, qkv, rms_norm and silu_mul on the CPU; torch for the rest"
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """See kernels/rms_norm/reference.py."""
+    native = library()
+    if native is None or x.dim() != 2 or x.stride(1) != 1 or not (_plain(x) and _plain(weight)):
+        return rms_norm_reference.rms_norm(x, weight, eps)
+    return rms_norm_native.rms_norm(native, x, weight, eps)
+
+
+def add_rms_norm(x: Tensor, delta: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """See kernels/rms_norm/reference.py."""
+    native = library()
+    if native is None or x.dim() != 2 or not (_dense(x) and _dense(delta) and _plain(weight)):
+        return rms_norm_reference.add_rms_norm(x, delta, weight, eps)
+    return rms_norm_native.add_rms_norm(native, x, delta, weight, eps)
+
+
+def silu_mul(gate_up: Tensor) -> Tensor:
+    """See kernels/silu_mul/reference.py."""
+    native = library()
+    if native is None or gate_up.dim() != 2 or not _dense(gate_up):
+        return silu_mul_reference.silu_mul(gate_up)
+    return silu_mul_native.silu_mul(native, gate_up)
+
+
+def prepare_qkv(
+    qkv: Tensor,
+    norms: tuple[Tensor, Tensor] | None,
+    eps: float,
+    angles: tuple[Tensor, Tensor],
+    slots: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+) -> Tensor:
+    """See kernels/qkv/reference.py."""
+    native = library()
+    if native is None or not all(map(_dense, (qkv, *angles, k_cache, v_cache, *(norms or ())))):
+        return qkv_reference.prepare_qkv(qkv, norms, eps, angles, slots, k_cache, v_cache)
+    return qkv_native.prepare_qkv(native, qkv, norms, eps, angles, slots, k_cache, v_cache)
+
+
+def plan_attention(
+    batch: AttentionBatch, block_size: int, window: int | None = None, device: torch.device | str = "cpu"
+) -> AttentionPlan:
+    """What every layer with this window shares; arguments as in kernels/attention/reference.py."""
+    return AttentionPlan(batch, block_size, window, device)
+
+
+def paged_attention(
+    q: Tensor, k_cache: Tensor, v_cache: Tensor, batch: AttentionBatch, scale: float, window: int | None = None
+) -> Tensor:
+    """:func:`plan_attention` and :func:`attend` in one call."""
+    return attend(q, k_cache, v_cache, plan_attention(batch, k_cache.shape[1], window, k_cache.device), scale)
+
+
+def _plain(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def _dense(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.device.type == "cpu" and x.is_contiguous()

@@ -6,22 +6,21 @@ Knows arithmetic over a ragged batch and a paged cache. Knows nothing of files, 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dovetail.kernels.ops import (
     AttentionPlan,
-    apply_rope,
+    add_rms_norm,
     attend,
     plan_attention,
+    prepare_qkv,
     rms_norm,
     rope_angles,
     silu_mul,
-    write_kv,
 )
 from dovetail.models.batch import KVCache, RaggedBatch
 from dovetail.models.config import ModelConfig
-from dovetail.models.parameters import DecoderParameters, LayerParameters, Projection
+from dovetail.models.parameters import DecoderParameters, LayerParameters
 from dovetail.models.rotary import rotary_frequencies
 
 
@@ -30,24 +29,24 @@ class Decoder:
 
     Args:
         config: its shape.
-        parameters: its weights, all of one type on one device.
+        parameters: its weights, on one device; norms and biases have the type that is computed in.
     """
 
     def __init__(self, config: ModelConfig, parameters: DecoderParameters) -> None:
         self.config = config
         self._parameters = parameters
         frequencies, self._rope_scale = rotary_frequencies(config.rope, config.head_dim)
-        self._frequencies = frequencies.to(parameters.embedding.device)
+        self._frequencies = frequencies.to(parameters.final_norm.device)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type it computes in; the cache must have the same."""
-        return self._parameters.embedding.dtype
+        """The type it computes in. The cache has the same or a narrower one; the weights may be stored in fewer bits."""
+        return self._parameters.final_norm.dtype
 
     @property
     def device(self) -> torch.device:
         """Where it runs; batch and cache must be there too."""
-        return self._parameters.embedding.device
+        return self._parameters.final_norm.device
 
     @torch.no_grad()
     def forward(self, batch: RaggedBatch, cache: KVCache) -> Tensor:
@@ -65,13 +64,20 @@ class Decoder:
             window: plan_attention(batch, cache.block_size, window, self.device) for window in set(self.config.windows)
         }
         angles = rope_angles(batch.positions, self._frequencies, self._rope_scale, self.dtype)
-        x = F.embedding(batch.token_ids, parameters.embedding)
+        x = parameters.embedding.rows(batch.token_ids).to(self.dtype)
+        delta: Tensor | None = None  # what the last block adds: the sum is formed together with the norm that reads it
         for i, layer in enumerate(parameters.layers):
-            normed = rms_norm(x, layer.input_norm, eps)
-            x = x + self._attention(layer, normed, angles, batch.slots, cache, i, plans[self.config.windows[i]])
-            x = x + self._mlp(layer, rms_norm(x, layer.post_attention_norm, eps))
+            if delta is None:
+                normed = rms_norm(x, layer.input_norm, eps)
+            else:
+                x, normed = add_rms_norm(x, delta, layer.input_norm, eps)
+            delta = self._attention(layer, normed, angles, batch.slots, cache, i, plans[self.config.windows[i]])
+            x, normed = add_rms_norm(x, delta, layer.post_attention_norm, eps)
+            delta = layer.down.apply(silu_mul(layer.gate_up.apply(normed)))
+        if delta is not None:
+            x = x + delta
         rows = rms_norm(x[batch.logit_rows], parameters.final_norm, eps)
-        return F.linear(rows, parameters.head).to(torch.float32)
+        return parameters.head.apply(rows).to(torch.float32)
 
     def _attention(
         self,
@@ -84,23 +90,10 @@ class Decoder:
         plan: AttentionPlan,
     ) -> Tensor:
         """``[T, hidden]`` to ``[T, hidden]``."""
-        config = self.config
-        rows = x.shape[0]
-        q, k, v = torch.split(_project(x, layer.qkv), [config.query_size, config.kv_size, config.kv_size], dim=-1)
-        q = q.reshape(rows, config.num_heads, config.head_dim)
-        k = k.reshape(rows, config.num_kv_heads, config.head_dim)
-        v = v.reshape(rows, config.num_kv_heads, config.head_dim)
-        if layer.query_norm is not None and layer.key_norm is not None:
-            q, k = rms_norm(q, layer.query_norm, config.rms_norm_eps), rms_norm(k, layer.key_norm, config.rms_norm_eps)
-        q, k = apply_rope(q, *angles), apply_rope(k, *angles)
-        write_kv(k, v, cache.keys[index], cache.values[index], slots)
-        mixed = attend(q, cache.keys[index], cache.values[index], plan, config.attention_scale)
-        return _project(mixed.view(rows, config.query_size), layer.output)
-
-    def _mlp(self, layer: LayerParameters, x: Tensor) -> Tensor:
-        """``[T, hidden]`` to ``[T, hidden]``."""
-        return _project(silu_mul(_project(x, layer.gate_up)), layer.down)
-
-
-def _project(x: Tensor, projection: Projection) -> Tensor:
-    return F.linear(x, projection.weight, projection.bias)
+        norms = (
+            (layer.query_norm, layer.key_norm) if layer.query_norm is not None and layer.key_norm is not None else None
+        )
+        keys, values = cache.keys[index], cache.values[index]
+        q = prepare_qkv(layer.qkv.apply(x), norms, self.config.rms_norm_eps, angles, slots, keys, values)
+        mixed = attend(q, keys, values, plan, self.config.attention_scale)
+        return layer.output.apply(mixed.view(x.shape[0], self.config.query_size))

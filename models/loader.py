@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
-from dovetail.models.parameters import DecoderParameters
+from dovetail.models.errors import ModelDirectoryError
+from dovetail.models.parameters import DecoderParameters, WeightFormat
 from dovetail.models.weights import WeightFiles
+
+Quantization = Literal["int8", "int4"]
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done (0 to 1) and what is being done."""
@@ -19,18 +23,23 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A decoder and its size. ``parameters`` counts shared (tied) weights once; ``weight_bytes`` is what they take."""
+    """A decoder and its size. ``parameters`` counts shared (tied) weights once; ``weight_bytes`` is what they take.
+
+    ``storage``: what one weight is stored as, such as bfloat16 or int4; ``decoder.dtype`` is what is computed in.
+    """
 
     config: ModelConfig
     decoder: Decoder
     parameters: int
     weight_bytes: int
+    storage: str
 
 
 def load_model(
     path: Path,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | Literal["auto"] = torch.float32,
+    quantize: Quantization | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> LoadedModel:
@@ -38,17 +47,41 @@ def load_model(
 
     Args:
         path: a Hugging Face model directory.
-        dtype: the type to compute in; weights are converted while they are read.
+        dtype: the type of the weights; "auto" keeps bfloat16 and (on a GPU) float16 files as they are and reads anything
+            else as float32. On the CPU, bfloat16 is for storage only: everything is computed in float32, so "auto" loses
+            nothing. Elsewhere it is also the type to compute in.
+        quantize: store the matrices in 8 or 4 bits with a scale per group of weights; CPU only.
         device: where the weights go.
         progress: told how far the loading is.
 
     Raises:
-        ModelDirectoryError: the directory cannot be served; the message says why and what to do.
+        ModelDirectoryError: the directory cannot be served in this way; the message says why and what to do.
     """
     report = progress or (lambda fraction, step: None)
     report(0.0, "reading config.json")
     config = ModelConfig.load(path)
     with WeightFiles(path) as files:
-        parameters = DecoderParameters.read(config, files, dtype, torch.device(device), report)
+        if dtype == "auto":
+            dtype = _stored_type(config, files, device)
+        weight_format = _weight_format(dtype, quantize, torch.device(device))
+        parameters = DecoderParameters.read(config, files, weight_format, report)
     report(1.0, "loaded")
-    return LoadedModel(config, Decoder(config, parameters), parameters.count(), parameters.count() * dtype.itemsize)
+    decoder = Decoder(config, parameters)
+    return LoadedModel(config, decoder, parameters.count, parameters.nbytes, weight_format.name)
+
+
+def _weight_format(dtype: torch.dtype, quantize: Quantization | None, device: torch.device) -> WeightFormat:
+    if quantize is not None and device.type != "cpu":
+        raise ModelDirectoryError(f"{quantize} weights are for the CPU only; leave --quantize out on {device}")
+    if device.type == "cpu" and (quantize is not None or dtype in (torch.float32, torch.bfloat16)):
+        return WeightFormat(torch.float32, device, quantize or ("bfloat16" if dtype == torch.bfloat16 else "float32"))
+    return WeightFormat(dtype, device, None)
+
+
+def _stored_type(config: ModelConfig, files: WeightFiles, device: str) -> torch.dtype:
+    """The type of the first layer's query weights, where there are kernels for it here."""
+    name = config.family.names.query.format(i=0) + ".weight"
+    files.check({name: (config.query_size, config.hidden_size)}, lambda name: True)
+    found = files.tensor(name).dtype
+    kept = (torch.bfloat16,) if device == "cpu" else (torch.bfloat16, torch.float16)
+    return found if found in kept else torch.float32

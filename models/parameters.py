@@ -1,13 +1,15 @@
-"""The decoder's weights: which tensors a configuration calls for, and how they are fused. Knows no arithmetic."""
+"""The decoder's weights: which tensors a configuration calls for, how they are fused and stored. Knows no arithmetic."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dovetail.kernels.ops import DenseWeight, Linear, Storage, pack_weight
 from dovetail.models.config import ModelConfig
 from dovetail.models.weights import WeightFiles
 
@@ -15,11 +17,37 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
+class WeightFormat:
+    """How weights are held. ``compute``: the type of activations, norms and biases.
+
+    ``storage``: how the matrices are packed for the CPU kernels; None: plain tensors of the compute type.
+    """
+
+    compute: torch.dtype
+    device: torch.device
+    storage: Storage | None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether weights are rounded to few levels."""
+        return self.storage in ("int8", "int4")
+
+    @property
+    def name(self) -> str:
+        """What one weight is stored as."""
+        return self.storage or str(self.compute).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
 class Projection:
     """``weight`` ``[out, in]`` and ``bias`` ``[out]``."""
 
-    weight: Tensor
+    weight: Linear
     bias: Tensor | None
+
+    def apply(self, x: Tensor) -> Tensor:
+        """``[T, in]`` to ``[T, out]``."""
+        return self.weight.apply(x, self.bias)
 
 
 @dataclass(frozen=True)
@@ -38,49 +66,49 @@ class LayerParameters:
 
 @dataclass(frozen=True)
 class DecoderParameters:
-    """The whole decoder. ``head`` is the ``embedding`` itself where the two are tied."""
+    """The whole decoder. ``head`` is the ``embedding`` itself where the two are tied and stored alike."""
 
-    embedding: Tensor
+    embedding: Linear
     layers: tuple[LayerParameters, ...]
     final_norm: Tensor
-    head: Tensor
+    head: Linear
+    count: int
+    """Number of parameters, tied ones once."""
 
     @classmethod
     def read(
         cls,
         config: ModelConfig,
         files: WeightFiles,
-        dtype: torch.dtype,
-        device: torch.device,
+        weight_format: WeightFormat,
         report: Callable[[float, str], None],
     ) -> DecoderParameters:
-        """Check every name and shape, then read, convert and fuse tensor by tensor."""
-        names = config.family.names
-        files.check(tensor_shapes(config), lambda name: _harmless(config, name))
-        reader = _Reader(config, files, dtype, device)
-        embedding = reader.tensor(names.embedding)
+        """Check every name and shape, then read, convert, fuse and pack tensor by tensor."""
+        names, shapes = config.family.names, tensor_shapes(config)
+        files.check(shapes, lambda name: _harmless(config, name))
+        reader = _Reader(config, files, weight_format)
+        embedding, head = reader.ends()
         layers = []
         for layer in range(config.num_layers):
             report(layer / config.num_layers, f"reading layer {layer + 1} of {config.num_layers}")
             layers.append(reader.layer(layer))
-        head = embedding if config.tie_word_embeddings else reader.tensor(names.head)
-        return cls(embedding, tuple(layers), reader.tensor(names.final_norm), head)
+        count = sum(math.prod(shape) for shape in shapes.values())
+        return cls(embedding, tuple(layers), reader.tensor(names.final_norm), head, count)
 
-    def tensors(self) -> list[Tensor]:
-        """Every tensor once."""
-        found = [self.embedding, self.final_norm]
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all of it takes, tied weights once."""
+        weights: list[Linear | Tensor] = [self.embedding, self.final_norm]
         if self.head is not self.embedding:
-            found.append(self.head)
+            weights.append(self.head)
         for layer in self.layers:
             norms = (layer.input_norm, layer.post_attention_norm, layer.query_norm, layer.key_norm)
-            projections = (layer.qkv, layer.output, layer.gate_up, layer.down)
-            found += [tensor for tensor in norms if tensor is not None]
-            found += [tensor for p in projections for tensor in (p.weight, p.bias) if tensor is not None]
-        return found
-
-    def count(self) -> int:
-        """Number of parameters, tied ones once."""
-        return sum(tensor.numel() for tensor in self.tensors())
+            weights += [norm for norm in norms if norm is not None]
+            for projection in (layer.qkv, layer.output, layer.gate_up, layer.down):
+                weights.append(projection.weight)
+                if projection.bias is not None:
+                    weights.append(projection.bias)
+        return sum(weight.nbytes for weight in weights)
 
 
 def tensor_shapes(config: ModelConfig) -> Shapes:
@@ -117,11 +145,27 @@ def _harmless(config: ModelConfig, name: str) -> bool:
 
 
 class _Reader:
-    """Reads into fresh tensors of the wanted type and place: at most one stored tensor is held besides."""
+    """Reads into fresh tensors of the wanted type and place: at most one matrix is held besides, as stored and as float."""
 
-    def __init__(self, config: ModelConfig, files: WeightFiles, dtype: torch.dtype, device: torch.device) -> None:
-        self._config, self._files, self._dtype, self._device = config, files, dtype, device
+    def __init__(self, config: ModelConfig, files: WeightFiles, weight_format: WeightFormat) -> None:
+        self._config, self._files, self._format = config, files, weight_format
         self._shapes = tensor_shapes(config)
+
+    def ends(self) -> tuple[Linear, Linear]:
+        """Embedding and head.
+
+        Quantised models look up in bfloat16 (one row per token is read: its size is no cost of decoding) and have the head
+        in int8, which all of the vocabulary's probabilities go through.
+        """
+        names, storage = self._config.family.names, self._format.storage
+        embedding = self.tensor(names.embedding)
+        table = embedding if self._config.tie_word_embeddings else self.tensor(names.head)
+        if self._format.quantized:
+            return DenseWeight(embedding.to(torch.bfloat16)), pack_weight(table, "int8")
+        head = self._stored(table)
+        if table is embedding:
+            return head, head
+        return DenseWeight(embedding.to(torch.bfloat16) if storage == "bfloat16" else embedding), head
 
     def layer(self, i: int) -> LayerParameters:
         names, norms = self._config.family.names, self._config.qk_norm
@@ -142,14 +186,19 @@ class _Reader:
     def _projection(self, names: Sequence[str]) -> Projection:
         biased = names[0] + ".bias" in self._shapes
         return Projection(
-            self._stack([name + ".weight" for name in names]),
+            self._stored(self._stack([name + ".weight" for name in names])),
             self._stack([name + ".bias" for name in names]) if biased else None,
         )
+
+    def _stored(self, weight: Tensor) -> Linear:
+        return DenseWeight(weight) if self._format.storage is None else pack_weight(weight, self._format.storage)
 
     def _stack(self, names: Sequence[str]) -> Tensor:
         """The named tensors one below the other."""
         rows = [self._shapes[name][0] for name in names]
-        whole = torch.empty((sum(rows), *self._shapes[names[0]][1:]), dtype=self._dtype, device=self._device)
+        whole = torch.empty(
+            (sum(rows), *self._shapes[names[0]][1:]), dtype=self._format.compute, device=self._format.device
+        )
         for part, name in zip(torch.split(whole, rows), names, strict=True):
             part.copy_(self._files.tensor(name))
         return whole

@@ -58,6 +58,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on (8000); 0: any free one.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    quantize: Annotated[str | None, typer.Option(help="Store the weights in int8 or int4.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens.")] = None,
     max_num_seqs: Annotated[int | None, typer.Option(help="Sequences in one batch.")] = None,
     max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait beyond those; then 429.")] = None,

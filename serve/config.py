@@ -20,6 +20,7 @@ from dovetail.serve.errors import DovetailError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
+Quantize = Literal["int8", "int4"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 MIB = 1024 * 1024
@@ -44,7 +45,7 @@ class ServerConfig:
     """Everything a deployment decides.
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
-    says. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
+    says. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
     ``drain_seconds``: how long requests may go on after the server was asked to end.
     """
 
@@ -54,6 +55,7 @@ class ServerConfig:
     port: int = 8000
     device: Device = "auto"
     dtype: DType = "auto"
+    quantize: Quantize | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 64
     max_waiting: int = 1024
@@ -73,7 +75,7 @@ class ServerConfig:
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"{name} must be between {low} and {high}, not {value}.", param=name)
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
+            if getattr(self, name) not in choices and (name != "quantize" or self.quantize is not None):
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}.", param=name)
         if self.max_batched_tokens < self.max_num_seqs:
             raise ConfigError(
@@ -98,6 +100,7 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "device": get_args(Device),
     "dtype": get_args(DType),
+    "quantize": get_args(Quantize),
     "log_level": get_args(LogLevel),
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})

@@ -9,7 +9,7 @@ from typing import Protocol
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.errors import ModelError
 
-_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_ELEMENT_BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
 _SHARE_OF_MEMORY = 0.25
 """Of the memory that is available at start: the weights and everything else need the rest."""
 
@@ -29,7 +29,6 @@ class ModelShape(Protocol):
 class Sizes:
     """The derived sizes. ``kv_blocks`` blocks hold at least one sequence of ``max_model_len`` tokens."""
 
-    dtype: str
     device: str
     max_model_len: int
     kv_blocks: int
@@ -40,8 +39,10 @@ def plan_sizes(config: ServerConfig, model: ModelShape, available: int | None = 
 
     Raises ModelError when what was asked for cannot be had.
     """
-    dtype = "float32" if config.dtype == "auto" else config.dtype
-    block_bytes = 2 * model.num_layers * model.kv_size * _DTYPE_BYTES[dtype] * config.block_size
+    device = "cpu" if config.device == "auto" else config.device
+    # On a CPU everything is computed in float32, however the weights are stored.
+    element_bytes = 4 if device == "cpu" else _ELEMENT_BYTES[config.dtype]
+    block_bytes = 2 * model.num_layers * model.kv_size * element_bytes * config.block_size
     wanted_len = config.max_model_len or model.max_position_embeddings
     if wanted_len > model.max_position_embeddings:
         raise ModelError(
@@ -61,8 +62,7 @@ def plan_sizes(config: ServerConfig, model: ModelShape, available: int | None = 
         )
     if capacity < min(wanted_len, 256):
         raise ModelError(f"only {capacity} tokens of KV cache fit into {memory} bytes; raise --kv-cache-memory")
-    device = "cpu" if config.device == "auto" else config.device
-    return Sizes(dtype, device, min(wanted_len, capacity), blocks)
+    return Sizes(device, min(wanted_len, capacity), blocks)
 
 
 def available_memory() -> int:

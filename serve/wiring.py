@@ -99,7 +99,8 @@ def worker_config(config: ServerConfig) -> WorkerConfig:
     sizes = plan_sizes(config, model)
     return WorkerConfig(
         model=str(path),
-        dtype=sizes.dtype,
+        dtype=config.dtype,
+        quantize=config.quantize,
         device=sizes.device,
         threads=config.threads,
         max_model_len=sizes.max_model_len,

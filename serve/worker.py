@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     dtype: str
+    quantize: Literal["int8", "int4"] | None
     device: str
     threads: int | None
     max_model_len: int
@@ -53,7 +55,8 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     path = Path(config.model)
     try:
         tokenizer = Tokenizer.load(path)
-        model = load_model(path, dtype=getattr(torch, config.dtype), device=config.device, progress=progress)
+        dtype: torch.dtype | Literal["auto"] = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
+        model = load_model(path, dtype=dtype, quantize=config.quantize, device=config.device, progress=progress)
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
     size = min(tokenizer.size, model.config.vocab_size)

@@ -47,7 +47,11 @@ class AttentionPlan:
 
 
 def plan_attention(
-    batch: AttentionBatch, block_size: int, window: int | None = None, device: torch.device | str = "cpu"
+    batch: AttentionBatch,
+    block_size: int,
+    window: int | None = None,
+    device: torch.device | str = "cpu",
+    members: Sequence[int] | None = None,
 ) -> AttentionPlan:
     """Work out once per forward pass which rows look at which slots.
 
@@ -56,23 +60,27 @@ def plan_attention(
         block_size: slots per cache block.
         window: a row at position p sees positions p - window + 1 .. p; None: all of 0 .. p.
         device: where the cache lives.
+        members: the sequences to plan for; None: all.
     """
     starts, contexts = batch.query_starts, batch.context_lens
     by_queries: defaultdict[int, list[int]] = defaultdict(list)
-    for sequence, context in enumerate(contexts):
+    for sequence in range(len(contexts)) if members is None else members:
+        context = contexts[sequence]
         queries = starts[sequence + 1] - starts[sequence]
         if not 0 < queries <= context:
             raise ValueError(f"sequence {sequence} has {queries} new rows and a context of {context}")
         by_queries[queries].append(sequence)
     tables = batch.block_tables.to("cpu", torch.int64)
     groups = []
-    for queries, members in by_queries.items():
-        for group in _similar(members, [_span(contexts[s], queries, window)[1] for s in members]):
+    for queries, alike in by_queries.items():
+        for group in _similar(alike, [_span(contexts[s], queries, window)[1] for s in alike]):
             groups.append(_plan_group(group, queries, starts, contexts, tables, block_size, window, device))
     return AttentionPlan(tuple(groups))
 
 
-def attend(q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
+def attend(
+    q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float, out: Tensor | None = None
+) -> Tensor:
     """Attention of planned rows over the cache.
 
     Args:
@@ -80,13 +88,15 @@ def attend(q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, sca
         k_cache, v_cache: ``[num_blocks, block_size, kv_heads, D]``; H is a multiple of kv_heads.
         plan: from :func:`plan_attention` for this batch.
         scale: factor on the scores.
+        out: where the planned rows go; None: a fresh tensor.
 
     Returns:
         ``[T, H, D]``.
     """
     heads, width = q.shape[1], q.shape[2]
     kv_heads = k_cache.shape[2]
-    out = torch.empty_like(q, memory_format=torch.contiguous_format)
+    if out is None:
+        out = torch.empty_like(q, memory_format=torch.contiguous_format)
     for group in plan.groups:
         # One query row per sequence: the heads that share a key head become its rows, which halves the time on CPU.
         fold = group.queries == 1
@@ -94,8 +104,8 @@ def attend(q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, sca
         queries = q[group.rows].reshape(layout)
         result = F.scaled_dot_product_attention(
             queries if fold else queries.transpose(1, 2),
-            _gather(k_cache, group),
-            _gather(v_cache, group),
+            _gather(k_cache, group).to(q.dtype),
+            _gather(v_cache, group).to(q.dtype),
             attn_mask=group.mask,
             is_causal=group.causal,
             scale=scale,
@@ -113,23 +123,16 @@ def _gather(cache: Tensor, group: AttentionGroup) -> Tensor:
     return rows.view(group.size, group.keys, *cache.shape[2:]).transpose(1, 2)
 
 
-def paged_attention(
-    q: Tensor, k_cache: Tensor, v_cache: Tensor, batch: AttentionBatch, scale: float, window: int | None = None
-) -> Tensor:
-    """:func:`plan_attention` and :func:`attend` in one call; shapes as there."""
-    return attend(q, k_cache, v_cache, plan_attention(batch, k_cache.shape[1], window, k_cache.device), scale)
-
-
 def write_kv(k: Tensor, v: Tensor, k_cache: Tensor, v_cache: Tensor, slots: Tensor) -> None:
     """Store new keys and values in place.
 
     Args:
         k, v: ``[T, kv_heads, D]``.
-        k_cache, v_cache: ``[num_blocks, block_size, kv_heads, D]``, contiguous.
+        k_cache, v_cache: ``[num_blocks, block_size, kv_heads, D]``, contiguous; they may have a narrower type.
         slots: int64 ``[T]``, ``block * block_size + offset``, all different.
     """
-    k_cache.view(-1, *k.shape[1:]).index_copy_(0, slots, k)
-    v_cache.view(-1, *v.shape[1:]).index_copy_(0, slots, v)
+    k_cache.view(-1, *k.shape[1:]).index_copy_(0, slots, k.to(k_cache.dtype))
+    v_cache.view(-1, *v.shape[1:]).index_copy_(0, slots, v.to(v_cache.dtype))
 
 
 def _span(context: int, queries: int, window: int | None) -> tuple[int, int]:

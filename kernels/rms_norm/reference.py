@@ -20,3 +20,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     wide = x.to(torch.float32)
     scaled = wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)
     return scaled.to(x.dtype) * weight
+
+
+def add_rms_norm(x: Tensor, delta: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """``x + delta``, and that normalised: what stands between two blocks of a layer."""
+    total = x + delta
+    return total, rms_norm(total, weight, eps)

@@ -53,8 +53,8 @@ def test_size_counts_tied_weights_once(tmp_path: Path) -> None:
     untied = load_model(write_tiny_checkpoint(tmp_path / "a"), dtype=torch.bfloat16)
     tied = load_model(write_tiny_checkpoint(tmp_path / "b", tie_word_embeddings=True), dtype=torch.bfloat16)
     assert untied.parameters - tied.parameters == 512 * 64
-    assert untied.weight_bytes == 2 * untied.parameters
-    assert untied.decoder.dtype == torch.bfloat16
+    assert 2 * untied.parameters < untied.weight_bytes < 2.02 * untied.parameters  # norms and biases are float32
+    assert untied.decoder.dtype == torch.float32  # on the CPU bfloat16 is for storage
 
 
 def test_progress_rises_to_one(directory: Path) -> None:

@@ -51,11 +51,13 @@ def test_what_was_asked_for_and_cannot_be_had_is_refused() -> None:
         plan_sizes(ServerConfig(max_model_len=4096, kv_cache_memory=2**20), Shape())
 
 
-def test_half_precision_needs_half() -> None:
-    full = plan_sizes(ServerConfig(kv_cache_memory=2**20), Shape())
-    half = plan_sizes(ServerConfig(kv_cache_memory=2**20, dtype="bfloat16"), Shape())
-    assert (full.dtype, half.dtype) == ("float32", "bfloat16")
+def test_half_precision_needs_half_where_it_is_computed_in() -> None:
+    full = plan_sizes(ServerConfig(kv_cache_memory=2**20, device="cuda", dtype="float32"), Shape())
+    half = plan_sizes(ServerConfig(kv_cache_memory=2**20, device="cuda", dtype="bfloat16"), Shape())
+    cpu = plan_sizes(ServerConfig(kv_cache_memory=2**20, dtype="bfloat16"), Shape())
+    assert (full.device, cpu.device) == ("cuda", "cpu")
     assert half.kv_blocks == 2 * full.kv_blocks
+    assert cpu.kv_blocks == full.kv_blocks
 
 
 def test_this_machine_has_memory() -> None:

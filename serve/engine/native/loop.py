@@ -83,7 +83,7 @@ class NativeEngine:
             architecture=self._model.config.architecture,
             parameters=self._model.parameters,
             weight_bytes=self._model.weight_bytes,
-            dtype=str(self._model.decoder.dtype).removeprefix("torch."),
+            dtype=self._model.storage,
             vocab_size=self._vocab_size,
             max_model_len=self._settings.max_model_len,
         )

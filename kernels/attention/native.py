@@ -1,0 +1,86 @@
+"""Few rows per sequence by the C++ kernel over the block tables, the rest by the reference. Knows nothing of requests.
+
+The kernel wants float32 on the CPU. What cannot be known when a batch is planned (the cache's type) is settled when the
+plan is used, so the reference's share is worked out on demand.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dovetail.kernels.attention import reference
+from dovetail.kernels.attention.batch import AttentionBatch
+from dovetail.kernels.cpu.library import library
+
+FEW_ROWS = 32
+"""New rows of a sequence up to which the kernel is used: decode rows and drafts. Prompt chunks gain from SDPA's GEMM."""
+
+
+class AttentionPlan:
+    """The part of paged attention that is the same for every layer with the same window."""
+
+    def __init__(
+        self, batch: AttentionBatch, block_size: int, window: int | None, device: torch.device | str = "cpu"
+    ) -> None:
+        self._batch, self._block_size, self._device = batch, block_size, device
+        self.window = window
+        few: list[tuple[int, int, int, int]] = []
+        many: list[int] = []
+        starts = batch.query_starts
+        for sequence, context in enumerate(batch.context_lens):
+            queries = starts[sequence + 1] - starts[sequence]
+            if not 0 < queries <= context:
+                raise ValueError(f"sequence {sequence} has {queries} new rows and a context of {context}")
+            if queries <= FEW_ROWS:
+                few.append((sequence, starts[sequence], queries, context))
+            else:
+                many.append(sequence)
+        self.few_count = len(few)
+        """Sequences with few rows."""
+        self.few = torch.tensor(few, dtype=torch.int64)
+        """int64 ``[few_count, 4]``: row of the block table, first query row, query rows, context."""
+        self.tables = batch.block_tables.to("cpu", torch.int64).contiguous()
+        self._many = many
+        self._made: dict[bool, reference.AttentionPlan] = {}
+
+    def by_reference(self, *, all_rows: bool) -> reference.AttentionPlan:
+        """The reference's plan for every sequence, or for those that have more than few rows."""
+        if all_rows not in self._made:
+            members = None if all_rows else self._many
+            self._made[all_rows] = reference.plan_attention(
+                self._batch, self._block_size, self.window, self._device, members
+            )
+        return self._made[all_rows]
+
+
+def attend(q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
+    """As :func:`reference.attend`."""
+    native = library()
+    fits = q.dtype == k_cache.dtype == torch.float32 and q.device.type == "cpu"
+    if native is None or not fits or not plan.few_count:
+        return reference.attend(q, k_cache, v_cache, plan.by_reference(all_rows=True), scale)
+    rows, heads, width = q.shape
+    if q.stride(2) != 1 or q.stride(1) != width:
+        q = q.contiguous()
+    out = torch.empty((rows, heads, width))
+    native.dovetail_attention(
+        out.data_ptr(),
+        q.data_ptr(),
+        q.stride(0),
+        k_cache.data_ptr(),
+        v_cache.data_ptr(),
+        plan.tables.data_ptr(),
+        plan.tables.shape[1],
+        plan.few.data_ptr(),
+        plan.few_count,
+        heads,
+        k_cache.shape[2],
+        width,
+        k_cache.shape[1],
+        plan.window or 0,
+        scale,
+        torch.get_num_threads(),
+    )
+    rest = plan.by_reference(all_rows=False)
+    return reference.attend(q, k_cache, v_cache, rest, scale, out) if rest.groups else out

@@ -1,0 +1,1 @@
+"""From the fused query-key-value projection to rotated queries and stored keys and values."""
