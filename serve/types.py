@@ -58,11 +58,27 @@ class Markers(msgspec.Struct, frozen=True):
     replace: str = ">>>>>>> REPLACE"
 
 
+EditFormat = Literal["blocks", "apply_patch", "unified_diff", "whole_file", "str_replace"]
+SyntaxGating = Literal["each", "final", "off"]
+"""When edited files must parse: after every edit, only when the output ends, or never."""
+
+FileOperation = Literal["create", "delete", "rename"]
+ProtectedLines = tuple[str, int, int]
+"""A path, and the first and last line, from 1, that no edit may quote, replace or insert between."""
+
+
 class EditSpec(msgspec.Struct, frozen=True, kw_only=True, tag="edits"):
-    """Hold the output to search/replace blocks over ``files`` (see docs/edits.md)."""
+    """Hold the output to edits of ``files`` in a format (see docs/edits.md).
+
+    ``markers`` matter to blocks only. ``operations``: what may happen to whole files, where the format has words for it.
+    """
 
     files: tuple[SourceFile, ...]
     markers: Markers = Markers()
+    format: EditFormat = "blocks"
+    syntax: SyntaxGating = "each"
+    protected: tuple[ProtectedLines, ...] = ()
+    operations: tuple[FileOperation, ...] = ()
 
 
 ConstraintSpec = EditSpec
@@ -185,7 +201,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a loaded engine says of its model."""
+    """What a loaded engine says of its model. ``dtype``: how the weights are stored, such as bfloat16 or int4."""
 
     architecture: str
     parameters: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from dovetail import __version__
-from dovetail.serve.api import chat, completions, edits, failures, health, models
+from dovetail.serve.api import apply, chat, completions, edits, failures, health, models
 from dovetail.serve.api.context import ApiContext, fingerprint_of
 from dovetail.serve.api.metrics import Metrics
 from dovetail.serve.api.observe import Observe
@@ -26,7 +26,7 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (health, models, chat, completions, edits):
+    for part in (health, models, chat, completions, edits, apply):
         app.include_router(part.routes(context))
     failures.install(app, retry_after_seconds=settings.retry_after_seconds)
     app.state.load = context.load  # for whoever runs the application and has to wait for its requests

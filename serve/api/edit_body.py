@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dovetail.serve.api.fields import not_available
 from dovetail.serve.api.sampling import SamplingFields
+from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.protected import protected_lines
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import SourceFile
+from dovetail.serve.types import EditFormat, FileOperation, ProtectedLines, SourceFile, SyntaxGating
 
 MAX_PATH_CHARACTERS = 1024
 
@@ -30,13 +33,27 @@ class EditFile(BaseModel):
     content: str
 
 
+class ProtectedRange(BaseModel):
+    """Lines of a file that no edit may touch, counted from 1, both included."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    path: str
+    first_line: Annotated[int, Field(ge=1)]
+    last_line: Annotated[int, Field(ge=1)]
+
+
 class EditsBody(SamplingFields):
-    """An instruction and the files it is about."""
+    """An instruction and the files it is about; the format and the rules of the edits."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     instruction: str
     files: Annotated[list[EditFile], Field(min_length=1)]
+    format: EditFormat = "blocks"
+    syntax: SyntaxGating = "each"
+    protected: list[ProtectedRange] | None = None
+    operations: list[FileOperation] | None = None
     model: str | None = None
     stream: bool | None = None
     trace: bool | None = None
@@ -49,15 +66,37 @@ def check_edits(body: EditsBody) -> tuple[SourceFile, ...]:
             raise not_available(name)
     if not body.instruction.strip():
         _refuse("instruction", "is empty; say what to change", "invalid_value")
+    missing = [each for each in body.operations or () if each not in FORMATS[body.format].operations]
+    if missing:
+        _refuse("operations", f"asks to {missing[0]} files, for which {body.format} has no words", "invalid_value")
+    files = check_files(body.files)
+    check_protected(files, body.protected)
+    return files
+
+
+def check_files(given: Sequence[EditFile]) -> tuple[SourceFile, ...]:
+    """The files, if their paths and contents are usable; a UserError that names the item otherwise."""
     first: dict[str, int] = {}
-    for index, file in enumerate(body.files):
+    for index, file in enumerate(given):
         _check_path(file.path, f"files[{index}].path")
         if file.path in first:
             _refuse(f"files[{index}].path", f"{file.path!r} is also files[{first[file.path]}].path", "duplicate_path")
         first[file.path] = index
         if "\0" in file.content:
             _refuse(f"files[{index}].content", "holds a NUL character: binary files cannot be edited", "binary_content")
-    return tuple(SourceFile(file.path, file.content) for file in body.files)
+    return tuple(SourceFile(file.path, file.content) for file in given)
+
+
+def check_protected(files: Sequence[SourceFile], ranges: Sequence[ProtectedRange] | None) -> tuple[ProtectedLines, ...]:
+    """The protected lines, if each is a range of a given file's lines; a UserError that names the item otherwise."""
+    protected = tuple((each.path, each.first_line, each.last_line) for each in ranges or ())
+    paths = {file.path for file in files}
+    for index, (path, _, _) in enumerate(protected):
+        if path not in paths:
+            _refuse(f"protected[{index}].path", f"{path!r} is none of the given files", "invalid_value")
+    for file in files:
+        protected_lines(file, protected)
+    return protected
 
 
 def _check_path(path: str, param: str) -> None:

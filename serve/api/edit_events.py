@@ -7,7 +7,14 @@ from typing import Any
 
 from dovetail.serve.api.edit_report import edit_of, violation
 from dovetail.serve.edit.block import EditError
-from dovetail.serve.edit.stream import BlockEvent, BlockStream, EditDone, EditStarted, ReplaceDelta, SearchDelta
+from dovetail.serve.edit.formats.blocks.stream import (
+    BlockEvent,
+    BlockStream,
+    EditDone,
+    EditStarted,
+    ReplaceDelta,
+    SearchDelta,
+)
 from dovetail.serve.types import Event, Markers, RollbackEvent, SourceFile, TokensEvent
 
 Named = tuple[str, dict[str, Any]]
@@ -28,6 +35,18 @@ class EditEvents:
                 return [_named(each) for each in self._stream.rollback(event.keep_chars)]
         except EditError as error:
             raise violation(error) from error
+        return []
+
+
+class TextEvents:
+    """The wire events of a format that is not taken apart while it grows: its text as it comes."""
+
+    def after(self, event: Event) -> list[Named]:
+        """The wire events that one engine event brings."""
+        if isinstance(event, TokensEvent) and event.text:
+            return [("edits.text.delta", {"delta": event.text})]
+        if isinstance(event, RollbackEvent):
+            return [("edits.text.rollback", {"keep_chars": event.keep_chars})]
         return []
 
 

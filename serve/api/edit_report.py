@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,11 @@ import structlog
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import LEAST
 from dovetail.serve.api.served import TextCodec
-from dovetail.serve.edit.apply import apply_blocks, syntax_of
-from dovetail.serve.edit.block import Block, EditError
-from dovetail.serve.edit.parse import parse_blocks
-from dovetail.serve.edit.patch import unified_diff
+from dovetail.serve.edit.apply import Applied, apply_edits, syntax_of
+from dovetail.serve.edit.block import Block, EditError, Edits, Operation
+from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.errors import EngineError
-from dovetail.serve.types import ConstraintReport, Markers, Origin, SourceFile, Syntax
+from dovetail.serve.types import ConstraintReport, EditSpec, Origin, SourceFile, Syntax, SyntaxGating
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 
@@ -27,12 +25,18 @@ ORIGINS: tuple[Origin, ...] = ("sampled", "drafted", "forced", "resampled")
 
 @dataclass(frozen=True)
 class Landed:
-    """Edits that passed the check: the blocks, and the files that they change."""
+    """Edits that passed the check, the files that they change, and the text in the format that was asked for."""
 
-    blocks: tuple[Block, ...]
+    edits: Edits
     changed: tuple[SourceFile, ...]
     patch: str
     syntax: dict[str, Syntax]
+    text: str
+
+    @property
+    def count(self) -> int:
+        """Edits, operations on whole files included."""
+        return len(self.edits.blocks) + len(self.edits.operations)
 
 
 class GuaranteeViolated(EngineError):
@@ -51,20 +55,42 @@ def violation(error: EditError) -> GuaranteeViolated:
     )
 
 
-def land(text: str, files: Sequence[SourceFile], markers: Markers) -> Landed:
+def land(text: str, spec: EditSpec) -> Landed:
     """Apply an output to the files. Trusts nothing that the constraint did."""
+    form = FORMATS[spec.format]
     try:
-        blocks = tuple(parse_blocks(text, files, markers))
-        after = apply_blocks(files, blocks)
+        edits = form.read(form.completed(text), spec.files, spec.markers)
+        _check_rules(edits, spec)
+        after = apply_edits(spec.files, edits, syntax=spec.syntax, protected=spec.protected)
     except EditError as error:
         raise violation(error) from error
-    pairs = list(zip(files, after, strict=True))
     return Landed(
-        blocks=blocks,
-        changed=tuple(new for old, new in pairs if new.content != old.content),
-        patch="".join(unified_diff(old, new) for old, new in pairs),
-        syntax={file.path: syntax_of(file.path, file.content) for file in files},
+        edits=edits,
+        changed=after.changed,
+        patch=after.patch,
+        syntax=syntax_by_path(after, spec.syntax),
+        text=after.patch if spec.format == "unified_diff" else form.completed(text),
     )
+
+
+def _check_rules(edits: Edits, spec: EditSpec) -> None:
+    for number, operation in enumerate(edits.operations):
+        if operation.kind not in spec.operations:
+            raise EditError(number, operation.path, "whole_file", f"it was not asked to {operation.kind} a file.")
+    for index, block in enumerate(edits.blocks):
+        if block.anchored and block.search:
+            raise EditError(index, block.path, "ambiguous", "what it quotes is there more than once.")
+
+
+def syntax_by_path(after: Applied, gating: SyntaxGating) -> dict[str, Syntax]:
+    """Which parser vouches for each file, by the path it was given with, or is created at."""
+    found: dict[str, Syntax] = {}
+    for old, new in after.pairs:
+        file = old or new
+        assert file is not None
+        content = old.content if old is not None else ""
+        found[file.path] = syntax_of(file.path, content) if gating != "off" else "off"
+    return found
 
 
 def edit_of(block: Block) -> dict[str, Any]:
@@ -75,6 +101,20 @@ def edit_of(block: Block) -> dict[str, Any]:
         "replace": block.replace,
         "start_line": block.start_line,
         "end_line": block.end_line,
+    }
+
+
+def operation_of(operation: Operation) -> dict[str, Any]:
+    """One entry of ``operations``."""
+    more = {"create": {"content": operation.content}, "rename": {"to": operation.to}}.get(operation.kind, {})
+    return {"kind": operation.kind, "path": operation.path, **more}
+
+
+def edits_of(edits: Edits) -> dict[str, Any]:
+    """What all answers with edits have in common."""
+    return {
+        "edits": [edit_of(block) for block in edits.blocks],
+        "operations": [operation_of(each) for each in edits.operations],
     }
 
 

@@ -17,18 +17,18 @@ from starlette.responses import JSONResponse
 from dovetail.serve.api import sse
 from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.edit_body import EditsBody, check_edits
-from dovetail.serve.api.edit_events import EditEvents
-from dovetail.serve.api.edit_report import GuaranteeViolated, constraint_of, edit_of, land, trace_of
+from dovetail.serve.api.edit_body import EditsBody, check_edits, check_protected
+from dovetail.serve.api.edit_events import EditEvents, TextEvents
+from dovetail.serve.api.edit_report import GuaranteeViolated, constraint_of, edits_of, land, trace_of
 from dovetail.serve.api.failures import INTERNAL, body_of
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of
-from dovetail.serve.edit.markers import choose_markers
-from dovetail.serve.edit.prompt import edit_messages
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
+from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.errors import DovetailError, UserError
-from dovetail.serve.types import EditSpec, Markers, Request, SourceFile
+from dovetail.serve.types import EditSpec, Request
 
 ENDPOINT = "/v1/edits"
 
@@ -40,8 +40,7 @@ class Task:
     id: str
     created: int
     body: EditsBody
-    files: tuple[SourceFile, ...]
-    markers: Markers
+    spec: EditSpec
     request: Request
 
 
@@ -64,8 +63,15 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
     context.require_model(body.model)
     files = check_edits(body)
     context.admit(1)
-    markers = await asyncio.to_thread(choose_markers, files)
-    prompt = tuple(await asyncio.to_thread(render, context.served, files, body.instruction, markers))
+    spec = EditSpec(
+        files=files,
+        markers=await asyncio.to_thread(choose_markers, files),
+        format=body.format,
+        syntax=body.syntax,
+        protected=check_protected(files, body.protected),
+        operations=tuple(body.operations or ()),
+    )
+    prompt = tuple(await asyncio.to_thread(render, context.served, spec, body.instruction))
     room = context.room(len(prompt), "files")
     # No useful edit is much longer than the files it is about; a model that rambles must not do so to the context's end.
     usual = 1024 + 2 * len(prompt)
@@ -80,17 +86,27 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
             defaults=dataclasses.replace(context.served.defaults, temperature=0.0, repetition_penalty=1.0),
         ),
         **body.scheduling(),
-        constraint=EditSpec(files=files, markers=markers),
+        constraint=spec,
     )
-    return Task(task_id, int(time.time()), body, files, markers, request)
+    return Task(task_id, int(time.time()), body, spec, request)
 
 
-def render(served: ServedModel, files: tuple[SourceFile, ...], instruction: str, markers: Markers) -> list[int]:
-    """The prompt, in the form that the model was trained on if it has one, else as a conversation."""
-    if served.render_edit is not None:
-        return served.render_edit(files, instruction, markers)
+def render(served: ServedModel, spec: EditSpec, instruction: str) -> list[int]:
+    """The prompt, in the form that the model was trained on if it has one, else as a conversation.
+
+    A model's own form is of blocks over the given files; every other format is asked for in a conversation.
+    """
+    if served.render_edit is not None and spec.format == "blocks" and not spec.operations:
+        return served.render_edit(spec.files, instruction, spec.markers)
     if served.render_chat is not None:
-        return served.render_chat(list(edit_messages(files, instruction, markers)))
+        messages = FORMATS[spec.format].messages(spec.files, instruction, spec.markers, spec.operations)
+        return served.render_chat(list(messages))
+    if served.render_edit is not None:
+        raise UserError(
+            f"{served.name} has no chat template; it can be asked for blocks without operations only.",
+            code="unsupported_format",
+            param="format" if spec.format != "blocks" else "operations",
+        )
     raise UserError(
         f"{served.name} has neither an edit template nor a chat template.", code="unsupported_model", param="model"
     )
@@ -106,13 +122,15 @@ async def _whole(context: ApiContext, http: HttpRequest, task: Task) -> dict[str
 
 async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, Any]:
     with _violations_counted(context):
-        landed = await asyncio.to_thread(land, output.text, task.files, task.markers)
-    context.metrics.edits.inc(len(landed.blocks))
+        landed = await asyncio.to_thread(land, output.text, task.spec)
+    context.metrics.edits.inc(landed.count)
     answer = {
         **_head(context, task),
-        "edits": [edit_of(block) for block in landed.blocks],
+        "format": task.spec.format,
+        **edits_of(landed.edits),
         "files": [{"path": file.path, "content": file.content} for file in landed.changed],
         "patch": landed.patch,
+        "text": landed.text,
         "constraint": constraint_of(output, landed),
         "finish_reason": output.finish,
         "usage": usage_of([task.request], [output]),
@@ -124,7 +142,8 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
 
 async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGenerator[bytes, None]:
     output = Output()
-    growing = EditEvents(task.files, task.markers)
+    blocks = task.spec.format == "blocks" and not task.spec.operations
+    growing = EditEvents(task.spec.files, task.spec.markers) if blocks else TextEvents()
     try:
         yield sse.typed("edits.started", _head(context, task))
         async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:

@@ -130,6 +130,26 @@ class Vocabulary:
         """
         return self._text_masks[state][controls]
 
+    @cached_property
+    def _string_tokens(self) -> Int32Array:
+        controls = frozenset(range(0x20))
+        spellings = ((token, spelling) for token, spelling in enumerate(self._tokens) if spelling)
+        return self.pack([token for token, spelling in spellings if b'"' in spelling or not controls & set(spelling)])
+
+    def string_mask(self, state: int) -> Int32Array:
+        """The tokens that go on inside a JSON string, or that may end it; shared: do not write into it."""
+        return self.text_mask(state, controls=True) & self._string_tokens
+
+    def led_by(self, bytes_: bytes) -> Int32Array:
+        """The tokens whose first byte is one of ``bytes_``; shared: do not write into it."""
+
+        def build() -> Int32Array:
+            return self.pack(
+                [token for token, spelling in enumerate(self._tokens) if spelling and spelling[0] in bytes_]
+            )
+
+        return self.derived(("led by", bytes_), build)
+
     def pack(self, tokens: Iterable[int]) -> Int32Array:
         """The bit mask of ``tokens``."""
         bits = np.zeros(self.words * 32, dtype=np.bool_)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.constraint import EditConstraint
+from dovetail.serve.edit.formats.apply_patch.zones import apply_patch_plan
+from dovetail.serve.edit.formats.blocks.zones import blocks_plan
+from dovetail.serve.edit.formats.str_replace.zones import str_replace_plan
+from dovetail.serve.edit.formats.unified_diff.zones import unified_diff_plan
+from dovetail.serve.edit.formats.whole_file.zones import whole_file_plan
 from dovetail.serve.edit.plan import Plan
-from dovetail.serve.types import EditSpec
+from dovetail.serve.types import EditFormat, EditSpec
+
+PLANS: dict[EditFormat, Callable[[EditSpec, Vocabulary], Plan]] = {
+    "blocks": blocks_plan,
+    "apply_patch": apply_patch_plan,
+    "unified_diff": unified_diff_plan,
+    "whole_file": whole_file_plan,
+    "str_replace": str_replace_plan,
+}
 
 
 def compile_edit(spec: EditSpec, vocabulary: Vocabulary) -> Constraint:
-    """The initial state that holds an output to blocks over ``spec.files``.
+    """The initial state that holds an output to edits of ``spec.files`` in its format.
 
     Raises:
-        UserError: no files, a path given twice or not one line, text that is not Unicode, or markers that a file holds.
+        UserError: no files, a path given twice or not one line, text that is not Unicode, markers that a file holds, or
+            protected lines that are not there.
     """
-    return EditConstraint.initial(Plan(spec, vocabulary))
+    return EditConstraint.initial(PLANS[spec.format](spec, vocabulary))

@@ -1,4 +1,4 @@
-"""The constraint that holds an output to search/replace blocks that fit: zones driven token by token.
+"""The constraint that holds an output to edits that fit: zones driven token by token, in whatever format.
 
 Counts output tokens, so that it can say what to keep. Knows nothing of models, sampling or the step loop's order.
 """
@@ -6,19 +6,16 @@ Counts output tokens, so that it can say what to keep. Knows nothing of models, 
 from __future__ import annotations
 
 from dovetail.serve.constrain.base import Draft, Int32Array, Retreat
-from dovetail.serve.edit.header import Header
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.plan import Plan
-from dovetail.serve.edit.quoting import Quoting
-from dovetail.serve.edit.replacement import Closed, Closing, Line, Replacing, joined
-from dovetail.serve.edit.zone import Step, Zone
+from dovetail.serve.edit.zones.zone import Step, Zone
 
 
 class EditConstraint:
     """One state after ``count`` output tokens (see dovetail.serve.constrain.base.Constraint for the contract).
 
-    Immutable, except that a block whose terminator the gate has refused ``Plan.refusal_limit`` times allows nothing from
-    then on in any of its states: ``mask_into`` writes an empty mask, and the step loop retreats.
+    Immutable, except that an edit whose end the gate has refused ``Plan.refusal_limit`` times allows nothing from then on
+    in any of its states: ``mask_into`` writes an empty mask, and the step loop retreats.
     """
 
     __slots__ = ("_next", "count", "plan", "zone")
@@ -32,16 +29,16 @@ class EditConstraint:
     @classmethod
     def initial(cls, plan: Plan) -> EditConstraint:
         """Before the first token."""
-        return cls(plan, Header.between(Ledger(plan), 0), 0)
+        return cls(plan, plan.between(Ledger(plan), 0), 0)
 
     def allows(self, token: int) -> bool:
-        """Exact: whether ``token`` may come next. A terminator that the gate refuses counts as one of its refusals."""
-        if isinstance(self.zone, Replacing) and (self.zone.block.stuck or self.zone.passes(token)):
-            return not self.zone.block.stuck
-        return self._after(token, sampled=True) is not None
+        """Exact: whether ``token`` may come next. An end that the gate refuses counts as one of its refusals."""
+        if self.zone.stuck:
+            return False
+        return self.zone.passes(token) or self._after(token, sampled=True) is not None
 
     def mask_into(self, words: Int32Array) -> bool:
-        """Write the allowed tokens (a superset in a replacement); always restrictive, as no special token is allowed."""
+        """Write the allowed tokens (a superset in free text); always restrictive, as no special token is allowed."""
         mask = self.zone.mask()
         words[: len(mask)] = mask
         words[len(mask) :] = 0
@@ -60,12 +57,14 @@ class EditConstraint:
         tokens: list[int] = []
         forced, certain = 0, True
         state = self
-        while len(tokens) < limit:
-            if tokens and state._undecided():
+        while len(tokens) < limit and not state.zone.stuck:
+            if tokens and state.zone.undecided:
                 break
             guess = state.zone.guess(limit - len(tokens))
             for index, token in enumerate(guess.tokens):
-                zone = state._after(token, sampled=False) if state._worth_asking(self, token) else None
+                spelling = self.plan.vocabulary.spelling(token) or b""
+                asked = state is self or state.zone.drafts(spelling)
+                zone = state._after(token, sampled=False) if asked else None
                 if zone is None:
                     return Draft(tokens, forced)
                 state = state._advanced(token, zone)
@@ -77,34 +76,26 @@ class EditConstraint:
         return Draft(tokens, forced)
 
     def may_end(self) -> bool:
-        """Exactly between blocks."""
-        return isinstance(self.zone, Header) and self.zone.depth == 0
+        """Where the output is complete: between edits, or behind the end marker of a format that has one."""
+        return self.zone.complete
 
     def retreat(self) -> Retreat | None:
-        """Back to the last line end in this replacement at which the block may end, else to before the block.
+        """Back to the last line end in this edit at which it may end, else to before the edit.
 
-        Dropped, a block's lines begin no other block. None between blocks, where the output may simply end.
+        Dropped, an edit's lines begin no other edit. None where the output may simply end.
         """
         if self.may_end():
             return None
         zone = self.zone
-        if isinstance(zone, Replacing):
-            line = zone.block.witness(zone.lines)
-            if line is not None and line.count is not None:
-                return Retreat(line.count, self._resumed_at(zone, line))
-        target, starts = _given_up(zone)
-        ledger = zone.ledger.went_back(target, starts)
-        return Retreat(zone.begin, EditConstraint(self.plan, Header.between(ledger, zone.begin), zone.begin))
+        witness = zone.witness()
+        if witness is not None:
+            return Retreat(witness[0], EditConstraint(self.plan, witness[1], witness[0]))
+        ledger = zone.ledger.went_back(*zone.given_up())
+        return Retreat(zone.begin, EditConstraint(self.plan, self.plan.between(ledger, zone.begin), zone.begin))
 
     def settled(self) -> int:
-        """The tokens up to the end of the last complete block."""
-        return self.zone.begin
-
-    def _resumed_at(self, zone: Replacing, line: Line) -> EditConstraint:
-        """Only the terminator may follow ``line``, which ended with a token."""
-        assert line.count is not None
-        block = zone.block.resumed(zone.ledger.went_back())
-        return EditConstraint(self.plan, Closing(block, joined(line), 0), line.count)
+        """The tokens up to the end of the last edit that stands."""
+        return self.count if self.may_end() else self.zone.begin
 
     def _after(self, token: int, sampled: bool) -> Zone | None:
         if self._next is not None and self._next[0] == token:
@@ -121,31 +112,4 @@ class EditConstraint:
         if zone is None:
             raise ValueError(f"token {token} is not allowed here")
         count = self.count + 1
-        if isinstance(zone, Closed):
-            zone = Header.between(zone.ledger, count)
-        elif isinstance(zone, Replacing):
-            zone = zone.followed(token) if isinstance(self.zone, Replacing) else zone.found()
-        return EditConstraint(self.plan, zone, count)
-
-    def _undecided(self) -> bool:
-        """Whether what comes next is for the model to say: another block or none, more quoted lines or no more."""
-        return isinstance(self.zone, Header) or (isinstance(self.zone, Quoting) and self.zone.may_close)
-
-    def _worth_asking(self, drafting: EditConstraint, token: int) -> bool:
-        """Whether a draft may try ``token``: not if it would ask a dear gate before the model has come that far."""
-        zone = self.zone
-        if self is drafting or not isinstance(zone, Replacing) or zone.gate_is_cheap:
-            return True
-        spelling = self.plan.vocabulary.spelling(token) or b""
-        return b"\n" + self.plan.closing_run[:1] not in b"\n" + zone.partial + spelling
-
-
-def _given_up(zone: Zone) -> tuple[int | None, frozenset[int]]:
-    """The target, and the starts in it, that a dropped block gives up."""
-    if isinstance(zone, Quoting):
-        return zone.target, zone.banned_starts()
-    if isinstance(zone, Replacing | Closing):
-        quote = zone.block.quote
-        starts = zone.ledger.plan.targets[zone.block.target].prepared.starts_within(*quote)
-        return zone.block.target, frozenset((quote.start, *starts))
-    return None, frozenset()
+        return EditConstraint(self.plan, zone.followed(token, self.zone).landed(count), count)

@@ -11,16 +11,29 @@ _CONTEXT = 3
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def unified_diff(before: SourceFile, after: SourceFile) -> str:
+def unified_diff(before: SourceFile | None, after: SourceFile | None) -> str:
     """The change of one file, with three lines of context; empty if there is none.
 
-    The ``diff --git`` line says that the file exists already, without which git takes an empty one for a new file.
+    None: the file is not there. Different paths: it was renamed. The ``diff --git`` line says that a file exists already,
+    without which git takes an empty one for a new file.
     """
-    if before.content == after.content:
+    if before == after:
         return ""
-    old, new = _lines(before.content), _lines(after.content)
-    names = _quoted(f"a/{before.path}"), _quoted(f"b/{after.path}")
-    head = [f"diff --git {names[0]} {names[1]}\n", f"--- {_ended(names[0])}\n", f"+++ {_ended(names[1])}\n"]
+    path = (before or after or SourceFile("", "")).path
+    to = after.path if after is not None else path
+    names = _quoted(f"a/{path}"), _quoted(f"b/{to}")
+    old, new = _lines(before.content if before else ""), _lines(after.content if after else "")
+    head = [f"diff --git {names[0]} {names[1]}\n"]
+    if before is None:
+        head.append("new file mode 100644\n")
+    elif after is None:
+        head.append("deleted file mode 100644\n")
+    elif path != to:
+        same = int(100 * difflib.SequenceMatcher(None, old, new).ratio()) if old != new else 100
+        head += [f"similarity index {same}%\n", f"rename from {_quoted(path)}\n", f"rename to {_quoted(to)}\n"]
+    if old != new:
+        head.append(f"--- {_ended(names[0]) if before else '/dev/null'}\n")
+        head.append(f"+++ {_ended(names[1]) if after else '/dev/null'}\n")
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=len(old) > 2_000)
     return "".join(
         [*head, *(line for group in matcher.get_grouped_opcodes(_CONTEXT) for line in _hunk(group, old, new))]

@@ -1,40 +1,58 @@
-"""What one request's constraint is made of: the files prepared, the literals as bytes, the syntax gates.
+"""What one request's constraint is made of: the files prepared, the literals as bytes, the syntax gates, the rules.
 
-Immutable but for caches, shared by all states of the request. Knows no zones.
+Immutable but for caches, shared by all states of the request. Knows no format; it is given one as a function.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from dovetail.serve.constrain.copy.escaped import EscapedFile
 from dovetail.serve.constrain.copy.prepared import PreparedFile
 from dovetail.serve.constrain.copy.quotation import Quotable
 from dovetail.serve.constrain.syntax.gate import SyntaxGate
 from dovetail.serve.constrain.utf8 import controls_for
 from dovetail.serve.constrain.vocabulary import Vocabulary
-from dovetail.serve.edit.markers import check_markers, closing_run
+from dovetail.serve.edit.protected import protected_spans
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import EditSpec, SourceFile
+from dovetail.serve.types import EditSpec
+
+if TYPE_CHECKING:
+    from dovetail.serve.edit.ledger import Ledger
+    from dovetail.serve.edit.zones.zone import Zone
 
 _LONG_LINE = 1024
+Span = tuple[int, int]
 
 
 class Target:
-    """One file that may be edited."""
+    """One file that may be edited. ``protected``: byte ranges of its prepared text that no edit may touch."""
 
-    def __init__(self, file: SourceFile, header: bytes, divider: bytes, vocabulary: Vocabulary) -> None:
-        self.path = file.path
-        self.header = header
-        content = file.content.encode()
-        digest = hashlib.sha256(content).digest()
-        self.prepared = vocabulary.derived(("prepared", digest), lambda: PreparedFile(content), len(content))
-        self.quotable = vocabulary.derived(
-            ("quotable", digest, divider), lambda: Quotable(self.prepared, divider, vocabulary), len(content)
-        )
+    def __init__(self, path: str, raw: bytes, vocabulary: Vocabulary, protected: tuple[Span, ...] = ()) -> None:
+        self.path = path
+        self.protected = protected
         self._vocabulary = vocabulary
-        self._digest = digest
+        self._digest = hashlib.sha256(raw).digest()
+        self.prepared = vocabulary.derived(("prepared", self._digest), lambda: PreparedFile(raw), len(raw))
+
+    def quotable(self, delimiter: bytes = b"\n") -> Quotable:
+        """The file's lines as they are; ``delimiter`` ends a quotation, where the format has one."""
+        key = ("quotable", self._digest, delimiter)
+        return self._vocabulary.derived(
+            key, lambda: Quotable(self.prepared, delimiter, self._vocabulary), len(self.prepared.raw)
+        )
+
+    @cached_property
+    def escaped(self) -> Quotable:
+        """The file's lines as they stand in a JSON string."""
+        raw = self.prepared.raw
+        return self._vocabulary.derived(
+            ("escaped", self._digest), lambda: Quotable(EscapedFile(raw), b'"', self._vocabulary), len(raw)
+        )
 
     @cached_property
     def gate(self) -> SyntaxGate:
@@ -57,8 +75,11 @@ class Target:
 class Plan:
     """The specification, compiled.
 
+    Args:
+        between: the format: the zone between two edits, from what the output has done and the tokens that stand.
+
     Raises:
-        UserError: no files, a path given twice or not one line, or markers that a file holds.
+        UserError: no files, a path given twice or not one line, protected lines of no file, or text that is not Unicode.
     """
 
     refusal_limit = 3
@@ -66,15 +87,27 @@ class Plan:
     retreat_limit = 8
     """Times an output may go back before it may only end."""
 
-    def __init__(self, spec: EditSpec, vocabulary: Vocabulary) -> None:
+    divider = b""
+    """What ends a quotation and begins its replacement, in a format that has such a line."""
+    closing_run = b""
+    """The bytes at a line's start that mean the end of a replacement written as plain lines."""
+    closing_line = b""
+    """What ends a replacement."""
+    in_order = False
+    """Whether edits of one file come in the file's order."""
+    final_line_feed = False
+    """Whether an edited file gets the final line feed that it lacks."""
+    permits: Callable[[Target, tuple[int, int], bytes], bool] | None = None
+    """What the format asks of a replacement beyond syntax."""
+
+    def __init__(self, spec: EditSpec, vocabulary: Vocabulary, between: Callable[[Ledger, int], Zone]) -> None:
         if not spec.files:
             raise UserError("An edit needs at least one file.", param="files")
-        check_markers(spec.markers, spec.files)
+        self.spec = spec
         self.vocabulary = vocabulary
-        self.search_line = _line(spec.markers.search, "markers.search")
-        self.divider_line = _line(spec.markers.divider, "markers.divider")
-        self.replace_line = _line(spec.markers.replace, "markers.replace")
-        self.closing_run = closing_run(spec.markers.replace).encode()
+        self.between = between
+        self.syntax = spec.syntax
+        self.operations = frozenset(spec.operations)
         seen: set[str] = set()
         targets = []
         for index, file in enumerate(spec.files):
@@ -83,11 +116,23 @@ class Plan:
                 raise UserError(f"{file.path!r}: a path must be one line, and given once.", param=f"{param}.path")
             seen.add(file.path)
             try:
-                header = _line(file.path, f"{param}.path") + self.search_line
-                targets.append(Target(file, header, self.divider_line, vocabulary))
+                file.path.encode()
+                raw = file.content.encode()
             except UnicodeEncodeError as error:
-                raise UserError(f"{file.path}: not valid Unicode text.", param=f"{param}.content") from error
+                raise UserError(f"{file.path!r}: not valid Unicode text.", param=f"{param}.content") from error
+            targets.append(Target(file.path, raw, vocabulary, protected_spans(file, spec.protected)))
+        for index, (path, _, _) in enumerate(spec.protected):
+            if path not in seen:
+                raise UserError(f"{path!r} is none of the given files.", param=f"protected[{index}]")
         self.targets = tuple(targets)
+
+    def created(self, path: str) -> Target:
+        """A file that is not there yet."""
+        return Target(path, b"", self.vocabulary)
+
+    def after_edit(self, ledger: Ledger, begin: int, count: int) -> Zone:
+        """The zone behind an edit that ended after ``count`` tokens. It stands if every file may end as it is now."""
+        return self.between(ledger.settled(), count) if ledger.sound else self.between(ledger, begin)
 
     def tokens_after(self, context: bytes, text: bytes) -> list[int]:
         """``text`` as the tokenizer writes it behind ``context``, which begins a line.
@@ -111,7 +156,12 @@ class Plan:
             return []
 
 
-def _line(text: str, param: str) -> bytes:
+def one_line(text: str, param: str) -> bytes:
+    """``text`` as a line of bytes.
+
+    Raises:
+        UserError: it is not valid Unicode.
+    """
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError as error:

@@ -7,12 +7,14 @@ and no edit format.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Hashable
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+_LINE_FEED = 0x0A
 Cuts = tuple[tuple[int, int], ...]
 """Disjoint, sorted, line-aligned byte ranges of ``text`` that must not be quoted."""
 
@@ -26,8 +28,8 @@ class PreparedFile:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self.text = raw if not raw or raw.endswith(b"\n") else raw + b"\n"
-        lines = [line + b"\n" for line in self.text.split(b"\n")[:-1]]
+        lines = self._lines()
+        self.text = b"".join(lines)
         lengths = np.fromiter((len(line) for line in lines), dtype=np.int64, count=len(lines))
         self.ends: list[int] = np.cumsum(lengths).tolist()
         self.starts: list[int] = [0, *self.ends[:-1]] if lines else []
@@ -36,6 +38,23 @@ class PreparedFile:
         self.order: list[int] = np.asarray(self.starts, dtype=np.int64)[order].tolist()
         self._rank_of_line: IntArray = np.argsort(order)
         self._known: dict[int, tuple[int, int]] = {}
+
+    def _lines(self) -> list[bytes]:
+        """The lines as they are quoted; no line is a proper prefix of one that is not the last."""
+        pieces = self.raw.split(b"\n")
+        return [line + b"\n" for line in (pieces if pieces[-1] else pieces[:-1])]
+
+    def ends_line(self, position: int) -> bool:
+        """Whether a line ends before ``position`` of ``text``."""
+        return position > 0 and self.text[position - 1] == _LINE_FEED
+
+    def to_raw(self, position: int) -> int:
+        """A line boundary of ``text`` as a position in the raw content with its imagined last line feed."""
+        return position
+
+    def from_raw(self, position: int) -> int:
+        """The reverse of ``to_raw``."""
+        return position
 
     def unique(self, start: int, end: int) -> bool:
         """Whether ``raw`` holds the text from ``start`` to ``end`` once only, at whatever offset.
@@ -47,8 +66,9 @@ class PreparedFile:
             return True
         if end <= repeated:
             return False
-        needle = self.raw[start:end]
-        found = self.raw.find(needle) == start and self.raw.find(needle, start + 1) < 0
+        first = self.to_raw(start)
+        needle = self.raw[first : self.to_raw(end)]
+        found = self.raw.find(needle) == first and self.raw.find(needle, first + 1) < 0
         self._known[start] = (repeated, end) if found else (end, single)
         return found
 
@@ -107,6 +127,7 @@ class Region:
     ``room[rank]``: bytes from ``order[rank]`` to the next cut or the end, or -1 where no quotation may begin: a start
     whose text is not even unique at its limit could never be finished. Uniqueness at the limit is monotone within a
     stretch between two cuts (a longer text that ends at the same place holds the shorter one), hence a binary search.
+    ``kept`` and ``masks``: what others found dear to compute of it.
     """
 
     def __init__(self, prepared: PreparedFile, cuts: Cuts, banned: frozenset[int]) -> None:
@@ -126,6 +147,8 @@ class Region:
         self.room: list[int] = room.tolist()
         self._room = room
         self.offers = bool((room >= 0).any())
+        self.kept: dict[tuple[int, int, int], list[bytes]] = {}
+        self.masks: dict[Hashable, npt.NDArray[np.int32]] = {}
 
     @cached_property
     def offered_before(self) -> IntArray:

@@ -6,6 +6,7 @@ Knows the delimiter that ends a quotation as bytes only, and neither tokens' ids
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Quotable:
 
     def at_line_end(self, at: Interval) -> bool:
         """Whether the quotation is not empty and ends with a line."""
-        return at.depth > 0 and self.prepared.text[self.prepared.order[at.low] + at.depth - 1] == _LINE_FEED
+        return at.depth > 0 and self.prepared.ends_line(self.prepared.order[at.low] + at.depth)
 
     def closing(self, region: Region, at: Interval) -> tuple[int, int] | None:
         """The byte range that the quotation names if it ended here: whole lines, unique, within its limit.
@@ -68,9 +69,39 @@ class Quotable:
             return None
         for rank in range(at.low, at.high):
             start = self.prepared.order[rank]
-            if region.room[rank] >= at.depth and self.prepared.unique(start, start + at.depth):
-                return start, start + at.depth
+            end = start + at.depth
+            if region.room[rank] >= at.depth and self.prepared.ends_line(end) and self.prepared.unique(start, end):
+                return start, end
         return None
+
+    def continuations(self, region: Region, at: Interval) -> list[bytes]:
+        """What may follow, in pieces: the candidates' rests of a line, cut at the longest token's length.
+
+        Kept by the region for wide intervals, of which a file has few.
+        """
+        kept = region.kept.get(at)
+        if kept is not None:
+            return kept
+        prepared, longest = self.prepared, self.vocabulary.longest
+        found: dict[bytes, None] = {}
+        for rank in range(at.low, at.high):
+            if region.room[rank] > at.depth:
+                start = prepared.order[rank] + at.depth
+                found[prepared.text[start : min(prepared.line_end(start), start + longest)]] = None
+        if at.high - at.low >= _WIDE and len(region.kept) < _WIDE_KEPT:
+            region.kept[at] = list(found)
+        return list(found)
+
+    def kept_mask(self, region: Region, at: Interval, key: Hashable, build: Callable[[], Int32Array]) -> Int32Array:
+        """``build()``, or for a wide interval what it gave for the same ``key`` before."""
+        if at.high - at.low < _WIDE:
+            return build()
+        mask = region.masks.get((at, key))
+        if mask is None:
+            mask = build()
+            if len(region.masks) < _WIDE_KEPT:
+                region.masks[at, key] = mask
+        return mask
 
     def mask(self, region: Region, at: Interval) -> Int32Array:
         """The tokens that may follow: a superset only where a wide interval meets a cut, or a delimiter is overrun."""

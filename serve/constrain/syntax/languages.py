@@ -18,9 +18,19 @@ _GRAMMARS: dict[str, tuple[str, str]] = {
     "java": ("tree_sitter_java", "language"),
     "c": ("tree_sitter_c", "language"),
     "cpp": ("tree_sitter_cpp", "language"),
-    "json": ("tree_sitter_json", "language"),
+    "c-sharp": ("tree_sitter_c_sharp", "language"),
+    "ruby": ("tree_sitter_ruby", "language"),
+    "php": ("tree_sitter_php", "language_php"),
     "bash": ("tree_sitter_bash", "language"),
+    "json": ("tree_sitter_json", "language"),
+    "yaml": ("tree_sitter_yaml", "language"),
+    "toml": ("tree_sitter_toml", "language"),
+    "html": ("tree_sitter_html", "language"),
+    "css": ("tree_sitter_css", "language"),
 }
+
+LANGUAGES = tuple(_GRAMMARS)
+"""The names of all grammars."""
 
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "python": (".py", ".pyi", ".pyw"),
@@ -32,8 +42,15 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "java": (".java",),
     "c": (".c", ".h"),
     "cpp": (".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".h"),
-    "json": (".json",),
+    "c-sharp": (".cs",),
+    "ruby": (".rb", ".rake", ".gemspec"),
+    "php": (".php",),
     "bash": (".sh", ".bash"),
+    "json": (".json",),
+    "yaml": (".yaml", ".yml"),
+    "toml": (".toml",),
+    "html": (".html", ".htm"),
+    "css": (".css",),
 }
 
 
@@ -49,5 +66,11 @@ def languages_of(path: str) -> tuple[str, ...]:
 @cache
 def grammar(name: str) -> Language:
     """The tree-sitter grammar of a name that ``languages_of`` gave."""
+    return Language(capsule(name))
+
+
+def capsule(name: str) -> object:
+    """The grammar as its module hands it out: a capsule that holds the address of its tables, which live for ever."""
     module, function = _GRAMMARS[name]
-    return Language(getattr(importlib.import_module(module), function)())
+    made: object = getattr(importlib.import_module(module), function)()
+    return made

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +19,8 @@ from dovetail.serve.api.served import ChatMessage, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.engine.fake import FakeEngine, Script, Step, reply
 from dovetail.serve.types import Markers, Request, SourceFile
+
+sys.path.insert(0, str(Path(__file__).parent))  # edit_scripts
 
 
 class ByteCodec:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edit_scripts import CALC, URL, events_of, writes
 
-from dovetail.serve.engine.fake import Step
-from dovetail.serve.types import ConstraintReport, EditSpec, FinishEvent, Request, RollbackEvent, TokensEvent, Usage
+from dovetail.serve.types import EditSpec
 
-URL = "/v1/edits"
-CALC = "def add(a, b):\n    return a + b\n\n\ndef twice(a):\n    return add(a, a)\n"
 ASK: dict[str, Any] = {
     "model": "tiny",
     "instruction": "rename add to plus",
@@ -25,35 +22,6 @@ FIRST = (
     "calc.py\n<<<<<<< SEARCH\ndef add(a, b):\n=======\ndef plus(a, b):\n>>>>>>> REPLACE\n",
     "calc.py\n<<<<<<< SEARCH\n    return add(a, a)\n=======\n    return plus(a, a)\n>>>>>>> REPLACE\n",
 )
-REPORT = ConstraintReport(min_z=0.25, sum_log_z=-2.0, rollbacks=1, forced=9, resampled=2, truncated=False)
-
-
-def writes(*steps: str | int, reason: str = "stop") -> Callable[[Request], Iterator[Step]]:
-    """Emits texts; a number goes back to that many characters (all ASCII, so tokens too)."""
-
-    def script(request: Request) -> Iterator[Step]:
-        count = 0
-        for step in steps:
-            if isinstance(step, int):
-                count = step
-                yield RollbackEvent(request_id="", keep_tokens=step, keep_chars=step)
-            else:
-                count += len(step)
-                tokens = tuple(step.encode())
-                origins = ("forced",) + ("sampled",) * (len(tokens) - 1)
-                yield TokensEvent(request_id="", tokens=tokens, text=step, origins=origins)
-        usage = Usage(prompt_tokens=len(request.prompt), completion_tokens=count, drafted=20, accepted=15)
-        yield FinishEvent(request_id="", reason=reason, usage=usage, constraint=REPORT)  # type: ignore[arg-type]
-
-    return script
-
-
-def events_of(text: str) -> list[tuple[str, dict[str, Any]]]:
-    found = []
-    for block in text.strip().split("\n\n"):
-        name, data = block.split("\n")
-        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
 
 
 def pieces(text: str, size: int) -> Iterable[str]:

@@ -13,8 +13,8 @@ from test_random_outputs import FAVOURITES
 from dovetail.serve.edit.apply import apply_blocks, syntax_of
 from dovetail.serve.edit.block import Block, EditError
 from dovetail.serve.edit.compile import compile_edit
-from dovetail.serve.edit.markers import choose_markers
-from dovetail.serve.edit.parse import parse_blocks
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
+from dovetail.serve.edit.formats.blocks.parse import parse_blocks
 from dovetail.serve.types import EditSpec, SourceFile
 
 FILE = SourceFile("a.py", "x = 1\ny = 2\n\n\ndef f():\n    return x")

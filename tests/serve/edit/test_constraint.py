@@ -14,9 +14,9 @@ from test_random_outputs import FAVOURITES
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.constraint import EditConstraint
-from dovetail.serve.edit.markers import choose_markers
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.plan import Plan
-from dovetail.serve.edit.replacement import Replacing
+from dovetail.serve.edit.zones.replacement import Replacing
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditSpec, Markers, SourceFile
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.edit.markers import check_markers, choose_markers, closing_run
-from dovetail.serve.edit.prompt import edit_messages
+from dovetail.serve.edit.formats.blocks.markers import check_markers, choose_markers, closing_run
+from dovetail.serve.edit.formats.blocks.prompt import edit_messages
 from dovetail.serve.types import Markers, SourceFile
 
 LINES = st.text(alphabet="<>= \rRx", max_size=12) | st.sampled_from(["=======", ">>>>>>> REPLACE", "<<<<<<< SEARCH"])

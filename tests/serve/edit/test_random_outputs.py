@@ -10,7 +10,7 @@ from driver import generate
 from samples import FILES, check_output
 
 from dovetail.serve.edit.compile import compile_edit
-from dovetail.serve.edit.markers import choose_markers
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.types import EditSpec, SourceFile
 
 FAVOURITES = [
@@ -32,7 +32,7 @@ def _run(files: list[SourceFile], seed: int, budget: int, bias: float) -> tuple[
 @pytest.mark.parametrize("path", sorted(FILES))
 def test_one_file(path: str) -> None:
     finished = 0
-    for seed in range(6):
+    for seed in range(8):
         for bias in (0.0, 0.5, 0.95):
             _, _, changes = _run([FILES[path]], seed, random.Random(seed).choice([17, 120, 250]), bias)
             finished += bool(changes)

@@ -15,9 +15,9 @@ from test_random_outputs import FAVOURITES
 
 from dovetail.serve.edit.block import Block, EditError
 from dovetail.serve.edit.compile import compile_edit
-from dovetail.serve.edit.markers import choose_markers
-from dovetail.serve.edit.parse import parse_blocks
-from dovetail.serve.edit.stream import (
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
+from dovetail.serve.edit.formats.blocks.parse import parse_blocks
+from dovetail.serve.edit.formats.blocks.stream import (
     BlockEvent,
     BlockStream,
     EditDone,

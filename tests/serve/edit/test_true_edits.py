@@ -11,7 +11,7 @@ from samples import FILES, InvalidOutput, check_output, errors
 
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.edit.compile import compile_edit
-from dovetail.serve.edit.markers import choose_markers
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.types import EditSpec, Markers, SourceFile
 
 LIBRARY_FILES = [LIBRARY / name for name in ("textwrap.py", "heapq.py", "shlex.py")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from dovetail.serve.types import Markers, SourceFile
+from dovetail.serve.edit.formats.conversation import conversation
+from dovetail.serve.types import FileOperation, Markers, SourceFile
 
 _FORMAT = """\
 You edit files. Answer with edit blocks only: no explanation, no code fences.
@@ -25,16 +25,14 @@ Quote whole lines of the file between the first two markers, exactly as they are
 once. Quote no line twice. Use one block per place to change, and leave unchanged places out. Put nothing between the
 divider and the last marker to delete the quoted lines; quote nothing to fill an empty file."""
 
+_CREATE = "\nA block with a path that is not given and nothing quoted creates that file."
 
-def edit_messages(files: Sequence[SourceFile], instruction: str, markers: Markers) -> list[dict[str, str]]:
+
+def edit_messages(
+    files: Sequence[SourceFile], instruction: str, markers: Markers, operations: Sequence[FileOperation] = ()
+) -> list[dict[str, str]]:
     """A system message that explains the format, and a user message with the fenced files and the instruction."""
     system = _FORMAT.format(search=markers.search, divider=markers.divider, replace=markers.replace)
-    user = "\n\n".join([*(_fenced(file) for file in files), instruction])
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
-
-
-def _fenced(file: SourceFile) -> str:
-    ticks = max((len(run) for run in re.findall(r"`+", file.content)), default=0)
-    fence = "`" * max(3, ticks + 1)
-    end = "" if file.content.endswith("\n") or not file.content else "\n"
-    return f"{file.path}\n{fence}\n{file.content}{end}{fence}"
+    if "create" in operations:
+        system += _CREATE
+    return conversation(system, files, instruction)

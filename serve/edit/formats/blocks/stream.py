@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from dovetail.serve.edit.block import Block, EditError, Place, line_span, locate
-from dovetail.serve.edit.markers import closing_run
+from dovetail.serve.edit.formats.blocks.markers import closing_run
 from dovetail.serve.types import Markers, SourceFile
 
 

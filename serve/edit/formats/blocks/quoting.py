@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from dovetail.serve.constrain.base import Draft, Int32Array
-from dovetail.serve.constrain.copy.quotation import Interval
+from dovetail.serve.constrain.copy.quotation import Interval, Quotable
 from dovetail.serve.edit.ledger import Ledger, Quote
-from dovetail.serve.edit.replacement import OpenBlock, Replacing
-from dovetail.serve.edit.zone import NOTHING, Step, Zone
+from dovetail.serve.edit.zones.open_edit import OpenEdit
+from dovetail.serve.edit.zones.replacement import Replacing
+from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
 
 _BAN_AT_MOST = 16
 _DRAFT_BYTES_PER_TOKEN = 16
 
 
-class Quoting:
+class Quoting(Zone):
     """Two alternatives, alive together until they differ: the quotation goes on (``at``), or the divider has begun.
 
     ``quote``: the lines that the divider would close, of which ``passed`` bytes have been read; a file may well hold a
     line ``==========`` after them. An empty file has no lines: its divider comes at once.
     """
 
-    __slots__ = ("at", "begin", "ledger", "passed", "quote", "target")
+    __slots__ = ("at", "passed", "quote", "target")
 
     def __init__(
         self, ledger: Ledger, begin: int, target: int, at: Interval | None, quote: Quote | None, passed: int
     ) -> None:
-        self.ledger = ledger
-        self.begin = begin
+        super().__init__(ledger, begin)
         self.target = target
         self.at = at
         self.quote = quote
@@ -34,13 +34,13 @@ class Quoting:
     @classmethod
     def begun(cls, ledger: Ledger, begin: int, target: int) -> Quoting:
         """Behind the search marker of a block on ``target``."""
-        quotable = ledger.plan.targets[target].quotable
+        quotable = ledger.targets[target].quotable(ledger.plan.divider)
         if not quotable.prepared.raw:
             return cls(ledger, begin, target, None, Quote(0, 0), 0)
         return cls(ledger, begin, target, quotable.start(), None, 0)
 
     def feed(self, data: bytes, step: Step) -> Zone | None:
-        quotable = self.ledger.plan.targets[self.target].quotable
+        quotable = self.quotable
         region = self.ledger.region(self.target)
         divider = quotable.delimiter
         at, quote, passed, position = self.at, self.quote, self.passed, 0
@@ -54,7 +54,7 @@ class Quoting:
                 if divider.startswith(piece, passed):
                     passed += len(piece)
                     if passed == len(divider):
-                        zone = Replacing.begun(OpenBlock(self.ledger, self.begin, self.target, quote))
+                        zone = Replacing.begun(OpenEdit(self.ledger, self.begin, self.target, quote))
                         return zone.feed(data[stop:], step) if stop < len(data) else zone
                 else:
                     quote = None
@@ -65,7 +65,7 @@ class Quoting:
         return Quoting(self.ledger, self.begin, self.target, at, quote, passed)
 
     def mask(self) -> Int32Array:
-        quotable = self.ledger.plan.targets[self.target].quotable
+        quotable = self.quotable
         vocabulary = self.ledger.plan.vocabulary
         found: list[int] = []
         if self.quote is not None:
@@ -77,22 +77,27 @@ class Quoting:
         return mask | vocabulary.pack(found) if found else mask
 
     @property
-    def may_close(self) -> bool:
+    def quotable(self) -> Quotable:
+        """The file's lines."""
+        return self.ledger.targets[self.target].quotable(self.ledger.plan.divider)
+
+    @property
+    def undecided(self) -> bool:
         """Whether the quotation may end here, but need not."""
-        quotable, region = self.ledger.plan.targets[self.target].quotable, self.ledger.region(self.target)
+        quotable, region = self.quotable, self.ledger.region(self.target)
         return self.at is not None and quotable.closing(region, self.at) is not None and not self._at_its_limit(self.at)
 
-    def banned_starts(self) -> frozenset[int]:
-        """The starts to give up when this quotation is: its candidates, unless it has hardly begun."""
+    def given_up(self) -> tuple[int | None, frozenset[int]]:
+        """The candidates, unless the quotation has hardly begun."""
         if self.at is None:
-            return frozenset((self.quote.start,)) if self.quote else frozenset()
+            return self.target, frozenset((self.quote.start,)) if self.quote else frozenset()
         if not self.at.depth or self.at.high - self.at.low > _BAN_AT_MOST:
-            return frozenset()
-        return frozenset(self._starts(self.at))
+            return self.target, frozenset()
+        return self.target, frozenset(self._starts(self.at))
 
     def guess(self, limit: int) -> Draft:
         """The divider's rest; else the file's text, to the line end where it becomes unique or to the next one."""
-        plan, quotable = self.ledger.plan, self.ledger.plan.targets[self.target].quotable
+        plan, quotable = self.ledger.plan, self.quotable
         if self.at is None or self._at_its_limit(self.at):
             tokens = plan.tokens_after(quotable.delimiter[: self.passed], quotable.delimiter[self.passed :])
             return Draft(tokens[:limit], len(tokens[:limit]))
@@ -125,11 +130,11 @@ class Quoting:
         return bool(starts) and all(self._room(start) == at.depth for start in starts)
 
     def _room(self, start: int) -> int:
-        prepared = self.ledger.plan.targets[self.target].prepared
+        prepared = self.ledger.targets[self.target].prepared
         return self.ledger.region(self.target).room[prepared.rank(start)]
 
     def _starts(self, at: Interval) -> list[int]:
         """The candidates that the quotation may still turn out to begin at."""
-        order = self.ledger.plan.targets[self.target].prepared.order
+        order = self.ledger.targets[self.target].prepared.order
         room = self.ledger.region(self.target).room
         return [order[rank] for rank in range(at.low, at.high) if room[rank] >= at.depth]

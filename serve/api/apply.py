@@ -1,0 +1,118 @@
+"""POST /v1/edits/apply: text made elsewhere, in any edit format, and files in; files, edits and a patch out. Runs no model.
+
+Exact and all or none. What does not fit is a 422 that says which lines were looked for, how far they were found, what the
+file has there, and what to send again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from fastapi import Request as HttpRequest
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
+
+from dovetail.serve.api.body import check, read_object
+from dovetail.serve.api.context import ApiContext, fresh_id
+from dovetail.serve.api.edit_body import EditFile, ProtectedRange, check_files, check_protected
+from dovetail.serve.api.edit_report import edits_of, syntax_by_path
+from dovetail.serve.api.failures import body_of
+from dovetail.serve.edit.apply import apply_edits
+from dovetail.serve.edit.block import EditError
+from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import EditFormat, Markers, SyntaxGating
+
+ENDPOINT = "/v1/edits/apply"
+
+
+class MarkerLines(BaseModel):
+    """The marker lines of the text's blocks, where they are not of the usual shape."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    search: Annotated[str, Field(min_length=1)]
+    divider: Annotated[str, Field(min_length=1)]
+    replace: Annotated[str, Field(min_length=1)]
+
+
+class ApplyBody(BaseModel):
+    """A text of edits, the files it is about, and the rules. ``render``: the format to write the edits in again."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    text: str
+    files: Annotated[list[EditFile], Field()]
+    format: EditFormat = "blocks"
+    syntax: SyntaxGating = "each"
+    protected: list[ProtectedRange] | None = None
+    markers: MarkerLines | None = None
+    render: EditFormat | None = None
+
+
+def routes(context: ApiContext) -> APIRouter:
+    """The apply endpoint."""
+    router = APIRouter()
+
+    @router.post(ENDPOINT)
+    async def apply(http: HttpRequest) -> Response:
+        body = check(ApplyBody, await read_object(http, context.settings.max_body_bytes))
+        try:
+            return JSONResponse(await asyncio.to_thread(_applied, body))
+        except EditError as error:
+            return JSONResponse(refusal(error), status_code=error.status)
+
+    return router
+
+
+def _applied(body: ApplyBody) -> dict[str, Any]:
+    files = check_files(body.files)
+    protected = check_protected(files, body.protected)
+    markers = Markers(**body.markers.model_dump()) if body.markers is not None else Markers()
+    edits = FORMATS[body.format].read_foreign(body.text, files, markers)
+    after = apply_edits(files, edits, syntax=body.syntax, protected=protected)
+    answer = {
+        "id": fresh_id("apply"),
+        "object": "edits.applied",
+        "format": body.format,
+        **edits_of(edits),
+        "files": [{"path": file.path, "content": file.content} for file in after.changed],
+        "patch": after.patch,
+        "syntax": syntax_by_path(after, body.syntax),
+    }
+    if body.render is not None:
+        missing = {each.kind for each in edits.operations} - set(FORMATS[body.render].operations)
+        if missing:
+            raise UserError(
+                f"{body.render} has no words to {min(missing)} a file.", code="unsupported_format", param="render"
+            )
+        answer["text"] = FORMATS[body.render].render(files, edits, markers)
+    return answer
+
+
+def refusal(error: EditError) -> dict[str, Any]:
+    """The error body, with what a model needs to send the edit again."""
+    body = body_of(error)
+    details: dict[str, Any] = {
+        "edit": error.block,
+        "path": error.path,
+        "reason": error.reason,
+        "fitted": error.block,
+        "applied": 0,
+        "resend": "Nothing was applied. Send all edits again, with this one put right.",
+    }
+    found = error.mismatch
+    if found is not None:
+        details["expected"] = list(found.expected)
+        details["matched"] = found.matched
+        details["nearest"] = {"start_line": found.start_line, "lines": list(found.nearest)} if found.nearest else None
+        if found.nearest:
+            last = found.start_line + len(found.nearest) - 1
+            details["resend"] = (
+                f"Nothing was applied. If lines {found.start_line} to {last} are meant, quote them exactly as they are "
+                "under nearest, and send all edits again."
+            )
+    body["error"]["details"] = details
+    return body

@@ -1,0 +1,165 @@
+"""A replacement inside a JSON string: any text as JSON spells it, and the quote that ends it once the file would parse."""
+
+from __future__ import annotations
+
+import re
+
+from dovetail.serve.constrain.base import Draft, Int32Array
+from dovetail.serve.constrain.utf8 import START, run
+from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
+from dovetail.serve.edit.zones.replacement import Closing
+from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
+from dovetail.serve.pointer import Pointer
+
+_SPECIAL = re.compile(rb'["\\\x00-\x1f]')
+_SHORT = {
+    ord("n"): b"\n",
+    ord("t"): b"\t",
+    ord("r"): b"\r",
+    ord("b"): b"\b",
+    ord("f"): b"\f",
+    ord('"'): b'"',
+    ord("\\"): b"\\",
+    ord("/"): b"/",
+}
+_HEX = b"0123456789abcdefABCDEF"
+
+
+class StringReplacing(Zone):
+    """``partial``: the beginning of the current line, decoded; ``escape``: an escape of which more is to come."""
+
+    __slots__ = ("block", "decoder", "escape", "lines", "partial", "pointer")
+
+    def __init__(
+        self, block: OpenEdit, lines: Line | None, partial: bytes, decoder: int, escape: bytes, pointer: Pointer
+    ) -> None:
+        super().__init__(block.ledger, block.begin)
+        self.block = block
+        self.lines = lines
+        self.partial = partial
+        self.decoder = decoder
+        self.escape = escape
+        self.pointer = pointer
+
+    @classmethod
+    def begun(cls, block: OpenEdit) -> StringReplacing:
+        """Behind the opening quote."""
+        return cls(block, None, b"", START, b"", Pointer())
+
+    @property
+    def stuck(self) -> bool:
+        return self.block.stuck
+
+    def feed(self, data: bytes, step: Step) -> Zone | None:
+        if self.stuck:
+            return None
+        lines, partial, decoder, escape, position = self.lines, self.partial, self.decoder, self.escape, 0
+        controls = self.ledger.targets[self.block.target].controls
+        while position < len(data):
+            if escape:
+                escape += data[position : position + 1]
+                position += 1
+                if not self._viable(escape):
+                    return None
+                text = _unescaped(escape)
+                if text is None:
+                    continue
+                escape, partial = b"", partial + text
+                if text == b"\n":
+                    lines, partial = Line(lines, partial, step.tokens if position == len(data) else None), b""
+                continue
+            special = _SPECIAL.search(data, position)
+            stop = special.start() if special else len(data)
+            if stop > position:
+                following = run(decoder, data[position:stop])
+                if following is None or controls.search(data, position, stop):
+                    return None
+                decoder, partial, position = following, partial + data[position:stop], stop
+                continue
+            if decoder != START or data[position] < 0x20:
+                return None
+            if data[position] == 0x22:
+                return self._closed(lines, partial, data[position:], step)
+            escape, position = b"\\", position + 1
+        return StringReplacing(self.block, lines, partial, decoder, escape, self.pointer)
+
+    def _viable(self, escape: bytes) -> bool:
+        """Whether ``escape`` is, or begins, an escape of a character that may stand in the file; no half surrogates."""
+        if len(escape) == 2:
+            text = _unescaped(escape)
+            return escape[1:] == b"u" or (text is not None and not self._forbidden(text))
+        digits = escape[2:]
+        if any(digit not in _HEX for digit in digits) or re.match(rb"[dD][89a-fA-F]", digits):
+            return False
+        if len(digits) == 3:
+            return any(self._viable(escape + bytes((digit,))) for digit in _HEX)
+        text = _unescaped(escape)
+        return text is None or (text != b"\0" and not self._forbidden(text))
+
+    def _forbidden(self, text: bytes) -> bool:
+        return self.ledger.targets[self.block.target].controls.search(text) is not None
+
+    def _closed(self, lines: Line | None, partial: bytes, typed: bytes, step: Step) -> Zone | None:
+        if not self.ledger.plan.closing_line.startswith(typed):
+            return None
+        replacement = joined(lines) + partial
+        if partial and not self._may_end_inside_a_line:
+            return None
+        return Closing.at(self.block, replacement, len(typed)) if self.block.closes(replacement, step.sampled) else None
+
+    @property
+    def _may_end_inside_a_line(self) -> bool:
+        """Only where the text replaced has no last line feed either, or the file is new."""
+        raw = self.ledger.targets[self.block.target].prepared.raw
+        if not raw:
+            return True
+        return not raw.endswith(b"\n") and self.block.quote.start < self.block.quote.end == len(raw)
+
+    def followed(self, token: int, before: Zone) -> Zone:
+        if isinstance(before, StringReplacing):
+            moved = self.block.trail.after(self.pointer, token)
+        elif self.lines is None and not self.partial and not self.escape:
+            return self
+        else:
+            moved = Pointer(None, 0, 1)
+        return StringReplacing(self.block, self.lines, self.partial, self.decoder, self.escape, moved)
+
+    def witness(self) -> tuple[int, Zone] | None:
+        line = self.block.witness(self.lines)
+        if line is None or line.count is None:
+            return None
+        return line.count, Closing(self.block.resumed(self.ledger.resumed()), joined(line), 0)
+
+    def given_up(self) -> tuple[int | None, frozenset[int]]:
+        return self.block.given_up()
+
+    def drafts(self, spelling: bytes) -> bool:
+        return self.block.gate_is_cheap or b'"' not in spelling
+
+    def mask(self) -> Int32Array:
+        """Text without raw controls; inside an escape, what may begin its rest."""
+        vocabulary = self.ledger.plan.vocabulary
+        if self.stuck:
+            return vocabulary.pack(())
+        if self.escape == b"\\":
+            return vocabulary.led_by(b'"\\/bfnrtu')
+        if self.escape:
+            return vocabulary.led_by(_HEX)
+        mask = vocabulary.string_mask(self.decoder)
+        if self.partial and not self._may_end_inside_a_line:
+            mask = mask & ~vocabulary.led_by(b'"')
+        return mask
+
+    def guess(self, limit: int) -> Draft:
+        plan, trail = self.ledger.plan, self.block.trail
+        if trail.finished(self.pointer) and trail.tokens and not self.escape:
+            return Draft(plan.tokens_after(b"", plan.closing_line)[:limit])
+        tokens = trail.propose(self.pointer, limit)
+        return Draft(tokens) if tokens else NOTHING
+
+
+def _unescaped(escape: bytes) -> bytes | None:
+    """What a complete escape stands for; None if more is to come."""
+    if escape[1:2] != b"u":
+        return _SHORT.get(escape[1])
+    return chr(int(escape[2:], 16)).encode("utf-8", "surrogatepass") if len(escape) == 6 else None

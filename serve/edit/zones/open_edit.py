@@ -1,0 +1,148 @@
+"""The edit being written: its place, what the syntax gate has said of it, and where it could have ended.
+
+Knows no format: a replacement is a list of finished lines here, however they are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
+
+from dovetail.serve.constrain.copy.escaped import escaped
+from dovetail.serve.edit.ledger import Ledger, Quote
+from dovetail.serve.edit.zones.far_trail import FarTrail
+from dovetail.serve.pointer import Trail
+
+_WITNESS_TRIES, _WITNESS_BYTES = 64, 8 << 20
+_EAGER_GATE_BYTES = 32_768
+_TRAIL_BYTES, _TRAIL_WORTH_KEEPING = 1 << 20, 4096
+
+
+class Line:
+    """A finished line of a replacement and those before it: a linked list, shared by all later states.
+
+    ``count``: the output tokens up to the line's end, or None if a token runs on over it.
+    """
+
+    __slots__ = ("count", "previous", "text")
+
+    def __init__(self, previous: Line | None, text: bytes, count: int | None) -> None:
+        self.previous = previous
+        self.text = text
+        self.count = count
+
+    def backwards(self) -> Iterator[Line]:
+        """This line, the one before it, and so on."""
+        line: Line | None = self
+        while line is not None:
+            yield line
+            line = line.previous
+
+
+def joined(lines: Line | None) -> bytes:
+    """The text of the lines."""
+    return b"".join(reversed([line.text for line in lines.backwards()])) if lines else b""
+
+
+class OpenEdit:
+    """The edit being written: its place, and a memo shared by all its states.
+
+    ``in_json``: the replacement is written inside a JSON string.
+
+    The memo is a cache but for ``refused``: the distinct replacements after which the model asked for the terminator and
+    the gate refused it. Once there are ``Plan.refusal_limit``, the edit's states allow nothing, so that the step loop
+    retreats. That is the one thing about a state that changes.
+    """
+
+    def __init__(self, ledger: Ledger, begin: int, target: int, quote: Quote, in_json: bool = False) -> None:
+        self.ledger = ledger
+        self.begin = begin
+        self.target = target
+        self.quote = quote
+        self.in_json = in_json
+        self._verdicts: dict[bytes, bool] = {}
+        self.refused: set[bytes] = set()
+
+    def resumed(self, ledger: Ledger) -> OpenEdit:
+        """The same edit after a retreat, with its verdicts and without its refusals."""
+        twin = OpenEdit(ledger, self.begin, self.target, self.quote, self.in_json)
+        twin._verdicts = self._verdicts
+        return twin
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the gate has refused too often."""
+        return len(self.refused) >= self.ledger.plan.refusal_limit
+
+    @property
+    def quoted(self) -> bytes:
+        """The lines to replace, the imagined last line feed included."""
+        return self.ledger.targets[self.target].prepared.text[self.quote.start : self.quote.end]
+
+    def given_up(self) -> tuple[int, frozenset[int]]:
+        """The target and the line starts that this edit gives up when it is dropped."""
+        starts = self.ledger.targets[self.target].prepared.starts_within(*self.quote)
+        return self.target, frozenset((self.quote.start, *starts))
+
+    @property
+    def gate_is_cheap(self) -> bool:
+        """Whether a draft may ask the gate ahead of the model."""
+        raw = self.ledger.targets[self.target].prepared.raw
+        return self.ledger.plan.syntax != "each" or len(raw) <= _EAGER_GATE_BYTES
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The quoted lines as the tokenizer writes them; nothing of a quotation that takes long to write.
+
+        Kept for later requests, since a whole file takes some 10 ms per 20 kB.
+        """
+        quoted, plan = self.quoted, self.ledger.plan
+        if len(quoted) > _TRAIL_BYTES:
+            return Trail(())
+        text = escaped(quoted.decode()).encode() if self.in_json else quoted
+        if len(text) < _TRAIL_WORTH_KEEPING:
+            return FarTrail(plan.tokens_after(b"", text))
+        key = "trail", hashlib.sha256(text).digest()
+        return plan.vocabulary.derived(key, lambda: FarTrail(plan.tokens_after(b"", text)), 8 * len(text))
+
+    def closes(self, replacement: bytes, sampled: bool) -> bool:
+        """The gate: whether the edit may end with ``replacement``."""
+        verdict = self._verdicts.get(replacement)
+        if verdict is None:
+            verdict = self._verdicts[replacement] = self._judge(replacement)
+        if sampled and not verdict:
+            self.refused.add(replacement)
+        return verdict
+
+    def _judge(self, replacement: bytes) -> bool:
+        plan, target = self.ledger.plan, self.ledger.targets[self.target]
+        if plan.permits is not None and not plan.permits(target, self.quote, replacement):
+            return False
+        if plan.syntax != "each" or replacement == self.quoted:
+            return True
+        return target.gate.holds(self.ledger.changes(self.target, self.quote, replacement))
+
+    def known_to_refuse(self, replacement: bytes) -> bool:
+        """Whether the gate has already said no to ``replacement``; asks nothing anew."""
+        return self._verdicts.get(replacement) is False
+
+    def witness(self, lines: Line | None) -> Line | None:
+        """The last line end, at a token's end, at which the edit may end; the empty replacement is none.
+
+        Looked for from the latest on, in at most 64 places (fewer in a large file: some 8 MiB are parsed in all): a quick
+        guess first, the gate only where it says yes.
+        """
+        target = self.ledger.targets[self.target]
+        tries = min(_WITNESS_TRIES, max(8, _WITNESS_BYTES // (len(target.prepared.raw) + 1)))
+        for line in lines.backwards() if lines else ():
+            if line.count is None:
+                continue
+            if not tries:
+                return None
+            tries -= 1
+            text = joined(line)
+            guess = target.gate.seems_to_hold(self.ledger.changes(self.target, self.quote, text))
+            if (text == self.quoted or guess) and self.closes(text, sampled=False):
+                return line
+        return None

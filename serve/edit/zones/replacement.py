@@ -1,0 +1,154 @@
+"""A replacement written as plain lines: any text, and the terminator once the file would parse. Knows nothing of quoting.
+
+A line whose first bytes are the plan's closing run *is* the terminator.
+"""
+
+from __future__ import annotations
+
+from dovetail.serve.constrain.base import Draft, Int32Array
+from dovetail.serve.constrain.utf8 import START, run
+from dovetail.serve.edit.zones.choice import Closed
+from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
+from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
+from dovetail.serve.pointer import Pointer
+
+
+class Replacing(Zone):
+    """Inside a replacement: its finished ``lines``, the beginning of the current one, the UTF-8 decoder's state."""
+
+    __slots__ = ("block", "decoder", "lines", "partial", "pointer")
+
+    def __init__(self, block: OpenEdit, lines: Line | None, partial: bytes, decoder: int, pointer: Pointer) -> None:
+        super().__init__(block.ledger, block.begin)
+        self.block = block
+        self.lines = lines
+        self.partial = partial
+        self.decoder = decoder
+        self.pointer = pointer
+
+    @classmethod
+    def begun(cls, block: OpenEdit) -> Replacing:
+        """Behind the divider."""
+        return cls(block, None, b"", START, Pointer())
+
+    def passes(self, token: int) -> bool:
+        """Quick and exact where True: a plain token in the middle of a line."""
+        plan = self.ledger.plan
+        return (
+            self.decoder == START
+            and bool(self.partial)
+            and not plan.closing_run.startswith(self.partial)
+            and token < len(plan.vocabulary)
+            and bool(plan.vocabulary.plain[token])
+            and not self.block.stuck
+        )
+
+    @property
+    def stuck(self) -> bool:
+        return self.block.stuck
+
+    def feed(self, data: bytes, step: Step) -> Zone | None:
+        plan = self.ledger.plan
+        decoder = run(self.decoder, data)
+        if self.block.stuck or decoder is None or self.ledger.targets[self.block.target].controls.search(data):
+            return None
+        lines, partial, position = self.lines, self.partial, 0
+        while True:
+            stop = data.find(b"\n", position) + 1
+            line = partial + (data[position:stop] if stop else data[position:])
+            if len(partial) < len(plan.closing_run) and line.startswith(plan.closing_run):
+                return self._closed(lines, partial + data[position:], step)
+            if not stop:
+                return Replacing(self.block, lines, line, decoder, self.pointer)
+            lines, partial, position = Line(lines, line, step.tokens if stop == len(data) else None), b"", stop
+
+    def _closed(self, lines: Line | None, typed: bytes, step: Step) -> Zone | None:
+        if not self.ledger.plan.closing_line.startswith(typed):  # Nor may a token go on behind the terminator.
+            return None
+        replacement = joined(lines)
+        return Closing.at(self.block, replacement, len(typed)) if self.block.closes(replacement, step.sampled) else None
+
+    def followed(self, token: int, before: Zone) -> Zone:
+        """The pointer moves on; just behind the divider, whose token may have run on over it, it begins lost."""
+        if isinstance(before, Replacing):
+            moved = self.block.trail.after(self.pointer, token)
+        elif self.lines is None and not self.partial:
+            return self
+        else:
+            moved = Pointer(None, 0, 1)
+        return Replacing(self.block, self.lines, self.partial, self.decoder, moved)
+
+    def witness(self) -> tuple[int, Zone] | None:
+        line = self.block.witness(self.lines)
+        if line is None or line.count is None:
+            return None
+        return line.count, Closing(self.block.resumed(self.ledger.resumed()), joined(line), 0)
+
+    def given_up(self) -> tuple[int | None, frozenset[int]]:
+        return self.block.given_up()
+
+    def drafts(self, spelling: bytes) -> bool:
+        if self.block.gate_is_cheap:
+            return True
+        return b"\n" + self.ledger.plan.closing_run[:1] not in b"\n" + self.partial + spelling
+
+    def mask(self) -> Int32Array:
+        plan = self.ledger.plan
+        if self.block.stuck:
+            return plan.vocabulary.pack(())
+        mask = plan.vocabulary.text_mask(
+            self.decoder, controls=not self.ledger.targets[self.block.target].usual_controls
+        )
+        if plan.closing_run.startswith(self.partial) and self.block.known_to_refuse(joined(self.lines)):
+            rest = plan.closing_run[len(self.partial) :]
+            table = plan.vocabulary.prefixes
+            if rest in table:
+                mask = mask & ~plan.vocabulary.pack([*table[rest], *plan.vocabulary.under(rest)])
+        return mask
+
+    def guess(self, limit: int) -> Draft:
+        plan, trail = self.ledger.plan, self.block.trail
+        begun = bool(self.partial) and plan.closing_run.startswith(self.partial)
+        if begun or (trail.finished(self.pointer) and bool(trail.tokens) and not self.partial):
+            return Draft(plan.tokens_after(self.partial, plan.closing_line[len(self.partial) :])[:limit])
+        tokens = trail.propose(self.pointer, limit)
+        return Draft(tokens) if tokens else NOTHING
+
+
+class Closing(Zone):
+    """In the terminator, of which ``passed`` bytes have been read; nothing but its rest may follow."""
+
+    __slots__ = ("block", "passed", "replacement")
+
+    def __init__(self, block: OpenEdit, replacement: bytes, passed: int) -> None:
+        super().__init__(block.ledger, block.begin)
+        self.block = block
+        self.replacement = replacement
+        self.passed = passed
+
+    @classmethod
+    def at(cls, block: OpenEdit, replacement: bytes, passed: int) -> Zone:
+        """With ``passed`` bytes read: all of them close the block."""
+        if passed == len(block.ledger.plan.closing_line):
+            return Closed(block.ledger.accept(block.target, block.quote, replacement), block.begin)
+        return cls(block, replacement, passed)
+
+    def feed(self, data: bytes, step: Step) -> Zone | None:
+        if not self._rest.startswith(data):
+            return None
+        return Closing.at(self.block, self.replacement, self.passed + len(data))
+
+    def mask(self) -> Int32Array:
+        return self.ledger.plan.vocabulary.pack(self.ledger.plan.vocabulary.along(self._rest))
+
+    def given_up(self) -> tuple[int | None, frozenset[int]]:
+        return self.block.given_up()
+
+    def guess(self, limit: int) -> Draft:
+        line = self.ledger.plan.closing_line
+        tokens = self.ledger.plan.tokens_after(line[: self.passed], self._rest)[:limit]
+        return Draft(tokens, len(tokens))
+
+    @property
+    def _rest(self) -> bytes:
+        return self.ledger.plan.closing_line[self.passed :]

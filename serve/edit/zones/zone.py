@@ -1,0 +1,133 @@
+"""What the zones of an answer have in common, whatever its format. A zone is an immutable state of the byte machine that an
+answer drives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dovetail.serve.constrain.base import Draft, Int32Array
+from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.ledger import Ledger
+
+NOTHING = Draft(())
+
+
+class Step(NamedTuple):
+    """One token on its way through the zones.
+
+    ``tokens``: output tokens up to and with this one. ``sampled``: the model asked for it (a refusal is then counted);
+    not so when a draft is tried out.
+    """
+
+    tokens: int
+    sampled: bool
+
+
+class Zone:
+    """A place in the answer format.
+
+    ``begin``: the number of output tokens that stand, whatever becomes of the edit being written. ``ledger``: what the
+    output has done before that edit.
+    """
+
+    __slots__ = ("begin", "ledger")
+
+    def __init__(self, ledger: Ledger, begin: int) -> None:
+        self.ledger = ledger
+        self.begin = begin
+
+    @property
+    def complete(self) -> bool:
+        """Whether the output may end here."""
+        return False
+
+    @property
+    def undecided(self) -> bool:
+        """Whether what comes next is for the model to say, so that a draft must not go on."""
+        return False
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the zone allows nothing any more, so that the step loop has to retreat."""
+        return False
+
+    def feed(self, data: bytes, step: Step) -> Zone | None:
+        """The zone after ``data``; None if no answer goes on like that."""
+        raise NotImplementedError
+
+    def mask(self) -> Int32Array:
+        """A bit mask that holds at least every token that ``feed`` accepts; shared, not to be written into."""
+        vocabulary = self.ledger.plan.vocabulary
+        found: set[int] = set()
+        _explore(self, vocabulary, b"", found)
+        return vocabulary.pack(found)
+
+    def branches(self) -> Sequence[bytes] | None:
+        """Texts one of which comes next, to be followed further by ``feed``; None: too many to name."""
+        return None
+
+    def endings(self) -> Sequence[bytes]:
+        """Texts that may come next and are not to be followed further: what is behind them is dear to find out."""
+        return ()
+
+    def guess(self, limit: int) -> Draft:
+        """Tokens likely to come next, not yet checked."""
+        return NOTHING
+
+    def passes(self, token: int) -> bool:
+        """Quick and exact where True: whether ``token`` may come next."""
+        return False
+
+    def drafts(self, spelling: bytes) -> bool:
+        """Whether a draft may try a token of this spelling: not if that asks a dear gate ahead of the model."""
+        return True
+
+    def followed(self, token: int, before: Zone) -> Zone:
+        """With the draft's pointer moved on by the token that led here from ``before``."""
+        return self
+
+    def landed(self, count: int) -> Zone:
+        """What the output goes on with, now that ``count`` tokens led here."""
+        return self
+
+    def witness(self) -> tuple[int, Zone] | None:
+        """Where inside the edit being written it could have ended: the tokens to keep, and a zone that only ends it."""
+        return None
+
+    def given_up(self) -> tuple[int | None, frozenset[int]]:
+        """The target, and the line starts in it, at which no edit begins any more when this one is dropped."""
+        return None, frozenset()
+
+
+def _explore(zone: Zone, vocabulary: Vocabulary, prefix: bytes, found: set[int]) -> None:
+    """Add the tokens that go on from ``zone`` with ``prefix`` already spelled."""
+    table = vocabulary.prefixes
+    for ending in zone.endings():
+        found.update(tokens_through(vocabulary, prefix, ending))
+    branches = zone.branches()
+    if branches is None:
+        found.update(vocabulary.under(prefix))
+        return
+    for branch in branches:
+        for length in range(1, len(branch) + 1):
+            tokens = table.get(prefix + branch[:length])
+            if tokens is None:
+                break
+            found.update(tokens)
+        else:
+            if vocabulary.under(prefix + branch):
+                following = zone.feed(branch, Step(0, False))
+                if following is not None:
+                    _explore(following, vocabulary, prefix + branch, found)
+
+
+def tokens_through(vocabulary: Vocabulary, prefix: bytes, text: bytes) -> list[int]:
+    """Tokens that spell ``prefix`` and then a beginning of ``text``, or overrun it."""
+    found: list[int] = []
+    for length in range(1, len(text) + 1):
+        tokens = vocabulary.prefixes.get(prefix + text[:length])
+        if tokens is None:
+            return found
+        found.extend(tokens)
+    return found + vocabulary.under(prefix + text)
