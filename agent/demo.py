@@ -48,10 +48,15 @@ def show(console: Console, demo: Demo, answer: Mapping[str, Any]) -> None:
     if answer.get("tokens"):
         console.print(Panel(colour_origins(answer["tokens"]), title="what the model wrote", title_align="left"))
     console.print(origins_legend(report["origins"]))
-    syntax = ", ".join(f"{path}: {parser}" for path, parser in report["syntax"].items())
+    parsers = {
+        "compiler": "the language's own parser",
+        "tree-sitter": "tree-sitter",
+        "off": "no parser (unknown language)",
+    }
+    syntax = ", ".join(f"{path} by {parsers.get(name, name)}" for path, name in report["syntax"].items())
     console.print(
         f"  {report['accepted']} of {report['drafted']} drafted tokens confirmed, {report['rollbacks']} rollbacks, "
-        f"checked by {syntax}\n  Every edit applies and leaves the file parsing, whatever the model wants. "
+        f"syntax checked: {syntax}\n  Every edit applies and leaves the file parsing, whatever the model wants. "
         "Nothing was written to the disk.\n"
     )
 
