@@ -6,12 +6,12 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run demo test check format bench clean
+.PHONY: help install run demo test test-slow check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
 	@echo "make demo     the same edit, then stop"
-	@echo "make test     the test suite"
+	@echo "make test     the test suite (make test-slow: the long fuzz runs)"
 	@echo "make check    format, lint, types and tests"
 	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
 
@@ -39,6 +39,9 @@ demo: install
 
 test: install
 	@$(BIN)/pytest
+
+test-slow: install
+	@$(BIN)/pytest -m slow --timeout 3000
 
 check: install
 	@$(BIN)/ruff format --check .

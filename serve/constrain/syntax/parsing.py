@@ -12,7 +12,9 @@ from tree_sitter import Parser, Tree
 
 from dovetail.serve.constrain.syntax.languages import grammar
 
-_LATIN_1_ONLY = frozenset({"bash"})
+LATIN_1_ONLY = frozenset({"bash"})
+"""Languages whose scanner may be asked about no code point beyond 255."""
+
 _BEYOND_LATIN_1 = re.compile(rb"[\xc4-\xf4][\x80-\xbf]+")
 _STAND_INS = {2: "\u00ff".encode(), 3: "\u00ff.".encode(), 4: "\u00ff\u00ff".encode()}
 """By length in bytes: characters that a scanner may be asked about, no letters to it, like those they stand for."""
@@ -27,6 +29,6 @@ def parse(language: str, text: bytes, old_tree: Tree | None = None) -> Tree:
 
 def harmless(language: str, text: bytes) -> bytes:
     """``text`` with every character that the language's scanner cannot bear replaced, byte for byte."""
-    if language not in _LATIN_1_ONLY or text.isascii():
+    if language not in LATIN_1_ONLY or text.isascii():
         return text
     return _BEYOND_LATIN_1.sub(lambda match: _STAND_INS[len(match[0])] if len(match[0]) <= 4 else match[0], text)
