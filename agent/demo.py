@@ -74,7 +74,7 @@ def show_how_to_try(console: Console, url: str, model: str) -> None:
         f"  curl {url}/v1/edits -H 'content-type: application/json' -d '{body}'",
         f"  curl {url}/v1/completions -H 'content-type: application/json' "
         f'-d \'{{"model": "{model}", "prompt": "def fibonacci(n):", "max_tokens": 48}}\'',
-        "  dovetail edit FILE -m 'what to change'",
+        f"  .venv/bin/dovetail edit FILE -m 'what to change' --server {url}",
         f"  python: openai.OpenAI(base_url='{url}/v1', api_key='none').completions.create(",
         f"              model='{model}', prompt='def fibonacci(n):', max_tokens=48)",
     )

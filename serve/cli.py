@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,7 +111,7 @@ def edit(
 
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     elif not answer["files"]:
-        console.print("Nothing to change.")
+        console.print(_why_nothing(answer))
     else:
         console.print(colour_diff(answer["patch"]))
     changed = {file["path"]: file["content"] for file in answer["files"]}
@@ -143,11 +143,12 @@ def models(
             for entry in client.models():
                 table.add_row(entry["id"], f"{entry.get('context_length', '?')} tokens", "", client.url)
     else:
-        from dovetail.models.embedded import WEIGHTS
+        from dovetail.models.embedded import NAME, WEIGHTS
         from dovetail.serve.catalogue import find_models
 
         for found in find_models(Path(WEIGHTS), folders or [], os.environ):
-            table.add_row(found.name, found.architecture, f"{found.weight_bytes / 2**20:,.0f} MiB", str(found.path))
+            name = NAME if found.path == WEIGHTS else found.name
+            table.add_row(name, found.architecture, f"{found.weight_bytes / 2**20:,.0f} MiB", str(found.path))
     console.print(table)
 
 
@@ -216,6 +217,14 @@ def _own_server(settings: ServerConfig) -> Iterator[ServerHandle]:
 
 def _silent(share: float, stage: str) -> None:
     """The progress of a server in a process of its own, which draws its bars itself."""
+
+
+def _why_nothing(answer: dict[str, Any]) -> str:
+    if answer["constraint"]["truncated"]:
+        return "Nothing changed: the answer ended inside an edit, which was dropped. Try a higher --max-tokens."
+    if answer["constraint"]["rollbacks"]:
+        return "Nothing changed: no edit that the model wanted would have left the files parsing."
+    return "The model left the files as they are."
 
 
 def _console(*, stderr: bool = False) -> Console:

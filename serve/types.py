@@ -201,7 +201,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a loaded engine says of its model. ``dtype``: how the weights are stored, such as bfloat16 or int4."""
+    """What a loaded engine says of its model. ``dtype``: how the weights are stored, such as bfloat16 or int4;
+    ``kernels``: which are in use, in a line."""
 
     architecture: str
     parameters: int
@@ -209,3 +210,4 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     vocab_size: int
     max_model_len: int
+    kernels: str = ""

@@ -28,7 +28,7 @@ import uvicorn
 from dovetail.models.chat import ChatTemplate
 from dovetail.models.config import ModelConfig
 from dovetail.models.edit_prompt import EditTemplate
-from dovetail.models.embedded import WEIGHTS
+from dovetail.models.embedded import NAME, WEIGHTS
 from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
 from dovetail.models.generation import GenerationDefaults
 from dovetail.models.tokenizer import Tokenizer
@@ -44,7 +44,6 @@ from dovetail.serve.types import Markers, SourceFile
 from dovetail.serve.worker import WorkerConfig
 
 Progress = Callable[[float, str], None]
-EMBEDDED_NAME = "dovetail-embedded"
 _START_TIMEOUT_S = 600.0
 _CLOSE_S = 5
 _STOP_S = 45.0
@@ -79,7 +78,7 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         return tokenizer.encode_rendered(edit.render(sources, instruction, msgspec.structs.asdict(markers)))
 
     return ServedModel(
-        name=config.model_name or (EMBEDDED_NAME if config.model is None else path.resolve().name),
+        name=config.model_name or (NAME if config.model is None else path.resolve().name),
         created=int((path / "config.json").stat().st_mtime),
         max_model_len=worker.max_model_len,
         codec=tokenizer,
@@ -144,11 +143,8 @@ class HttpServer(uvicorn.Server):
         signals = (signal.SIGINT, signal.SIGTERM)
         for each in signals:
             loop.add_signal_handler(each, self._end)
-        try:
-            yield
-        finally:
-            for each in signals:
-                loop.remove_signal_handler(each)
+        # They stay: a second signal must not cut off the clean-up that follows.
+        yield
 
     def _end(self) -> None:
         if self._draining is None:
@@ -192,7 +188,12 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
             starting.result()
             host, port = listener.getsockname()[:2]
             structlog.get_logger("dovetail").info(
-                "serving", model=served.name, url=f"http://{host}:{port}", max_model_len=served.max_model_len
+                "serving",
+                model=served.name,
+                url=f"http://{host}:{port}",
+                max_model_len=served.max_model_len,
+                weights=engine.info.dtype,
+                kernels=engine.info.kernels,
             )
         await serving
     finally:

@@ -9,7 +9,8 @@ from typing import Final
 
 HERE: Final = Path(__file__).resolve().parent
 WEIGHTS: Final = HERE / "weights"
+NAME: Final = "dovetail-embedded"
 EDIT_TEMPLATE: Final = HERE / "edit_template.jinja"
 CHAT_TEMPLATE: Final = HERE / "chat_template.jinja"
 
-__all__ = ["CHAT_TEMPLATE", "EDIT_TEMPLATE", "HERE", "WEIGHTS"]
+__all__ = ["CHAT_TEMPLATE", "EDIT_TEMPLATE", "HERE", "NAME", "WEIGHTS"]

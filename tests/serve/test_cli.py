@@ -25,6 +25,7 @@ from dovetail.serve.errors import ModelError
 BEFORE, AFTER = "x = 1\n", "y = 1\n"
 PATCH = "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+y = 1\n"
 REPORT = {
+    "truncated": False,
     "origins": {"forced": 5, "sampled": 2},
     "drafted": 4,
     "accepted": 3,
@@ -170,7 +171,7 @@ def test_json_is_the_answer_and_nothing_else(run: Callable[..., Result], stub: S
 def test_nothing_to_change(run: Callable[..., Result], stub: Stub) -> None:
     stub.change = False
     result = run("edit", "a.py", "-m", "rename", "--server", stub.url)
-    assert (result.exit_code, "Nothing to change" in result.output) == (0, True)
+    assert (result.exit_code, "left the files as they are" in result.output) == (0, True)
 
 
 def test_a_server_is_started_when_none_answers(run: Callable[..., Result], wiring: Wiring, tmp_path: Path) -> None:
@@ -230,6 +231,7 @@ def test_models(run: Callable[..., Result], stub: Stub, monkeypatch: pytest.Monk
     assert "tiny" in run("models", "--server", stub.url).output
     embedded = types.ModuleType("dovetail.models.embedded")
     embedded.WEIGHTS = tmp_path / "none"  # type: ignore[attr-defined]
+    embedded.NAME = "embedded"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dovetail.models.embedded", embedded)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     (tmp_path / "m").mkdir()

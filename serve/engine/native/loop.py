@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from dovetail.kernels.ops import describe
 from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
@@ -86,6 +87,7 @@ class NativeEngine:
             dtype=self._model.storage,
             vocab_size=self._vocab_size,
             max_model_len=self._settings.max_model_len,
+            kernels=describe(),
         )
 
     @property

@@ -14,15 +14,6 @@ from dovetail.serve.constrain.syntax.recogniser import Recogniser
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips this folder's slow tests unless markers are asked for: they take hours."""
-    if config.option.markexpr:
-        return
-    for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
-
-
 class Loops:
     """Recognisers of one version of the inner loop, made once per language."""
 
