@@ -87,7 +87,7 @@ def check(schema: type[Wire], value: dict[str, Any]) -> Wire:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        errors = error.errors(include_url=False, include_input=False)
         unknown = [path_of(each["loc"]) for each in errors if each["type"] == "extra_forbidden"]
         if unknown:
             names = ", ".join(unknown)
@@ -96,7 +96,28 @@ def check(schema: type[Wire], value: dict[str, Any]) -> Wire:
         path = path_of(first["loc"])
         if first["type"] == "missing":
             raise UserError(f"{path} is required.", code="missing_field", param=path) from error
-        raise UserError(f"{path}: {first['msg']}.", code="invalid_value", param=path) from error
+        wording = _WORDING.get(first["type"], "")
+        message = f"{path} {wording.format(**first.get('ctx', {}))}" if wording else f"{path}: {first['msg']}"
+        raise UserError(f"{message}.", code="invalid_value", param=path) from error
+
+
+_WORDING = {
+    "too_short": "must hold at least {min_length}",
+    "too_long": "may hold at most {max_length}",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+}
+"""pydantic's kinds of error in our words, with the values of its context."""
 
 
 def path_of(location: Sequence[int | str]) -> str:
