@@ -1,6 +1,6 @@
 """How fast is the native engine on this machine? Prefill, one stream, eight streams, and drafts on repetitive text.
 
-    python benchmarks/decode.py [--model DIR] [--threads N]
+    python benchmarks/decode.py [--model DIR] [--threads N] [--dtype auto|float32|bfloat16] [--quantize int8|int4]
 
 Measures the engine alone, in this process: no HTTP, no constraint. Rounds are interleaved and medians are printed; the
 last line is one JSON object.
@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from dovetail.kernels.ops import describe
 from dovetail.models.embedded import WEIGHTS
 from dovetail.models.loader import load_model
 from dovetail.models.tokenizer import Tokenizer
@@ -37,7 +38,9 @@ def run(engine: NativeEngine, prompts: list[tuple[int, ...]], max_tokens: int, n
     """Seconds and forward passes until all prompts have ``max_tokens`` new tokens."""
     params = SamplingParams(max_tokens=max_tokens, temperature=0.0, ignore_eos=True)
     for number, prompt in enumerate(prompts):
-        engine.add(Request(request_id=f"{name}-{number}", prompt=prompt, sampling=params))
+        request_id = f"{name}-{number}"
+        # A salt of its own: nothing may be found in the prefix cache of an earlier round.
+        engine.add(Request(request_id=request_id, prompt=prompt, sampling=params, cache_salt=request_id))
     start, passes = time.perf_counter(), 0
     while engine.busy:
         for event in engine.step():
@@ -51,12 +54,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=WEIGHTS)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--quantize", choices=["int8", "int4"])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     start = time.perf_counter()
-    model, tokenizer = load_model(options.model), Tokenizer.load(options.model)
+    dtype = "auto" if options.dtype == "auto" else getattr(torch, options.dtype)
+    model = load_model(options.model, dtype=dtype, quantize=options.quantize)
+    tokenizer = Tokenizer.load(options.model)
     load_s = time.perf_counter() - start
     engines = {
         draft: NativeEngine(model, tokenizer, NativeSettings(2048, 1024, 16, 8, 512, max_draft=draft), no_constraint)
@@ -86,6 +93,8 @@ def main() -> None:
             {
                 "benchmark": "decode",
                 "parameters": model.parameters,
+                "weights": model.storage,
+                "kernels": describe(),
                 "load_s": round(load_s, 3),
                 "threads": torch.get_num_threads(),
                 "rates": {name: round(statistics.median(values), 1) for name, values in rates.items()},

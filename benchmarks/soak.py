@@ -99,7 +99,7 @@ async def ask(client: httpx.AsyncClient, rng: random.Random) -> str:
                 count += 1
                 if leave_after is not None and count > leave_after:
                     return "left"
-                failed |= '"error"' in line
+                failed |= line == "event: error" or line.startswith('data: {"error"')
                 ends += line in ("data: [DONE]", "event: edits.completed", "event: error")
         return "failed" if failed else "finished" if ends == 1 else "broken"
     except httpx.TransportError:
