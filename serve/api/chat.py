@@ -17,14 +17,14 @@ from starlette.responses import JSONResponse
 from dovetail.serve.api import sse
 from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.failures import INTERNAL, sse_error
+from dovetail.serve.api.failures import sse_error, told
 from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import chat_logprobs
 from dovetail.serve.api.messages import check_messages, check_prediction
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields, sampling_params
 from dovetail.serve.api.usage import usage_of
-from dovetail.serve.errors import DovetailError, EngineError, UserError
+from dovetail.serve.errors import EngineError, UserError
 from dovetail.serve.types import Event, FinishEvent, Request, RollbackEvent, TokensEvent
 
 ENDPOINT = "/v1/chat/completions"
@@ -64,7 +64,9 @@ def routes(context: ApiContext) -> APIRouter:
         headers = context.ignored_header(http, turn.ignored)
         if body.stream:
             return sse.EventStream(
-                _stream(context, http, turn), keepalive_seconds=context.settings.keepalive_seconds, headers=headers
+                told(_stream(context, http, turn), sse_error, sse.DONE),
+                keepalive_seconds=context.settings.keepalive_seconds,
+                headers=headers,
             )
         return JSONResponse(await sse.unless_gone(http, _whole(context, http, turn)), headers=headers)
 
@@ -138,22 +140,15 @@ async def _stream(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGe
     if turn.body.include_usage:
         head["usage"] = None
     outputs = [Output() for _ in turn.requests]
-    try:
-        for index in range(len(outputs)):
-            yield sse.data({**head, "choices": [_delta(index, {"role": "assistant", "content": ""})]})
-        async with aclosing(context.generate(http, ENDPOINT, turn.requests)) as events:
-            async for index, event in events:
-                outputs[index].take(event)
-                for choice in _choices(context, turn, index, event):
-                    yield sse.data({**head, "choices": [choice]})
-        if turn.body.include_usage:
-            yield sse.data({**head, "choices": [], "usage": usage_of(turn.requests, outputs, len(outputs))})
-    except DovetailError as error:
-        yield sse_error(error)
-    except Exception:
-        yield sse_error(INTERNAL)
-        raise
-    yield sse.DONE
+    for index in range(len(outputs)):
+        yield sse.data({**head, "choices": [_delta(index, {"role": "assistant", "content": ""})]})
+    async with aclosing(context.generate(http, ENDPOINT, turn.requests)) as events:
+        async for index, event in events:
+            outputs[index].take(event)
+            for choice in _choices(context, turn, index, event):
+                yield sse.data({**head, "choices": [choice]})
+    if turn.body.include_usage:
+        yield sse.data({**head, "choices": [], "usage": usage_of(turn.requests, outputs, len(outputs))})
 
 
 def _choices(context: ApiContext, turn: Turn, index: int, event: Event) -> Sequence[dict[str, Any]]:

@@ -17,13 +17,13 @@ from starlette.responses import JSONResponse
 from dovetail.serve.api import sse
 from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.failures import INTERNAL, sse_error
+from dovetail.serve.api.failures import sse_error, told
 from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields, sampling_params
 from dovetail.serve.api.usage import usage_of
-from dovetail.serve.errors import DovetailError, EngineError, UserError
+from dovetail.serve.errors import EngineError, UserError
 from dovetail.serve.types import FinishEvent, Request, RollbackEvent, TokensEvent
 
 ENDPOINT = "/v1/completions"
@@ -68,7 +68,9 @@ def routes(context: ApiContext) -> APIRouter:
         headers = context.ignored_header(http, job.ignored)
         if body.stream:
             return sse.EventStream(
-                _stream(context, http, job), keepalive_seconds=context.settings.keepalive_seconds, headers=headers
+                told(_stream(context, http, job), sse_error, sse.DONE),
+                keepalive_seconds=context.settings.keepalive_seconds,
+                headers=headers,
             )
         return JSONResponse(await sse.unless_gone(http, _whole(context, http, job)), headers=headers)
 
@@ -173,31 +175,24 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
     outputs = [Output() for _ in job.requests]
     offsets = [0] * len(outputs)
     codec = context.served.codec
-    try:
-        for index, echo in enumerate(job.echoes):
-            if echo:
-                yield sse.data({**head, "choices": [_choice(index, echo)]})
-        async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
-            async for index, event in events:
-                outputs[index].take(event)
-                if isinstance(event, TokensEvent):
-                    entries = event.logprobs or ()
-                    logprobs = completion_logprobs(codec, entries, offsets[index]) if entries else None
-                    offsets[index] += sum(text_length(codec, entry) for entry in entries)
-                    if event.text or logprobs:
-                        yield sse.data({**head, "choices": [_choice(index, event.text, logprobs)]})
-                elif isinstance(event, FinishEvent):
-                    yield sse.data({**head, "choices": [_choice(index, "", None, event.reason)]})
-                elif isinstance(event, RollbackEvent):
-                    raise EngineError("The engine took back text that was already sent.", status=500)
-        if job.body.include_usage:
-            yield sse.data({**head, "choices": [], "usage": usage_of(job.requests, outputs, job.answers)})
-    except DovetailError as error:
-        yield sse_error(error)
-    except Exception:
-        yield sse_error(INTERNAL)
-        raise
-    yield sse.DONE
+    for index, echo in enumerate(job.echoes):
+        if echo:
+            yield sse.data({**head, "choices": [_choice(index, echo)]})
+    async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
+        async for index, event in events:
+            outputs[index].take(event)
+            if isinstance(event, TokensEvent):
+                entries = event.logprobs or ()
+                logprobs = completion_logprobs(codec, entries, offsets[index]) if entries else None
+                offsets[index] += sum(text_length(codec, entry) for entry in entries)
+                if event.text or logprobs:
+                    yield sse.data({**head, "choices": [_choice(index, event.text, logprobs)]})
+            elif isinstance(event, FinishEvent):
+                yield sse.data({**head, "choices": [_choice(index, "", None, event.reason)]})
+            elif isinstance(event, RollbackEvent):
+                raise EngineError("The engine took back text that was already sent.", status=500)
+    if job.body.include_usage:
+        yield sse.data({**head, "choices": [], "usage": usage_of(job.requests, outputs, job.answers)})
 
 
 def _choice(index: int, text: str, logprobs: dict[str, Any] | None = None, finish: str | None = None) -> dict[str, Any]:

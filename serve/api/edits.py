@@ -20,7 +20,7 @@ from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.edit_body import EditsBody, check_edits, check_protected
 from dovetail.serve.api.edit_events import EditEvents, TextEvents
 from dovetail.serve.api.edit_report import GuaranteeViolated, constraint_of, edits_of, land, trace_of
-from dovetail.serve.api.failures import INTERNAL, body_of
+from dovetail.serve.api.failures import body_of, told
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.served import ServedModel
@@ -53,7 +53,9 @@ def routes(context: ApiContext) -> APIRouter:
         body = check(EditsBody, await read_object(http, context.settings.max_body_bytes))
         task = await _task(context, body)
         if body.stream:
-            return sse.EventStream(_stream(context, http, task), keepalive_seconds=context.settings.keepalive_seconds)
+            return sse.EventStream(
+                told(_stream(context, http, task), _said), keepalive_seconds=context.settings.keepalive_seconds
+            )
         return JSONResponse(await sse.unless_gone(http, _whole(context, http, task)))
 
     return router
@@ -144,21 +146,19 @@ async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGe
     output = Output()
     blocks = task.spec.format == "blocks" and not task.spec.operations
     growing = EditEvents(task.spec.files, task.spec.markers) if blocks else TextEvents()
-    try:
-        yield sse.typed("edits.started", _head(context, task))
-        async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
-            async for _, event in events:
-                output.take(event)
-                with _violations_counted(context):
-                    grown = growing.after(event)
-                for name, payload in grown:
-                    yield sse.typed(name, payload)
-        yield sse.typed("edits.completed", await _answer(context, task, output))
-    except DovetailError as error:
-        yield sse.typed("error", body_of(error))
-    except Exception:
-        yield sse.typed("error", body_of(INTERNAL))
-        raise
+    yield sse.typed("edits.started", _head(context, task))
+    async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
+        async for _, event in events:
+            output.take(event)
+            with _violations_counted(context):
+                grown = growing.after(event)
+            for name, payload in grown:
+                yield sse.typed(name, payload)
+    yield sse.typed("edits.completed", await _answer(context, task, output))
+
+
+def _said(error: DovetailError) -> bytes:
+    return sse.typed("error", body_of(error))
 
 
 @contextmanager

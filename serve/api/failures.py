@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
@@ -40,6 +42,23 @@ INTERNAL = EngineError(
     status=500,
     code="internal_error",
 )
+
+
+async def told(
+    events: AsyncGenerator[bytes, None], say: Callable[[DovetailError], bytes], end: bytes = b""
+) -> AsyncGenerator[bytes, None]:
+    """``events``, then ``end``. A failure is told as an event, since the status has long been sent; ``say`` words it."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    except DovetailError as error:
+        yield say(error)
+    except Exception:
+        yield say(INTERNAL)
+        raise
+    if end:
+        yield end
 
 
 def install(app: FastAPI, *, retry_after_seconds: int) -> None:
