@@ -12,6 +12,10 @@ from dovetail.serve.errors import ModelError
 _ELEMENT_BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
 _SHARE_OF_MEMORY = 0.25
 """Of the memory that is available at start: the weights and everything else need the rest."""
+_SHARE_BESIDE_WEIGHTS = 0.7
+"""Of what the weights leave, where they leave little."""
+_BITS = {"int8": 8.25, "int4": 5.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0}
+"""Per weight, with scales and offsets."""
 
 
 class ModelShape(Protocol):
@@ -34,7 +38,18 @@ class Sizes:
     kv_blocks: int
 
 
-def plan_sizes(config: ServerConfig, model: ModelShape, available: int | None = None) -> Sizes:
+class StoredWeights(Protocol):
+    """What sizing needs of the weight files."""
+
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+
+def plan_sizes(
+    config: ServerConfig, model: ModelShape, weights: StoredWeights | None = None, available: int | None = None
+) -> Sizes:
     """Derive every size. ``available``: bytes of memory to count on (default: what the machine reports).
 
     Raises ModelError when what was asked for cannot be had.
@@ -51,7 +66,10 @@ def plan_sizes(config: ServerConfig, model: ModelShape, available: int | None = 
         )
     memory = config.kv_cache_memory
     if memory is None:
-        memory = int((available if available is not None else available_memory()) * _SHARE_OF_MEMORY)
+        available = available if available is not None else available_memory()
+        memory = int(available * _SHARE_OF_MEMORY)
+        if device == "cpu" and weights is not None:
+            memory = min(memory, int((available - _room_for(weights, config, available)) * _SHARE_BESIDE_WEIGHTS))
     useful = config.max_num_seqs * -(-wanted_len // config.block_size)
     blocks = min(memory // block_bytes, useful)
     capacity = blocks * config.block_size
@@ -63,6 +81,19 @@ def plan_sizes(config: ServerConfig, model: ModelShape, available: int | None = 
     if capacity < min(wanted_len, 256):
         raise ModelError(f"only {capacity} tokens of KV cache fit into {memory} bytes; raise --kv-cache-memory")
     return Sizes(device, min(wanted_len, capacity), blocks)
+
+
+def _room_for(weights: StoredWeights, config: ServerConfig, available: int) -> int:
+    """Bytes the loaded weights will take; raises ModelError when they will not fit."""
+    kind = config.quantize or (None if config.dtype == "auto" else config.dtype)
+    needed = weights.nbytes if kind is None else int(weights.parameters * _BITS[kind] / 8)
+    if needed >= available:
+        smaller = [name for name in ("int8", "int4") if weights.parameters * _BITS[name] / 8 < available * 0.9]
+        advice = f"use --quantize {' or '.join(smaller)}" if smaller else "take a smaller model or a larger machine"
+        raise ModelError(
+            f"the weights take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are available; {advice}"
+        )
+    return needed
 
 
 def available_memory() -> int:

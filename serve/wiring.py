@@ -31,6 +31,7 @@ from dovetail.models.edit_prompt import EditTemplate
 from dovetail.models.embedded import NAME, WEIGHTS
 from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
 from dovetail.models.generation import GenerationDefaults
+from dovetail.models.headers import stored_weights
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.context import Load
@@ -95,7 +96,7 @@ def worker_config(config: ServerConfig) -> WorkerConfig:
         model = ModelConfig.load(path)
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
-    sizes = plan_sizes(config, model)
+    sizes = plan_sizes(config, model, stored_weights(path))
     return WorkerConfig(
         model=str(path),
         dtype=config.dtype,

@@ -37,7 +37,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) -> Core:
-    """The native engine over ``config.model``; raises ModelError when the directory cannot be served."""
+    """The native engine over ``config.model``; raises ModelError when the directory cannot be served, MemoryError when it does
+    not fit."""
     progress(0.0, "starting torch")
     import torch
 
@@ -47,6 +48,7 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     from dovetail.serve.constrain.vocabulary import Vocabulary
     from dovetail.serve.edit.compile import compile_edit
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
+    from dovetail.serve.engine.native.memory import memory_errors
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -56,7 +58,8 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     try:
         tokenizer = Tokenizer.load(path)
         dtype: torch.dtype | Literal["auto"] = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
-        model = load_model(path, dtype=dtype, quantize=config.quantize, device=config.device, progress=progress)
+        with memory_errors():
+            model = load_model(path, dtype=dtype, quantize=config.quantize, device=config.device, progress=progress)
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
     size = min(tokenizer.size, model.config.vocab_size)
@@ -72,7 +75,8 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
         max_num_seqs=config.max_num_seqs,
         max_batched_tokens=config.max_batched_tokens,
     )
-    return NativeEngine(model, tokenizer, settings, compile_constraint)
+    with memory_errors():
+        return NativeEngine(model, tokenizer, settings, compile_constraint)
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ def test_what_is_planned_fits_and_serves_one_sequence(available: int, positions:
     shape = Shape(max_position_embeddings=positions)
     config = ServerConfig(max_num_seqs=sequences, max_batched_tokens=4096)
     try:
-        sizes = plan_sizes(config, shape, available)
+        sizes = plan_sizes(config, shape, available=available)
     except ModelError:
         assert available * 0.25 < BYTES_PER_TOKEN * (256 + config.block_size)
         return
@@ -62,3 +62,25 @@ def test_half_precision_needs_half_where_it_is_computed_in() -> None:
 
 def test_this_machine_has_memory() -> None:
     assert available_memory() > 2**28
+
+
+@dataclass(frozen=True)
+class Weights:
+    parameters: int
+    nbytes: int
+
+
+def test_weights_that_do_not_fit_are_refused_with_what_would() -> None:
+    seven_billion = Weights(7_000_000_000, 14_000_000_000)
+    with pytest.raises(ModelError, match=r"take 14.0 GB and 8.0 GB .* use --quantize int4"):
+        plan_sizes(ServerConfig(), Shape(), seven_billion, available=8_000_000_000)
+    with pytest.raises(ModelError, match="smaller model"):
+        plan_sizes(ServerConfig(), Shape(), seven_billion, available=2_000_000_000)
+    assert plan_sizes(ServerConfig(quantize="int4"), Shape(), seven_billion, available=8_000_000_000).kv_blocks
+
+
+def test_the_cache_leaves_room_for_the_weights() -> None:
+    shape = Shape(max_position_embeddings=10**6)
+    alone = plan_sizes(ServerConfig(), shape, available=10**9)
+    beside = plan_sizes(ServerConfig(), shape, Weights(450_000_000, 900_000_000), available=10**9)
+    assert beside.kv_blocks * 16 * BYTES_PER_TOKEN <= 0.1 * 10**9 < alone.kv_blocks * 16 * BYTES_PER_TOKEN

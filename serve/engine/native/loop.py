@@ -18,6 +18,7 @@ from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.draw import Draw, Drawn
 from dovetail.serve.engine.native.guard import Fault, GuardedConstraint
+from dovetail.serve.engine.native.memory import memory_errors
 from dovetail.serve.engine.native.pace import PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
@@ -119,14 +120,14 @@ class NativeEngine:
             self._finished["cancelled"] += 1
 
     def step(self) -> list[Event]:
-        """Run one forward pass over whatever is due."""
+        """Run one forward pass over whatever is due. Raises MemoryError when there is no memory for it: the end of this engine."""
         start = time.perf_counter()
         events = self._expire(start)
         work = self._scheduler.plan(self._propose, self._prompts.budget(self._settings.max_batched_tokens))
         if not work:
             return events
-        logits = self._runner.forward(work)
-        drawn = iter(self._draw(work, logits))
+        with memory_errors():
+            drawn = iter(self._draw(work, self._runner.forward(work)))
         decode_only = all(share.count == 1 for share in work)
         (self._cost if decode_only else self._prompts).observe(total_rows(work), time.perf_counter() - start)
         self._totals["steps"] += 1

@@ -20,6 +20,7 @@ import zmq.asyncio
 from dovetail.serve.engine.process.messages import (
     Add,
     Cancel,
+    Dying,
     FromEngine,
     Loaded,
     LoadFailed,
@@ -31,7 +32,10 @@ from dovetail.serve.errors import EngineError, ModelError
 from dovetail.serve.types import ErrorEvent, Event, FinishEvent, ModelInfo, Request, Stats
 
 _BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STEADY_S = 60.0
+"""A process that has served for so long starts the count of deaths in a row anew."""
 _STOP_GRACE_S = 5.0
+_SUDDEN = ("engine_died", "the engine process died while it worked on this request; send it again")
 _log = structlog.get_logger("dovetail.engine")
 
 Progress = Callable[[float, str], None]
@@ -64,6 +68,7 @@ class EngineProcess:
         self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
         self._stats = Stats()
+        self._last_words: tuple[str, str] | None = None
         self._closing = False
         self.restarts = 0
 
@@ -153,17 +158,21 @@ class EngineProcess:
         """Run one process after another until closed; ``first`` gets the outcome of the first load."""
         deaths = 0
         while not self._closing:
+            began = time.monotonic()
             failure = await self._run_once(first)
             if self._closing:
                 return
-            deaths = 0 if self._info is not None else deaths + 1
+            steady = self._info is not None and time.monotonic() - began > _STEADY_S
+            deaths = 0 if steady else deaths + 1
             self._info = None
             if failure is not None and not first.done():
                 first.set_exception(failure)
                 return
-            wait = _BACK_OFF_S[min(deaths, len(_BACK_OFF_S) - 1)]
-            _log.error("engine process ended; starting it again", status=self._returncode, wait_s=wait)
-            self._fail_all()
+            wait = _BACK_OFF_S[min(max(deaths, 1), len(_BACK_OFF_S)) - 1]
+            code, message = self._last_words or _SUDDEN
+            self._last_words = None
+            _log.error("engine process ended; starting it again", status=self._returncode, code=code, wait_s=wait)
+            self._fail_all(code, message)
             await asyncio.sleep(wait)
             self.restarts += 1
 
@@ -221,6 +230,8 @@ class EngineProcess:
                 self._on_progress(message.fraction, message.what)
             elif isinstance(message, LoadFailed):
                 return ModelError(message.message)
+            elif isinstance(message, Dying):
+                self._last_words = (message.code, message.message)
             elif isinstance(message, Loaded):
                 self._info, self._socket = message.info, socket
                 if not first.done():
@@ -232,7 +243,6 @@ class EngineProcess:
                     if queue is not None:
                         queue.put_nowait(event)
 
-    def _fail_all(self) -> None:
-        message = "the engine process died while it worked on this request; send it again"
+    def _fail_all(self, code: str, message: str) -> None:
         for request_id, queue in self._queues.items():
-            queue.put_nowait(ErrorEvent(request_id=request_id, status=503, code="engine_died", message=message))
+            queue.put_nowait(ErrorEvent(request_id=request_id, status=503, code=code, message=message))

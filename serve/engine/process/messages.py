@@ -42,6 +42,13 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
     message: str
 
 
+class Dying(msgspec.Struct, frozen=True, tag="dying"):
+    """The engine cannot go on and exits: why, for everybody whose request it had, with a ``code`` as in serve/errors.py."""
+
+    code: str
+    message: str
+
+
 class Report(msgspec.Struct, frozen=True, tag="report"):
     """The events of one step, and the engine's figures after it."""
 
@@ -50,4 +57,4 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
 
 
 ToEngine = Add | Cancel | Stop
-FromEngine = Loading | Loaded | LoadFailed | Report
+FromEngine = Loading | Loaded | LoadFailed | Dying | Report

@@ -12,6 +12,7 @@ import zmq
 from dovetail.serve.engine.process.messages import (
     Add,
     Cancel,
+    Dying,
     FromEngine,
     Loaded,
     LoadFailed,
@@ -23,6 +24,13 @@ from dovetail.serve.errors import ModelError
 from dovetail.serve.types import Event, ModelInfo, Request, Stats
 
 _IDLE_MS = 1000
+_NO_ROOM_TO_LOAD = (
+    "the model does not fit into memory; use --quantize int8 or int4, lower --kv-cache-memory, or take a smaller model"
+)
+_OUT_OF_MEMORY = (
+    "the engine ran out of memory while it worked on this request and is starting again; send it again. If this "
+    "repeats, the operator should lower --kv-cache-memory or --max-batched-tokens"
+)
 
 
 class Core(Protocol):
@@ -66,8 +74,16 @@ def run_worker(address: str, load: Load, *, debug: bool = False) -> int:
         except ModelError as error:
             send(LoadFailed(error.message))
             return 1
+        except MemoryError:
+            send(LoadFailed(_NO_ROOM_TO_LOAD))
+            return 1
         send(Loaded(core.info))
-        _loop(socket, core, send, parent, debug)
+        try:
+            _loop(socket, core, send, parent, debug)
+        except MemoryError:
+            # What the failed step left half done is nobody's to guess: a fresh process takes over.
+            send(Dying("out_of_memory", _OUT_OF_MEMORY))
+            return 1
         return 0
     finally:
         socket.close()

@@ -1,6 +1,7 @@
 """A worker without a model, run as a child process by test_process.py: emits a token per step until max_tokens.
 
-Behaviour by argument: ``ok``, ``fail`` (the model cannot be loaded), ``die`` (exits while loading).
+Behaviour by argument: ``ok``, ``fail`` (the model cannot be loaded), ``die`` (exits while loading), ``huge`` (no memory for
+it). A request named ``hang`` stops it, one named ``glutton`` takes all memory.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Countdown:
 
     def step(self) -> list[Event]:
         time.sleep(3600 if "hang" in self.left else 0.005)
+        if "glutton" in self.left:
+            raise MemoryError
         events: list[Event] = []
         for name in list(self.left):
             self.left[name] -= 1
@@ -56,6 +59,8 @@ class Countdown:
 def load(behaviour: str) -> Core:
     if behaviour == "fail":
         raise ModelError("config.json is missing")
+    if behaviour == "huge":
+        raise MemoryError
     if behaviour == "die":
         os._exit(7)
     return Countdown()

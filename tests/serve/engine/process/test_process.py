@@ -109,7 +109,10 @@ async def test_requests_that_come_while_it_dies_end_too() -> None:
         assert not engine.ready
 
 
-@pytest.mark.parametrize(("behaviour", "message"), [("fail", "config.json is missing"), ("die", "status 7")])
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [("fail", "config.json is missing"), ("die", "status 7"), ("huge", "does not fit into memory")],
+)
 async def test_a_model_that_cannot_be_loaded_is_an_error(behaviour: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         async with running(behaviour):
@@ -128,6 +131,19 @@ async def test_a_hanging_process_is_replaced() -> None:
         assert isinstance((await collect(engine, "after", 2))[-1], FinishEvent)
     finally:
         await engine.close()
+
+
+async def test_out_of_memory_is_told_and_survived() -> None:
+    async with running() as engine:
+        innocent = asyncio.create_task(collect(engine, "innocent", 100_000))
+        await eventually(lambda: engine.stats().running == 1)
+        guilty = await asyncio.wait_for(collect(engine, "glutton", 5), 10)
+        for events in (guilty, await asyncio.wait_for(innocent, 10)):
+            last = events[-1]
+            assert isinstance(last, ErrorEvent)
+            assert (last.status, last.code) == (503, "out_of_memory")
+        await eventually(lambda: engine.ready)
+        assert isinstance((await collect(engine, "after", 2))[-1], FinishEvent)
 
 
 async def test_the_process_does_not_outlive_close() -> None:
