@@ -65,6 +65,7 @@ def serve(
     drain_seconds: Annotated[int | None, typer.Option(help="How long requests may go on after SIGTERM.")] = None,
     max_batched_tokens: Annotated[int | None, typer.Option(help="Tokens in one forward pass.")] = None,
     block_size: Annotated[int | None, typer.Option(help="Tokens per KV block.")] = None,
+    max_draft: Annotated[int | None, typer.Option(help="Tokens drafted per sequence and step; 0: no drafts.")] = None,
     kv_cache_memory: Annotated[str | None, typer.Option(help="Such as 512MiB.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     max_body_bytes: Annotated[str | None, typer.Option(help="Largest request body, such as 8MiB.")] = None,

@@ -45,7 +45,7 @@ class ServerConfig:
     """Everything a deployment decides.
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
-    says. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
+    says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
     ``drain_seconds``: how long requests may go on after the server was asked to end.
     """
 
@@ -61,6 +61,7 @@ class ServerConfig:
     max_waiting: int = 1024
     max_batched_tokens: int = 2048
     block_size: int = 16
+    max_draft: int = 32
     kv_cache_memory: int | None = None
     threads: int | None = None
     drain_seconds: int = 30
@@ -93,6 +94,7 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("drain_seconds", 0, 86_400),
     ("max_batched_tokens", 1, 2**20),
     ("block_size", 1, 1024),
+    ("max_draft", 0, 256),
     ("kv_cache_memory", MIB, 2**46),
     ("threads", 1, 1024),
     ("max_body_bytes", 1024, 2**32),

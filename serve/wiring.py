@@ -108,6 +108,7 @@ def worker_config(config: ServerConfig) -> WorkerConfig:
         block_size=config.block_size,
         max_num_seqs=config.max_num_seqs,
         max_batched_tokens=config.max_batched_tokens,
+        max_draft=config.max_draft,
         debug=config.log_level == "debug",
     )
 

@@ -33,6 +33,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int
     max_num_seqs: int
     max_batched_tokens: int
+    max_draft: int = 32
     debug: bool = False
 
 
@@ -74,6 +75,7 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
         block_size=config.block_size,
         max_num_seqs=config.max_num_seqs,
         max_batched_tokens=config.max_batched_tokens,
+        max_draft=config.max_draft,
     )
     with memory_errors():
         return NativeEngine(model, tokenizer, settings, compile_constraint)
