@@ -24,7 +24,7 @@ class EditConstraint:
         self.plan = plan
         self.zone = zone
         self.count = count
-        self._next: tuple[int, Zone] | None = None
+        self._next: tuple[int, EditConstraint] | None = None
 
     @classmethod
     def initial(cls, plan: Plan) -> EditConstraint:
@@ -50,7 +50,10 @@ class EditConstraint:
         Raises:
             ValueError: it is not allowed.
         """
-        return self._advanced(token, self._after(token, sampled=True))
+        after = self._after(token, sampled=True)
+        if after is None:
+            raise ValueError(f"token {token} is not allowed here")
+        return after
 
     def draft(self, limit: int) -> Draft:
         """The forced rest of a literal, the file's own text, or the quoted text again; each token checked in its place."""
@@ -64,10 +67,10 @@ class EditConstraint:
             for index, token in enumerate(guess.tokens):
                 spelling = self.plan.vocabulary.spelling(token) or b""
                 asked = state is self or state.zone.drafts(spelling)
-                zone = state._after(token, sampled=False) if asked else None
-                if zone is None:
+                after = state._after(token, sampled=False) if asked else None
+                if after is None:
                     return Draft(tokens, forced)
-                state = state._advanced(token, zone)
+                state = after
                 tokens.append(token)
                 certain = certain and index < guess.forced
                 forced += certain
@@ -97,19 +100,17 @@ class EditConstraint:
         """The tokens up to the end of the last edit that stands."""
         return self.count if self.may_end() else self.zone.begin
 
-    def _after(self, token: int, sampled: bool) -> Zone | None:
+    def _after(self, token: int, sampled: bool) -> EditConstraint | None:
+        """The state behind ``token``, None if it is not allowed; kept, since a draft is walked along more than once."""
         if self._next is not None and self._next[0] == token:
             return self._next[1]
         spelling = self.plan.vocabulary.spelling(token)
         if not spelling:
             return None
-        zone = self.zone.feed(spelling, Step(self.count + 1, sampled))
-        if zone is not None:
-            self._next = token, zone
-        return zone
-
-    def _advanced(self, token: int, zone: Zone | None) -> EditConstraint:
-        if zone is None:
-            raise ValueError(f"token {token} is not allowed here")
         count = self.count + 1
-        return EditConstraint(self.plan, zone.followed(token, self.zone).landed(count), count)
+        zone = self.zone.feed(spelling, Step(count, sampled))
+        if zone is None:
+            return None
+        after = EditConstraint(self.plan, zone.followed(token, self.zone).landed(count), count)
+        self._next = token, after
+        return after

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from dovetail.serve.constrain.copy.prepared import Cuts, Region
 from dovetail.serve.constrain.copy.quotation import Quotable
 from dovetail.serve.constrain.syntax.change import Change
+from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
 from dovetail.serve.edit.plan import Plan, Target
 
 
@@ -40,6 +41,7 @@ class Ledger:
         self.stands: Ledger | None = None
         self.undone: Ledger | None = None
         self._regions: dict[tuple[int, bool], Region] = {}
+        self._checkpoints: dict[int, Checkpoints | None] = {}
 
     def _copy(self) -> Ledger:
         twin = Ledger(self.plan)
@@ -47,6 +49,7 @@ class Ledger:
         twin.accepted, twin.banned, twin.nearest = dict(self.accepted), dict(self.banned), dict(self.nearest)
         twin.last, twin.retreats, twin._regions = self.last, self.retreats, dict(self._regions)
         twin.stands, twin.undone = self.stands, self.undone
+        twin._checkpoints = dict(self._checkpoints)
         return twin
 
     @property
@@ -124,6 +127,15 @@ class Ledger:
         touched = target in self.deleted or target in self.renamed or target in self.accepted
         return not touched and not self.banned.get(target) and target < len(self.plan.targets)
 
+    def checkpoints(self, target: int) -> Checkpoints | None:
+        """The recogniser's states of the target as the accepted edits leave it; None where it is not to be asked."""
+        if self.plan.syntax != "each":
+            return None
+        if target not in self._checkpoints:
+            given = self.targets[target].checkpoints
+            self._checkpoints[target] = given.edited(self.changes(target)) if given is not None else None
+        return self._checkpoints[target]
+
     def free_for_insertion(self, target: int, place: int) -> bool:
         """Whether lines may be inserted before ``place``, a line start or the end."""
         if target in self.deleted or place in self.banned.get(target, ()):
@@ -139,6 +151,7 @@ class Ledger:
         after.nearest[target] = quote.end
         after.last = target
         after._regions = {key: region for key, region in after._regions.items() if key[0] != target}
+        after._checkpoints.pop(target, None)
         return after
 
     def create(self, path: str) -> tuple[Ledger, int]:

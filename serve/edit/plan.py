@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 from dovetail.serve.constrain.copy.escaped import EscapedFile
 from dovetail.serve.constrain.copy.prepared import PreparedFile
 from dovetail.serve.constrain.copy.quotation import Quotable
+from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
 from dovetail.serve.constrain.syntax.gate import SyntaxGate
+from dovetail.serve.constrain.syntax.recogniser import recogniser
+from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import controls_for
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.protected import protected_spans
@@ -23,6 +26,7 @@ from dovetail.serve.types import EditSpec
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
+    from dovetail.serve.edit.watch import Opening
     from dovetail.serve.edit.zones.zone import Zone
 
 _LONG_LINE = 1024
@@ -62,6 +66,22 @@ class Target:
         return self._vocabulary.derived(key, lambda: SyntaxGate(self.path, raw), len(raw))
 
     @cached_property
+    def checkpoints(self) -> Checkpoints | None:
+        """Where the syntax recogniser stands at each line; None of a file with errors, or in no language it knows."""
+        language = self.gate.language
+        if language is None or self.gate.faulty:
+            return None
+        raw = self.prepared.raw
+
+        def build() -> Checkpoints | None:
+            try:
+                return Checkpoints(recogniser(language), raw, valid=True)
+            except TableError:
+                return None
+
+        return self._vocabulary.derived(("checkpoints", language, self._digest), build, 4 * len(raw))
+
+    @cached_property
     def controls(self) -> re.Pattern[bytes]:
         """Finds the control characters that a replacement in this file may not hold."""
         return controls_for(self.prepared.raw)
@@ -99,6 +119,8 @@ class Plan:
     """Whether an edited file gets the final line feed that it lacks."""
     permits: Callable[[Target, tuple[int, int], bytes], bool] | None = None
     """What the format asks of a replacement beyond syntax."""
+    openings: tuple[Opening, ...] = ()
+    """What watches new text beside the syntax recogniser."""
 
     def __init__(self, spec: EditSpec, vocabulary: Vocabulary, between: Callable[[Ledger, int], Zone]) -> None:
         if not spec.files:
@@ -125,6 +147,8 @@ class Plan:
             if path not in seen:
                 raise UserError(f"{path!r} is none of the given files.", param=f"protected[{index}]")
         self.targets = tuple(targets)
+        self.overruled = 0
+        """How often tree-sitter overruled the recogniser."""
 
     def created(self, path: str) -> Target:
         """A file that is not there yet."""

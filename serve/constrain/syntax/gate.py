@@ -28,6 +28,13 @@ class Fault(NamedTuple):
     kind: str
 
 
+class Verdict(NamedTuple):
+    """``overruled``: tree-sitter says otherwise than the recogniser did."""
+
+    holds: bool
+    overruled: bool = False
+
+
 class SyntaxGate:
     """Judges changed versions of one original text.
 
@@ -48,6 +55,11 @@ class SyntaxGate:
             if not tree.root_node.has_error:
                 break
         self._faults = frozenset(_faults(self._tree)) if self._tree else frozenset()
+
+    @property
+    def faulty(self) -> bool:
+        """Whether the original has errors of its own."""
+        return bool(self._faults)
 
     @cached_property
     def _python(self) -> PythonJudge | None:
@@ -71,7 +83,20 @@ class SyntaxGate:
         tree = parse(self.language, content)
         if tree.root_node.has_error and not self._faults_known(tree, trimmed):
             return False
-        return self._python is None or not self._python.sound or self._python.accepts(trimmed)
+        return self._python_accepts(trimmed)
+
+    def confirms(self, changes: Sequence[Change], expected: bool) -> Verdict:
+        """``holds``, where the recogniser says what to expect: the whole is parsed only if a quick look says otherwise."""
+        trimmed = [kept for kept in (_trim(self.original, change) for change in changes) if kept]
+        if not trimmed or self.seems_to_hold(trimmed) == expected:
+            verdict = expected or not trimmed
+        else:
+            assert self.language is not None
+            verdict = not parse(self.language, changed(self.original, trimmed)).root_node.has_error
+        return Verdict(verdict and (not trimmed or self._python_accepts(trimmed)), verdict != expected)
+
+    def _python_accepts(self, changes: Sequence[Change]) -> bool:
+        return self._python is None or not self._python.sound or self._python.accepts(changes)
 
     def seems_to_hold(self, changes: Sequence[Change]) -> bool:
         """A quick guess of ``holds``: parses again only what changed, and asks no compiler."""

@@ -11,6 +11,8 @@ from functools import cached_property
 
 from dovetail.serve.constrain.copy.escaped import escaped
 from dovetail.serve.edit.ledger import Ledger, Quote
+from dovetail.serve.edit.standing import Standing
+from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.far_trail import FarTrail
 from dovetail.serve.pointer import Trail
 
@@ -22,15 +24,16 @@ _TRAIL_BYTES, _TRAIL_WORTH_KEEPING = 1 << 20, 4096
 class Line:
     """A finished line of a replacement and those before it: a linked list, shared by all later states.
 
-    ``count``: the output tokens up to the line's end, or None if a token runs on over it.
+    ``count``: the output tokens up to the line's end, or None if a token runs on over it. ``watching``: the watches behind it.
     """
 
-    __slots__ = ("count", "previous", "text")
+    __slots__ = ("count", "previous", "text", "watching")
 
-    def __init__(self, previous: Line | None, text: bytes, count: int | None) -> None:
+    def __init__(self, previous: Line | None, text: bytes, count: int | None, watching: Watching) -> None:
         self.previous = previous
         self.text = text
         self.count = count
+        self.watching = watching
 
     def backwards(self) -> Iterator[Line]:
         """This line, the one before it, and so on."""
@@ -92,6 +95,16 @@ class OpenEdit:
         return self.ledger.plan.syntax != "each" or len(raw) <= _EAGER_GATE_BYTES
 
     @cached_property
+    def _standing(self) -> Standing:
+        inserts = self.quote.start == self.quote.end
+        return Standing(self.ledger, self.target, self.quote.start, inserts)
+
+    @cached_property
+    def watching(self) -> Watching:
+        """Before the first byte of the replacement."""
+        return self._standing.watching()
+
+    @cached_property
     def trail(self) -> Trail:
         """The quoted lines as the tokenizer writes them; nothing of a quotation that takes long to write.
 
@@ -106,22 +119,24 @@ class OpenEdit:
         key = "trail", hashlib.sha256(text).digest()
         return plan.vocabulary.derived(key, lambda: FarTrail(plan.tokens_after(b"", text)), 8 * len(text))
 
-    def closes(self, replacement: bytes, sampled: bool) -> bool:
-        """The gate: whether the edit may end with ``replacement``."""
+    def closes(self, replacement: bytes, watching: Watching, sampled: bool) -> bool:
+        """The gate: whether the edit may end with ``replacement``, which ``watching`` has seen."""
         verdict = self._verdicts.get(replacement)
         if verdict is None:
-            verdict = self._verdicts[replacement] = self._judge(replacement)
+            verdict = self._verdicts[replacement] = self._judge(replacement, watching)
         if sampled and not verdict:
             self.refused.add(replacement)
         return verdict
 
-    def _judge(self, replacement: bytes) -> bool:
+    def _judge(self, replacement: bytes, watching: Watching) -> bool:
         plan, target = self.ledger.plan, self.ledger.targets[self.target]
         if plan.permits is not None and not plan.permits(target, self.quote, replacement):
             return False
+        if not watching.may_end():
+            return False
         if plan.syntax != "each" or replacement == self.quoted:
             return True
-        return target.gate.holds(self.ledger.changes(self.target, self.quote, replacement))
+        return self._standing.holds(watching, self.quote, replacement)
 
     def known_to_refuse(self, replacement: bytes) -> bool:
         """Whether the gate has already said no to ``replacement``; asks nothing anew."""
@@ -142,7 +157,15 @@ class OpenEdit:
                 return None
             tries -= 1
             text = joined(line)
-            guess = target.gate.seems_to_hold(self.ledger.changes(self.target, self.quote, text))
-            if (text == self.quoted or guess) and self.closes(text, sampled=False):
+            if self._seems_to_close(text, line.watching) and self.closes(text, line.watching, sampled=False):
                 return line
         return None
+
+    def _seems_to_close(self, replacement: bytes, watching: Watching) -> bool:
+        if replacement == self.quoted:
+            return True
+        fits = self._standing.fits(watching, self.quote)
+        if fits is not None:
+            return fits
+        gate = self.ledger.targets[self.target].gate
+        return gate.seems_to_hold(self.ledger.changes(self.target, self.quote, replacement))

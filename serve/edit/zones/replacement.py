@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.utf8 import START, run
+from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.choice import Closed
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
 from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
@@ -14,13 +15,25 @@ from dovetail.serve.pointer import Pointer
 
 
 class Replacing(Zone):
-    """Inside a replacement: its finished ``lines``, the beginning of the current one, the UTF-8 decoder's state."""
+    """Inside a replacement: its finished ``lines``, the beginning of the current one, the UTF-8 decoder's state.
 
-    __slots__ = ("block", "decoder", "lines", "partial", "pointer")
+    ``watching`` has seen all of it but a beginning of a line that may become the terminator.
+    """
 
-    def __init__(self, block: OpenEdit, lines: Line | None, partial: bytes, decoder: int, pointer: Pointer) -> None:
+    __slots__ = ("block", "decoder", "lines", "partial", "pointer", "watching")
+
+    def __init__(
+        self,
+        block: OpenEdit,
+        lines: Line | None,
+        partial: bytes,
+        decoder: int,
+        pointer: Pointer,
+        watching: Watching,
+    ) -> None:
         super().__init__(block.ledger, block.begin)
         self.block = block
+        self.watching = watching
         self.lines = lines
         self.partial = partial
         self.decoder = decoder
@@ -29,13 +42,14 @@ class Replacing(Zone):
     @classmethod
     def begun(cls, block: OpenEdit) -> Replacing:
         """Behind the divider."""
-        return cls(block, None, b"", START, Pointer())
+        return cls(block, None, b"", START, Pointer(), block.watching)
 
     def passes(self, token: int) -> bool:
         """Quick and exact where True: a plain token in the middle of a line."""
         plan = self.ledger.plan
         return (
-            self.decoder == START
+            self.watching.idle
+            and self.decoder == START
             and bool(self.partial)
             and not plan.closing_run.startswith(self.partial)
             and token < len(plan.vocabulary)
@@ -52,21 +66,30 @@ class Replacing(Zone):
         decoder = run(self.decoder, data)
         if self.block.stuck or decoder is None or self.ledger.targets[self.block.target].controls.search(data):
             return None
-        lines, partial, position = self.lines, self.partial, 0
+        lines, partial, position, watching = self.lines, self.partial, 0, self.watching
         while True:
             stop = data.find(b"\n", position) + 1
-            line = partial + (data[position:stop] if stop else data[position:])
+            fresh = data[position : stop or len(data)]
+            line = partial + fresh
             if len(partial) < len(plan.closing_run) and line.startswith(plan.closing_run):
-                return self._closed(lines, partial + data[position:], step)
+                return self._closed(lines, watching, partial + data[position:], step)
+            seen = watching.feed(line if plan.closing_run.startswith(partial) else fresh)
+            held = plan.closing_run.startswith(line)
+            if seen is None and not (held and self.block.closes(joined(lines), watching, step.sampled)):
+                return None  # Nor does the terminator begin here.
+            watching = watching if held or seen is None else seen
             if not stop:
-                return Replacing(self.block, lines, line, decoder, self.pointer)
-            lines, partial, position = Line(lines, line, step.tokens if stop == len(data) else None), b"", stop
+                return Replacing(self.block, lines, line, decoder, self.pointer, watching)
+            count = step.tokens if stop == len(data) else None
+            lines, partial, position = Line(lines, line, count, watching), b"", stop
 
-    def _closed(self, lines: Line | None, typed: bytes, step: Step) -> Zone | None:
+    def _closed(self, lines: Line | None, watching: Watching, typed: bytes, step: Step) -> Zone | None:
         if not self.ledger.plan.closing_line.startswith(typed):  # Nor may a token go on behind the terminator.
             return None
         replacement = joined(lines)
-        return Closing.at(self.block, replacement, len(typed)) if self.block.closes(replacement, step.sampled) else None
+        if not self.block.closes(replacement, watching, step.sampled):
+            return None
+        return Closing.at(self.block, replacement, len(typed))
 
     def followed(self, token: int, before: Zone) -> Zone:
         """The pointer moves on; just behind the divider, whose token may have run on over it, it begins lost."""
@@ -76,7 +99,7 @@ class Replacing(Zone):
             return self
         else:
             moved = Pointer(None, 0, 1)
-        return Replacing(self.block, self.lines, self.partial, self.decoder, moved)
+        return Replacing(self.block, self.lines, self.partial, self.decoder, moved, self.watching)
 
     def witness(self) -> tuple[int, Zone] | None:
         line = self.block.witness(self.lines)

@@ -111,9 +111,9 @@ def test_refusals_make_the_block_go_back_to_where_it_could_have_ended() -> None:
     good = HEAD + "    return 2\n=======\n    x = 3\n    return x\n"
     state = _after(good, _initial(CLASS))
     keep = len(vocabulary().encode(good))
-    for _ in range(3):
+    for line in ("    y = (\n", "    1 +\n", "    2 +\n"):
         assert masked(state, vocabulary())
-        state = _after("    y = (\n", state)
+        state = _after(line, state)
         _refuse(state, ">>>>>>> REPLACE\n")
     assert not masked(state, vocabulary())
     assert not state.allows(vocabulary().encode("x")[0])

@@ -15,7 +15,10 @@ from dovetail.serve.constrain.copy.prepared import Region
 from dovetail.serve.constrain.copy.quotation import Interval, Quotable
 from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.formats.hunks.dialect import Dialect
+from dovetail.serve.edit.formats.hunks.watching import Text, Ways, few
 from dovetail.serve.edit.ledger import Ledger, Quote
+from dovetail.serve.edit.standing import Standing
+from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
 from dovetail.serve.pointer import Pointer, Trail
 
@@ -26,12 +29,17 @@ _WITNESS_TRIES = 64
 _EAGER_GATE_BYTES = 32_768
 _BAN_AT_MOST = 16
 _USUAL_CONTEXT = 3
+_CANDIDATES_AT_MOST = 16
 
 
 class HunkLine:
-    """A finished line and those before it: a linked list. ``at``: the quotation behind it; ``count``: as in open_edit.Line."""
+    """A finished line and those before it: a linked list. ``at``: the quotation behind it; ``count``: as in open_edit.Line.
+
+    ``ways``: the watches behind it, where it ends with a token.
+    """
 
     def __init__(self, previous: HunkLine | None, mark: int, text: bytes, at: Interval, count: int | None) -> None:
+        self.ways = Ways()
         self.previous = previous
         self.mark = mark
         self.text = text
@@ -75,6 +83,7 @@ class OpenHunk:
         self.quotable: Quotable = ledger.targets[target].quotable()
         self._verdicts: dict[tuple[Quote, bytes], bool] = {}
         self._trails: dict[tuple[bytes, ...], Trail] = {}
+        self._standings: dict[int, Standing] = {}
         self.refused: set[tuple[Quote, bytes]] = set()
 
     def resumed(self) -> OpenHunk:
@@ -87,6 +96,11 @@ class OpenHunk:
     def stuck(self) -> bool:
         """Whether the gate has refused too often."""
         return len(self.refused) >= self.ledger.plan.refusal_limit
+
+    @cached_property
+    def unwatched(self) -> bool:
+        """Whether nothing watches the hunk's text, wherever it stands."""
+        return not self.ledger.plan.openings and self.ledger.checkpoints(self.target) is None
 
     @property
     def empty(self) -> bool:
@@ -102,18 +116,40 @@ class OpenHunk:
         closing = self.quotable.closing(self.region, line.at)
         return Quote(*closing) if closing else None
 
-    def closes(self, quote: Quote, replacement: bytes, sampled: bool) -> bool:
-        """The gate: whether the hunk may end."""
+    def standing(self, start: int) -> Standing:
+        """The hunk, if it begins at ``start``."""
+        if start not in self._standings:
+            self._standings[start] = Standing(self.ledger, self.target, start)
+        return self._standings[start]
+
+    def opened(self, start: int) -> Watching:
+        """The watches before the hunk's first byte, if it begins at ``start``."""
+        return self.standing(start).watching()
+
+    def starts(self, at: Interval) -> Sequence[int] | None:
+        """Where the hunk may begin; None: at too many places to be named."""
+        if self.empty:
+            return (0,)
+        if at.high - at.low > _CANDIDATES_AT_MOST:
+            return None
+        order, room = self.quotable.prepared.order, self.region.room
+        return few([order[rank] for rank in range(at.low, at.high) if room[rank] >= at.depth])
+
+    def closes(self, quote: Quote, replacement: bytes, ways: Ways, sampled: bool) -> bool:
+        """The gate: whether the hunk may end with ``replacement``, which ``ways`` have seen."""
         key = quote, replacement
         verdict = self._verdicts.get(key)
         if verdict is None:
-            gate = self.ledger.targets[self.target].gate
-            every = self.ledger.plan.syntax != "each"
-            verdict = every or gate.holds(self.ledger.changes(self.target, quote, replacement))
-            self._verdicts[key] = verdict
+            verdict = self._verdicts[key] = self._judge(quote, replacement, ways)
         if sampled and not verdict:
             self.refused.add(key)
         return verdict
+
+    def _judge(self, quote: Quote, replacement: bytes, ways: Ways) -> bool:
+        watching = (ways.places or {}).get(quote.start, Watching(None))
+        if not watching.may_end():
+            return False
+        return self.ledger.plan.syntax != "each" or self.standing(quote.start).holds(watching, quote, replacement)
 
     def trail(self, deleted: tuple[bytes, ...]) -> Trail:
         """The deleted lines as new ones, in the tokenizer's words."""
@@ -126,10 +162,10 @@ class OpenHunk:
 class HunkBody(Zone):
     """``last``: the line before; ``mark``: what leads the current one (None: it has not begun); ``at``: the quotation.
 
-    ``partial``: the beginning of a new line. ``only_end``: nothing but the hunk's end may follow.
+    ``partial``: the beginning of the current line. ``only_end``: nothing but the hunk's end may follow. ``ways``: the watches.
     """
 
-    __slots__ = ("at", "decoder", "hunk", "last", "mark", "only_end", "partial", "pointer")
+    __slots__ = ("at", "decoder", "hunk", "last", "mark", "only_end", "partial", "pointer", "ways")
 
     def __init__(
         self,
@@ -142,8 +178,10 @@ class HunkBody(Zone):
         decoder: int = START,
         only_end: bool = False,
         pointer: Pointer | None = None,
+        ways: Ways | None = None,
     ) -> None:
         super().__init__(hunk.ledger, hunk.begin)
+        self.ways = ways or Ways()
         self.hunk = hunk
         self.last = last
         self.at = at
@@ -171,6 +209,7 @@ class HunkBody(Zone):
         return (
             self.mark == ADDED
             and self.decoder == START
+            and self.hunk.unwatched
             and token < len(plain)
             and bool(plain[token])
             and not self.stuck
@@ -180,6 +219,7 @@ class HunkBody(Zone):
         if self.stuck:
             return None
         last, at, mark, partial, decoder, position = self.last, self.at, self.mark, self.partial, self.decoder, 0
+        fresh: list[Text] = []
         while position < len(data):
             if mark is None:
                 mark = data[position]
@@ -200,10 +240,34 @@ class HunkBody(Zone):
                     return None
                 partial, at = partial + piece, moved
             position += len(piece)
+            if mark != DELETED:
+                fresh.append((piece, mark == ADDED))
             if stop:
                 last = HunkLine(last, mark, partial, at, step.tokens if position == len(data) else None)
                 mark, partial = None, b""
-        return HunkBody(self.hunk, last, at, mark=mark, partial=partial, decoder=decoder, pointer=self.pointer)
+        ways = self._watched(fresh, last, at, mark, partial)
+        if ways is None:
+            return None
+        if last is not None and last.count == step.tokens:
+            last.ways = ways
+        return HunkBody(
+            self.hunk, last, at, mark=mark, partial=partial, decoder=decoder, pointer=self.pointer, ways=ways
+        )
+
+    def _watched(
+        self, fresh: Sequence[Text], last: HunkLine | None, at: Interval, mark: int | None, partial: bytes
+    ) -> Ways | None:
+        if self.hunk.unwatched:
+            return self.ways
+
+        def so_far() -> Iterator[Text]:
+            for line in reversed(list(last.backwards()) if last else []):
+                if line.mark != DELETED:
+                    yield line.text, line.mark == ADDED
+            if mark in (KEPT, ADDED):
+                yield partial, mark == ADDED
+
+        return self.ways.feed(fresh, so_far, self.hunk.starts(at), self.hunk.opened)
 
     def _offers(self, mark: int, at: Interval) -> bool:
         if mark == ADDED:
@@ -219,7 +283,7 @@ class HunkBody(Zone):
         if quote is None or self.last is None:
             return None
         replacement = self.last.replacement
-        if not self.hunk.closes(quote, replacement, step.sampled):
+        if not self.hunk.closes(quote, replacement, self.ways, step.sampled):
             return None
         after = self.ledger.accept(self.hunk.target, quote, replacement)
         return self.ledger.plan.after_edit(after, self.begin, step.tokens - 1).feed(data, step)
@@ -243,6 +307,7 @@ class HunkBody(Zone):
             decoder=self.decoder,
             only_end=self.only_end,
             pointer=pointer,
+            ways=self.ways,
         )
 
     def witness(self) -> tuple[int, Zone] | None:
@@ -254,8 +319,8 @@ class HunkBody(Zone):
             if not tries or not line.changed:
                 return None
             tries -= 1
-            if self.hunk.closes(quote, line.replacement, sampled=False):
-                return line.count, HunkBody(self.hunk.resumed(), line, line.at, only_end=True)
+            if self.hunk.closes(quote, line.replacement, line.ways, sampled=False):
+                return line.count, HunkBody(self.hunk.resumed(), line, line.at, only_end=True, ways=line.ways)
         return None
 
     def given_up(self) -> tuple[int | None, frozenset[int]]:

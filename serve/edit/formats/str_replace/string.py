@@ -6,6 +6,7 @@ import re
 
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.utf8 import START, run
+from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
 from dovetail.serve.edit.zones.replacement import Closing
 from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
@@ -28,12 +29,20 @@ _HEX = b"0123456789abcdefABCDEF"
 class StringReplacing(Zone):
     """``partial``: the beginning of the current line, decoded; ``escape``: an escape of which more is to come."""
 
-    __slots__ = ("block", "decoder", "escape", "lines", "partial", "pointer")
+    __slots__ = ("block", "decoder", "escape", "lines", "partial", "pointer", "watching")
 
     def __init__(
-        self, block: OpenEdit, lines: Line | None, partial: bytes, decoder: int, escape: bytes, pointer: Pointer
+        self,
+        block: OpenEdit,
+        lines: Line | None,
+        partial: bytes,
+        decoder: int,
+        escape: bytes,
+        pointer: Pointer,
+        watching: Watching,
     ) -> None:
         super().__init__(block.ledger, block.begin)
+        self.watching = watching
         self.block = block
         self.lines = lines
         self.partial = partial
@@ -44,7 +53,7 @@ class StringReplacing(Zone):
     @classmethod
     def begun(cls, block: OpenEdit) -> StringReplacing:
         """Behind the opening quote."""
-        return cls(block, None, b"", START, b"", Pointer())
+        return cls(block, None, b"", START, b"", Pointer(), block.watching)
 
     @property
     def stuck(self) -> bool:
@@ -54,6 +63,8 @@ class StringReplacing(Zone):
         if self.stuck:
             return None
         lines, partial, decoder, escape, position = self.lines, self.partial, self.decoder, self.escape, 0
+        watching = self.watching
+        seen = len(partial)  # of the partial line, by the watches
         controls = self.ledger.targets[self.block.target].controls
         while position < len(data):
             if escape:
@@ -66,7 +77,12 @@ class StringReplacing(Zone):
                     continue
                 escape, partial = b"", partial + text
                 if text == b"\n":
-                    lines, partial = Line(lines, partial, step.tokens if position == len(data) else None), b""
+                    after = watching.feed(partial[seen:])
+                    if after is None:
+                        return None
+                    watching = after
+                    count = step.tokens if position == len(data) else None
+                    lines, partial, seen = Line(lines, partial, count, watching), b"", 0
                 continue
             special = _SPECIAL.search(data, position)
             stop = special.start() if special else len(data)
@@ -79,9 +95,13 @@ class StringReplacing(Zone):
             if decoder != START or data[position] < 0x20:
                 return None
             if data[position] == 0x22:
-                return self._closed(lines, partial, data[position:], step)
+                after = watching.feed(partial[seen:])
+                return self._closed(lines, partial, after, data[position:], step) if after else None
             escape, position = b"\\", position + 1
-        return StringReplacing(self.block, lines, partial, decoder, escape, self.pointer)
+        after = watching.feed(partial[seen:])
+        if after is None:
+            return None
+        return StringReplacing(self.block, lines, partial, decoder, escape, self.pointer, after)
 
     def _viable(self, escape: bytes) -> bool:
         """Whether ``escape`` is, or begins, an escape of a character that may stand in the file; no half surrogates."""
@@ -99,13 +119,15 @@ class StringReplacing(Zone):
     def _forbidden(self, text: bytes) -> bool:
         return self.ledger.targets[self.block.target].controls.search(text) is not None
 
-    def _closed(self, lines: Line | None, partial: bytes, typed: bytes, step: Step) -> Zone | None:
+    def _closed(self, lines: Line | None, partial: bytes, watching: Watching, typed: bytes, step: Step) -> Zone | None:
         if not self.ledger.plan.closing_line.startswith(typed):
             return None
         replacement = joined(lines) + partial
         if partial and not self._may_end_inside_a_line:
             return None
-        return Closing.at(self.block, replacement, len(typed)) if self.block.closes(replacement, step.sampled) else None
+        if not self.block.closes(replacement, watching, step.sampled):
+            return None
+        return Closing.at(self.block, replacement, len(typed))
 
     @property
     def _may_end_inside_a_line(self) -> bool:
@@ -122,7 +144,7 @@ class StringReplacing(Zone):
             return self
         else:
             moved = Pointer(None, 0, 1)
-        return StringReplacing(self.block, self.lines, self.partial, self.decoder, self.escape, moved)
+        return StringReplacing(self.block, self.lines, self.partial, self.decoder, self.escape, moved, self.watching)
 
     def witness(self) -> tuple[int, Zone] | None:
         line = self.block.witness(self.lines)
