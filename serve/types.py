@@ -81,8 +81,30 @@ class EditSpec(msgspec.Struct, frozen=True, kw_only=True, tag="edits"):
     operations: tuple[FileOperation, ...] = ()
 
 
-ConstraintSpec = EditSpec
-"""What may constrain an output; grammars and JSON schemas join this union with the API issue."""
+GrammarKind = Literal["json_schema", "json_object", "regex", "lark", "choice"]
+Whitespace = Literal["flexible", "compact"]
+"""Around the tokens of JSON: at most one space, or one line feed and an indentation; or none at all."""
+
+
+class GrammarSpec(msgspec.Struct, frozen=True, kw_only=True, tag="grammar"):
+    """Hold the output to a grammar.
+
+    ``source``: a JSON schema as JSON text, a regular expression, a Lark grammar, or the choices as a JSON list of strings;
+    nothing for any JSON object. ``param``: the request field it came from, which errors name. ``lenient``: keywords of a
+    JSON schema that cannot be enforced are left out instead of refused. ``special_tokens``: token ids that a Lark grammar
+    may name as ``<[id]>``; no other special token ever comes through a grammar.
+    """
+
+    kind: GrammarKind
+    source: str = ""
+    param: str = "response_format"
+    whitespace: Whitespace = "flexible"
+    lenient: bool = False
+    special_tokens: tuple[int, ...] = ()
+
+
+ConstraintSpec = EditSpec | GrammarSpec
+"""What may constrain an output."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

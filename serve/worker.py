@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +19,7 @@ import msgspec
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.errors import ModelError
-from dovetail.serve.types import ConstraintSpec
+from dovetail.serve.types import ConstraintSpec, EditSpec
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,8 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     from dovetail.models.errors import ModelDirectoryError
     from dovetail.models.loader import load_model
     from dovetail.models.tokenizer import Tokenizer
+    from dovetail.serve.constrain.grammar.compile import compile_grammar
+    from dovetail.serve.constrain.grammar.threads import GrammarThreads
     from dovetail.serve.constrain.vocabulary import Vocabulary
     from dovetail.serve.edit.compile import compile_edit
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
@@ -66,8 +70,12 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     size = min(tokenizer.size, model.config.vocab_size)
     vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
 
-    def compile_constraint(spec: ConstraintSpec) -> Constraint:
-        return compile_edit(spec, vocabulary)
+    grammars = GrammarThreads()
+
+    def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
+        if isinstance(spec, EditSpec):
+            return compile_edit(spec, vocabulary)
+        return grammars.submit(partial(compile_grammar, spec, vocabulary))
 
     settings = NativeSettings(
         max_model_len=config.max_model_len,

@@ -6,6 +6,7 @@ End-of-sequence tokens never pass through a constraint: the step loop allows the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -70,5 +71,6 @@ class Constraint(Protocol):
         ...
 
 
-CompileConstraint = Callable[[ConstraintSpec], Constraint]
-"""Given to the engine by the wiring, so that the engine knows no grammar library and no edit format."""
+CompileConstraint = Callable[[ConstraintSpec], Constraint | Future[Constraint]]
+"""Given to the engine by the wiring, so that the engine knows no grammar library and no edit format. A future: what takes
+its time is compiled elsewhere, and the request waits for it."""

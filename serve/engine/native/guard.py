@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 
 from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Retreat
+from dovetail.serve.errors import DovetailError
 
 _log = structlog.get_logger("dovetail.engine")
 _Result = TypeVar("_Result")
@@ -30,7 +31,8 @@ class Fault:
         try:
             return call()
         except Exception as error:  # noqa: BLE001 (see the module's docstring)
-            _log.error("a constraint failed; its request ends", exc_info=error)
+            if not isinstance(error, DovetailError):  # that one is the client's to hear
+                _log.error("a constraint failed; its request ends", exc_info=error)
             self.error = error
             return otherwise
 

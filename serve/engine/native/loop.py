@@ -16,16 +16,16 @@ from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
 from dovetail.serve.engine.native.blocks import BlockPool
+from dovetail.serve.engine.native.compiling import Compiling, constraint_failed
 from dovetail.serve.engine.native.draw import Draw, Drawn
-from dovetail.serve.engine.native.guard import Fault, GuardedConstraint
+from dovetail.serve.engine.native.guard import GuardedConstraint
 from dovetail.serve.engine.native.memory import memory_errors
 from dovetail.serve.engine.native.pace import PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
-from dovetail.serve.errors import DovetailError, EngineError, UserError
+from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import (
-    ConstraintSpec,
     ErrorEvent,
     Event,
     FinishEvent,
@@ -64,7 +64,7 @@ class NativeEngine:
         self._model = model
         self._tokenizer = tokenizer
         self._settings = settings
-        self._compile = compile_constraint
+        self._compiling = Compiling(compile_constraint)
         self._pool = BlockPool(settings.kv_blocks, settings.block_size)
         limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
         self._scheduler = Scheduler(self._pool, limits)
@@ -74,7 +74,7 @@ class NativeEngine:
         self._cost = StepCost()
         self._prompts = PromptPace(settings.target_step_s)
         self._sequences: dict[str, Sequence] = {}
-        self._deadlines: dict[str, float] = {}
+        self._deadlines: dict[str, tuple[float, float]] = {}
         self._finished: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
 
@@ -94,37 +94,56 @@ class NativeEngine:
     @property
     def busy(self) -> bool:
         """Whether there is anything left to compute."""
-        return bool(self._sequences)
+        return bool(self._sequences or self._compiling)
 
     def add(self, request: Request) -> list[Event]:
         """Take a request; returns its one ErrorEvent when it cannot be served."""
         try:
             self._validate(request)
-            constraint = self._constraint(request.constraint) if request.constraint is not None else None
+            constraint = self._compiling.start(request)
         except DovetailError as error:
             return [_error_event(request.request_id, error)]
+        if request.timeout_s is not None:
+            self._deadlines[request.request_id] = time.perf_counter() + request.timeout_s, request.timeout_s
+        if request.request_id not in self._compiling:
+            self._begin(request, constraint)
+        return []
+
+    def _begin(self, request: Request, constraint: Constraint | None) -> None:
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
         sequence = Sequence.start(request, seed, self._tokenizer, constraint)
         self._sequences[request.request_id] = sequence
-        if request.timeout_s is not None:
-            self._deadlines[request.request_id] = time.perf_counter() + request.timeout_s
         self._scheduler.add(sequence)
-        return []
+
+    def _begin_compiled(self) -> list[Event]:
+        """Queue the requests whose constraint has been compiled meanwhile."""
+        events: list[Event] = []
+        for request, compiled in self._compiling.finished():
+            if isinstance(compiled, DovetailError):
+                self._deadlines.pop(request.request_id, None)
+                events.append(_error_event(request.request_id, compiled))
+            else:
+                self._begin(request, compiled)
+        return events
 
     def cancel(self, request_id: str) -> None:
         """End a request without another event; unknown ids are ignored."""
         sequence = self._sequences.pop(request_id, None)
         if sequence is not None:
-            self._deadlines.pop(request_id, None)
             self._scheduler.remove(sequence)
-            self._finished["cancelled"] += 1
+        elif self._compiling.drop(request_id) is None:
+            return
+        self._deadlines.pop(request_id, None)
+        self._finished["cancelled"] += 1
 
     def step(self) -> list[Event]:
         """Run one forward pass over whatever is due. Raises MemoryError when there is no memory for it: the end of this engine."""
         start = time.perf_counter()
-        events = self._expire(start)
+        events = self._expire(start) + self._begin_compiled()
         work = self._scheduler.plan(self._propose, self._prompts.budget(self._settings.max_batched_tokens))
         if not work:
+            if self._compiling and not events:
+                self._compiling.wait()
             return events
         with memory_errors():
             drawn = iter(self._draw(work, self._runner.forward(work)))
@@ -146,8 +165,9 @@ class NativeEngine:
     def _expire(self, now: float) -> list[Event]:
         """End the requests whose time is up."""
         events: list[Event] = []
-        for request_id in [name for name, deadline in self._deadlines.items() if deadline <= now]:
-            seconds = self._sequences[request_id].request.timeout_s
+        for request_id, (deadline, seconds) in list(self._deadlines.items()):
+            if deadline > now:
+                continue
             self.cancel(request_id)
             message = f"the request was not done within its timeout of {seconds} s"
             events.append(ErrorEvent(request_id=request_id, status=504, code="deadline_exceeded", message=message))
@@ -157,7 +177,7 @@ class NativeEngine:
         """Gauges now, counters since the start."""
         return Stats(
             running=self._scheduler.running,
-            waiting=self._scheduler.waiting,
+            waiting=self._scheduler.waiting + len(self._compiling),
             kv_blocks_total=self._pool.total,
             kv_blocks_free=self._pool.free,
             kv_blocks_cached=self._pool.cached,
@@ -180,7 +200,7 @@ class NativeEngine:
     def _validate(self, request: Request) -> None:
         total = len(request.prompt) + request.sampling.max_tokens
         longest = min(self._settings.max_model_len, self._pool.total * self._pool.block_size)
-        if request.request_id in self._sequences:
+        if request.request_id in self._sequences or request.request_id in self._compiling:
             raise UserError(f"request id {request.request_id!r} is already running", code="duplicate_request")
         if not request.prompt:
             raise UserError("the prompt is empty; send at least one token", param="prompt")
@@ -195,23 +215,6 @@ class NativeEngine:
             )
         if not all(0 <= token < self._model.config.vocab_size for token in request.prompt):
             raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")
-
-    def _constraint(self, spec: ConstraintSpec) -> GuardedConstraint:
-        fault, refused = Fault(), list[UserError]()
-
-        def compiled() -> Constraint | None:
-            try:
-                return self._compile(spec)
-            except UserError as error:
-                refused.append(error)
-                return None
-
-        constraint = fault.guarded(compiled, None)
-        if refused:
-            raise refused[0]
-        if constraint is None:
-            raise _constraint_failed()
-        return GuardedConstraint(constraint, fault)
 
     def _propose(self, sequence: Sequence, limit: int) -> Draft:
         if sequence.drafter is None:
@@ -290,9 +293,13 @@ class NativeEngine:
         """No token can come next: go back to the constraint's witness and on from there."""
         assert sequence.constraint is not None
         retreat = sequence.constraint.retreat()
-        if isinstance(sequence.constraint, GuardedConstraint) and sequence.constraint.fault.error is not None:
+        if (
+            isinstance(sequence.constraint, GuardedConstraint)
+            and (error := sequence.constraint.fault.error) is not None
+        ):
             self.cancel(sequence.request.request_id)
-            return [_error_event(sequence.request.request_id, _constraint_failed())]
+            told = error if isinstance(error, DovetailError) else constraint_failed()
+            return [_error_event(sequence.request.request_id, told)]
         if retreat is None:
             complete = sequence.constraint.may_end()  # a model without an end token of its own
             return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
@@ -341,8 +348,3 @@ def _error_event(request_id: str, error: DovetailError) -> ErrorEvent:
     return ErrorEvent(
         request_id=request_id, status=error.status, code=error.code, message=error.message, param=error.param
     )
-
-
-def _constraint_failed() -> EngineError:
-    message = "the constraint of this request failed; the server's log says how. Other requests are not affected"
-    return EngineError(message, status=500, code="constraint_failed")

@@ -130,7 +130,7 @@ def test_a_constraint_that_does_not_compile_ends_only_its_own_request(
         raise error
 
     engine = tiny.engine()
-    engine._compile = fails
+    engine._compiling.compile = fails
     results = run(engine, [constrained(tiny.request()), tiny.request(name="other", max_tokens=5)])
     assert results["r"].error.status == status
     assert results["other"].finish is not None
