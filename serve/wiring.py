@@ -35,7 +35,7 @@ from dovetail.models.headers import stored_weights
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.context import Load
-from dovetail.serve.api.served import ChatMessage, SamplingDefaults, ServedModel
+from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.engine.process.client import EngineProcess
@@ -66,7 +66,9 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
 
-    def render_chat(messages: list[ChatMessage]) -> list[int]:
+    def render_chat(
+        messages: list[ChatMessage], tools: Sequence[OfferedTool] = (), effort: str | None = None
+    ) -> list[int]:
         assert chat is not None
         try:
             return tokenizer.encode_rendered(chat.render(messages))

@@ -2,18 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dovetail.serve.types import Markers, SourceFile
 
 ChatMessage = dict[str, Any]
 """A checked message: ``role`` and ``content`` are strings; assistant and tool messages may carry ``tool_calls``,
-``tool_call_id``, ``name`` and ``reasoning_content`` as the client sent them."""
+``tool_call_id``, ``name`` and ``reasoning_content``, in the form of Chat Completions."""
 
-RenderChat = Callable[[list[ChatMessage]], list[int]]
-"""Prompt token ids of a conversation, ready for the assistant's answer; raises UserError where the template refuses."""
+
+class RenderChat(Protocol):
+    """Prompt token ids of a conversation, ready for the assistant's answer."""
+
+    def __call__(
+        self, messages: list[ChatMessage], tools: Sequence[OfferedTool] = (), effort: str | None = None
+    ) -> list[int]:
+        """Raises UserError where the template refuses."""
+        ...
+
+
+class ToolConstraint(Protocol):
+    """What the input of a custom tool is held to: a Lark grammar or a regular expression."""
+
+    @property
+    def syntax(self) -> Literal["lark", "regex"]: ...
+
+    @property
+    def definition(self) -> str: ...
+
+
+class OfferedTool(Protocol):
+    """A tool as a dialect is told of it; conversation.Tool is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def parameters(self) -> dict[str, Any] | None: ...
+
+    @property
+    def kind(self) -> Literal["function", "custom"]: ...
+
+    @property
+    def grammar(self) -> ToolConstraint | None: ...
+
+
+class DialectPiece(Protocol):
+    """What a dialect read: ``call`` begins a call and its text is the tool's name; ``end`` ends it."""
+
+    @property
+    def kind(self) -> Literal["text", "reasoning", "call", "arguments", "end"]: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+class DialectReader(Protocol):
+    """Reads one answer, in any chunking; never raises, never loses text."""
+
+    def feed(self, text: str) -> Sequence[DialectPiece]:
+        """What became certain with this text."""
+        ...
+
+    def finish(self) -> Sequence[DialectPiece]:
+        """What was held back when the output ended."""
+        ...
+
+
+class Dialect(Protocol):
+    """How the model writes reasoning and tool calls."""
+
+    @property
+    def reasons(self) -> bool:
+        """Whether it has reasoning of its own."""
+        ...
+
+    @property
+    def visible_ids(self) -> tuple[int, ...]:
+        """Special tokens that belong to the dialect: engine requests ask for their spelling in the text."""
+        ...
+
+    def reader(self, tools: Sequence[OfferedTool]) -> DialectReader:
+        """For one answer; without tools nothing is read as a call."""
+        ...
+
+    def grammar(self, tools: Sequence[OfferedTool], *, required: bool, parallel: bool) -> str | None:
+        """A Lark grammar (as llguidance reads it) of an answer that may, or must, call ``tools``; None: none is known."""
+        ...
+
 
 RenderEdit = Callable[[tuple[SourceFile, ...], str, Markers], list[int]]
 """Prompt token ids of an edit request: files, instruction, markers."""
@@ -65,7 +146,7 @@ class ServedModel:
     """One model as clients see it.
 
     ``render_chat`` None: the model has no chat template, and /v1/chat/completions says so. ``render_edit`` None: edits are
-    asked for through the chat template.
+    asked for through the chat template. ``dialect`` None: all that the model says is text, and it is offered no tools.
     """
 
     name: str
@@ -73,6 +154,7 @@ class ServedModel:
     max_model_len: int
     codec: TextCodec
     render_chat: RenderChat | None = None
+    dialect: Dialect | None = None
     render_edit: RenderEdit | None = None
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 

@@ -45,7 +45,7 @@ class ByteCodec:
 CODEC = ByteCodec()
 
 
-def render_chat(messages: list[ChatMessage]) -> list[int]:
+def render_chat(messages: list[ChatMessage], tools: object = (), effort: str | None = None) -> list[int]:
     return CODEC.encode("".join(f"<{each['role']}>{each['content']}\n" for each in messages))
 
 

@@ -1,0 +1,106 @@
+"""Reads engine events into the pieces of an answer: text, reasoning, tool calls, the end. Knows no wire format."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+
+from starlette.requests import Request as HttpRequest
+
+from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.conversation import Conversation
+from dovetail.serve.api.pieces import (
+    CallArguments,
+    CallEnd,
+    CallStart,
+    Finish,
+    LogprobsPiece,
+    Piece,
+    ReasoningPiece,
+    TextPiece,
+)
+from dovetail.serve.api.served import DialectPiece, DialectReader
+from dovetail.serve.errors import EngineError
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, Request, TokensEvent
+
+
+class AnswerReader:
+    """One answer in progress: engine events in, pieces out.
+
+    Args:
+        conversation: what is answered; its callable tools are the ones whose calls are read.
+        reader: the model's dialect; None: everything the model says is text.
+    """
+
+    def __init__(self, conversation: Conversation, reader: DialectReader | None) -> None:
+        self._kinds = {tool.name: tool.kind for tool in conversation.callable_tools}
+        self._reader = reader
+        self._calls = 0
+        self._open = False
+        self._thinking = False
+        self._reasoning_tokens = 0
+
+    def take(self, event: Event) -> list[Piece]:
+        """The pieces that one event adds."""
+        if isinstance(event, TokensEvent):
+            pieces: list[Piece] = [LogprobsPiece(event.logprobs)] if event.logprobs else []
+            pieces += self._read(event.text)
+            self._reasoning_tokens += len(event.tokens) if self._thinking else 0
+            return pieces
+        if isinstance(event, FinishEvent):
+            return self._end(event)
+        if isinstance(event, ErrorEvent):
+            raise EngineError(event.message, status=event.status, code=event.code)
+        raise EngineError("The engine took back text that was already sent.", status=500, code="internal_error")
+
+    def _end(self, event: FinishEvent) -> list[Piece]:
+        if event.reason == "cancelled":
+            raise EngineError("The server stopped this request before it was done.", code="cancelled")
+        pieces = self._named(self._reader.finish()) if self._reader is not None else []
+        if self._open:
+            pieces.append(CallEnd(self._calls - 1))
+            self._open = False
+        reason = "tool_calls" if self._calls and event.reason == "stop" else event.reason
+        reasoning = min(self._reasoning_tokens, event.usage.completion_tokens)
+        return [*pieces, Finish(reason, event.usage, event.stop, reasoning, event.constraint)]
+
+    def _read(self, text: str) -> list[Piece]:
+        if self._reader is None:
+            return [TextPiece(text)] if text else []
+        return self._named(self._reader.feed(text))
+
+    def _named(self, pieces: Iterable[DialectPiece]) -> list[Piece]:
+        named: list[Piece] = []
+        for piece in pieces:
+            self._thinking = piece.kind == "reasoning"
+            if piece.kind == "text":
+                named.append(TextPiece(piece.text))
+            elif piece.kind == "reasoning":
+                named.append(ReasoningPiece(piece.text))
+            elif piece.kind == "call":
+                kind = self._kinds.get(piece.text, "function")
+                named.append(CallStart(self._calls, f"call_{uuid.uuid4().hex[:24]}", piece.text, kind))
+                self._calls += 1
+                self._open = True
+            elif piece.kind == "arguments":
+                named.append(CallArguments(self._calls - 1, piece.text))
+            else:
+                named.append(CallEnd(self._calls - 1))
+                self._open = False
+        return named
+
+
+async def answers(
+    context: ApiContext, http: HttpRequest, endpoint: str, conversation: Conversation, requests: Sequence[Request]
+) -> AsyncGenerator[tuple[int, Piece], None]:
+    """Pieces of ``requests``, which all answer ``conversation``, as they come, with the request's index."""
+    dialect = context.served.dialect
+    readers = [
+        AnswerReader(conversation, dialect.reader(conversation.callable_tools) if dialect is not None else None)
+        for _ in requests
+    ]
+    async with aclosing(context.generate(http, endpoint, requests)) as events:
+        async for index, event in events:
+            for piece in readers[index].take(event):
+                yield index, piece

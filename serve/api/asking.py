@@ -1,0 +1,80 @@
+"""From a conversation to engine requests: prompt, room, constraint, sampling. Knows no wire format."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.conversation import Conversation, Message, ToolCall
+from dovetail.serve.api.sampling import SamplingFields, sampling_params
+from dovetail.serve.api.served import ChatMessage
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import Request
+
+
+async def engine_requests(
+    context: ApiContext,
+    conversation: Conversation,
+    fields: SamplingFields,
+    turn_id: str,
+    *,
+    max_tokens: int | None,
+    choices: int = 1,
+    logprobs: int | None = None,
+    prediction: str = "",
+) -> tuple[Request, ...]:
+    """``choices`` requests that answer ``conversation``; ``max_tokens`` None, or more than the window leaves: all of it.
+
+    Raises UserError where the model cannot take the conversation or it does not fit.
+    """
+    served = context.served
+    context.admit(choices)
+    prompt = tuple(await asyncio.to_thread(prompt_ids, context, conversation))
+    predicted = tuple(await asyncio.to_thread(served.codec.encode, prediction)) if prediction else ()
+    room = context.room(len(prompt), "messages")
+    return tuple(
+        Request(
+            request_id=f"{turn_id}-{index}",
+            prompt=prompt,
+            prediction=predicted,
+            **fields.scheduling(),
+            sampling=sampling_params(
+                fields, served, max_tokens=min(max_tokens or room, room), index=index, logprobs=logprobs
+            ),
+        )
+        for index in range(choices)
+    )
+
+
+def prompt_ids(context: ApiContext, conversation: Conversation) -> list[int]:
+    """The prompt of a conversation, for counting tokens too. Raises UserError where the model cannot take it."""
+    served = context.served
+    if served.render_chat is None:
+        raise UserError(
+            f"{served.name} has no chat template; use /v1/completions.", code="unsupported_model", param="model"
+        )
+    if conversation.callable_tools and served.dialect is None:
+        raise UserError(f"{served.name} cannot be offered tools.", code="unsupported_model", param="tools")
+    messages = [template_message(message) for message in conversation.messages]
+    return served.render_chat(messages, conversation.callable_tools, conversation.effort)
+
+
+def template_message(message: Message) -> ChatMessage:
+    """A message as chat templates read it."""
+    shown: ChatMessage = {"role": message.role, "content": message.text}
+    if message.name:
+        shown["name"] = message.name
+    if message.reasoning:
+        shown["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        shown["tool_calls"] = [_template_call(call) for call in message.tool_calls]
+    if message.role == "tool":
+        shown["tool_call_id"] = message.tool_call_id
+    return shown
+
+
+def _template_call(call: ToolCall) -> dict[str, Any]:
+    arguments = json.dumps({"input": call.arguments}, ensure_ascii=False) if call.kind == "custom" else call.arguments
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
