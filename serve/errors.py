@@ -2,6 +2,7 @@
 
     DovetailError
     |- UserError      400 404 409 413 422 429: the request is at fault; names the field
+    |  `- ContextOverflow  400: the prompt is too long; keeps both counts
     `- EngineError    500 503: the server is at fault; says whether a retry can help
 
 Anything else that escapes is a bug and is answered as a 500 without its text.
@@ -43,6 +44,21 @@ class UserError(DovetailError):
 
     default_status = 400
     default_code = "invalid_request"
+
+
+class ContextOverflow(UserError):
+    """The prompt leaves no room for an answer. Both numbers are kept, since every protocol words this in its own way."""
+
+    default_code = "context_length_exceeded"
+
+    def __init__(self, prompt_tokens: int, limit: int, param: str) -> None:
+        super().__init__(
+            f"This model's maximum context length is {limit} tokens, but the prompt has {prompt_tokens} tokens "
+            "and at least one must be left for the answer. Please shorten it.",
+            param=param,
+        )
+        self.prompt_tokens = prompt_tokens
+        self.limit = limit
 
 
 class EngineError(DovetailError):

@@ -9,6 +9,12 @@ from dovetail.serve.api import apply, chat, completions, edits, failures, health
 from dovetail.serve.api.context import ApiContext, fingerprint_of
 from dovetail.serve.api.metrics import Metrics
 from dovetail.serve.api.observe import Observe
+from dovetail.serve.api.records import Records
+from dovetail.serve.api.responses import conversations
+from dovetail.serve.api.responses import endpoints as responses
+from dovetail.serve.api.responses.archive import Archive
+from dovetail.serve.api.responses.making import Responses
+from dovetail.serve.api.sealed import Sealer
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.engine.base import Engine
@@ -28,6 +34,9 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
     )
     for part in (health, models, chat, completions, edits, apply):
         app.include_router(part.routes(context))
+    shared = Responses(context, Archive(Records()), Sealer(settings.seal_key))
+    app.include_router(responses.routes(shared))
+    app.include_router(conversations.routes(shared))
     failures.install(app, retry_after_seconds=settings.retry_after_seconds)
     app.state.load = context.load  # for whoever runs the application and has to wait for its requests
     app.add_middleware(Observe, metrics=context.metrics)

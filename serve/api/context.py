@@ -22,12 +22,12 @@ from dovetail.serve.api.metrics import Metrics
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.engine.base import Engine
-from dovetail.serve.errors import EngineError, UserError
+from dovetail.serve.errors import ContextOverflow, EngineError, UserError
 from dovetail.serve.types import FinishEvent, Request, TokensEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}")
 """Field names that may stand in a header as they are."""
 
 
@@ -84,12 +84,7 @@ class ApiContext:
         """How many tokens may follow a prompt; a UserError with both counts if none."""
         limit = self.served.max_model_len
         if prompt_tokens >= limit:
-            raise UserError(
-                f"This model's maximum context length is {limit} tokens, but the prompt has {prompt_tokens} tokens "
-                "and at least one must be left for the answer. Please shorten it.",
-                code="context_length_exceeded",
-                param=param,
-            )
+            raise ContextOverflow(prompt_tokens, limit, param)
         return limit - prompt_tokens
 
     async def generate(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
 
@@ -13,7 +14,8 @@ class ApiSettings:
 
     ``max_choices`` bounds prompts x n of one request, ``max_in_flight`` those of all requests together, waiting ones
     included. ``keepalive_seconds``: how long a stream may be silent before it
-    carries a comment. ``retry_after_seconds``: what 503 answers advise.
+    carries a comment. ``retry_after_seconds``: what 503 answers advise. ``seal_key``: proves sealed texts
+    (serve/api/sealed.py) to be this deployment's own.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -23,3 +25,4 @@ class ApiSettings:
     max_in_flight: int = 1088
     keepalive_seconds: float = 10.0
     retry_after_seconds: int = 2
+    seal_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

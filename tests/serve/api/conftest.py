@@ -138,9 +138,9 @@ class Live:
 async def make_live() -> AsyncIterator[Callable[..., object]]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(script: Script = hello, **settings: object) -> Live:
+        async def make(script: Script = hello, *, served: ServedModel | None = None, **settings: object) -> Live:
             engine = FakeEngine(script)
-            app = create_app(engine, served_model(), ApiSettings(**settings))  # type: ignore[arg-type]
+            app = create_app(engine, served or served_model(), ApiSettings(**settings))  # type: ignore[arg-type]
             listening = socket.create_server(("127.0.0.1", 0))
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
             task = asyncio.create_task(server.serve(sockets=[listening]))

@@ -1,0 +1,1 @@
+"""The OpenAI Responses API: items in, items and typed events out."""

@@ -1,0 +1,92 @@
+"""Responses that are made while nobody waits: started, followed, cancelled. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from dovetail.serve.api.failures import INTERNAL
+from dovetail.serve.api.responses.events import Event
+from dovetail.serve.api.responses.making import Making
+from dovetail.serve.errors import DovetailError, EngineError
+
+LOST = EngineError("The server was stopped while it made this response; ask again.", code="server_stopped")
+
+
+class Run:
+    """One response in the background, and all of its events so far."""
+
+    def __init__(self, making: Making) -> None:
+        self.making = making
+        self.events: list[Event] = []
+        self._news = asyncio.Event()
+        self._task = asyncio.create_task(self._make(), name="background response")
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be told."""
+        return self._task.done()
+
+    async def follow(self, after: int = -1) -> AsyncGenerator[Event, None]:
+        """The events with a number above ``after``, as they come."""
+        place = after + 1
+        while True:
+            news = self._news
+            while place < len(self.events):
+                yield self.events[place]
+                place += 1
+            if self.ended:
+                return
+            await news.wait()
+
+    async def cancel(self) -> None:
+        """End it, unless it has ended."""
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            if self._task.cancelled():
+                self.making.narrator.cancel()
+                self.making.keep()
+        self._tell()
+
+    async def _make(self) -> None:
+        try:
+            async with aclosing(self.making.events()) as events:
+                async for event in events:
+                    self.events.append(event)
+                    if event["type"] in ("response.created", "response.in_progress"):
+                        self.making.keep()
+                    self._tell()
+        except DovetailError as error:
+            self.events += self.making.fail(error)
+        except Exception:
+            self.events += self.making.fail(INTERNAL)
+            raise
+        finally:
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+class Background:
+    """The runs of this process, by response id. Ended ones are kept as long as there is room: their events can be read again."""
+
+    def __init__(self, keep: int = 64) -> None:
+        self._runs: dict[str, Run] = {}
+        self._keep = keep
+
+    def start(self, making: Making) -> Run:
+        """Begin to make a response."""
+        run = Run(making)
+        self._runs[making.turn.response["id"]] = run
+        ended = [id for id, each in self._runs.items() if each.ended]
+        for id in ended[: max(0, len(self._runs) - self._keep)]:
+            del self._runs[id]
+        return run
+
+    def find(self, id: str) -> Run | None:
+        """A run of this process."""
+        return self._runs.get(id)

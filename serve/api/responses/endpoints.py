@@ -1,0 +1,148 @@
+"""/v1/responses and what lies below it: HTTP in front of the making, keeping and reading of responses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi import Request as HttpRequest
+from starlette.responses import JSONResponse
+
+from dovetail.serve.api import sse
+from dovetail.serve.api.asking import prompt_ids
+from dovetail.serve.api.body import check, read_object
+from dovetail.serve.api.failures import told
+from dovetail.serve.api.responses.background import LOST, Background
+from dovetail.serve.api.responses.body import ContextFields, ResponseBody
+from dovetail.serve.api.responses.events import Event, fresh
+from dovetail.serve.api.responses.listing import page, starting_after
+from dovetail.serve.api.responses.making import ENDPOINT, Making, Responses
+from dovetail.serve.api.responses.turn import prepare, read_told
+from dovetail.serve.errors import DovetailError, UserError
+
+RUNNING = ("queued", "in_progress")
+
+
+def routes(shared: Responses) -> APIRouter:
+    """The endpoints."""
+    router = APIRouter()
+    background = Background()
+    limit = shared.context.settings.max_body_bytes
+
+    @router.post(ENDPOINT)
+    async def create(http: HttpRequest) -> Response:
+        body = check(ResponseBody, await read_object(http, limit))
+        turn = await prepare(shared.context, shared.archive, shared.sealer, body)
+        headers = shared.context.ignored_header(http, turn.ignored)
+        making = Making(shared, http, turn)
+        if body.background:
+            run = background.start(making)
+            if body.stream:
+                return _stream(shared, run.follow(), headers)
+            queued = {**turn.response, "status": "queued", "output": [], "error": None}
+            return JSONResponse(queued, headers=headers)
+        if body.stream:
+            return _stream(shared, making.events(), headers, making)
+        return JSONResponse(await sse.unless_gone(http, making.whole()), headers=headers)
+
+    @router.get(ENDPOINT)
+    async def no_websocket(http: HttpRequest) -> Response:
+        # Codex tries a WebSocket first, and falls back at once on this status alone.
+        raise UserError(
+            "Responses are served over HTTP here: POST this path.", status=426, code="upgrade_not_supported"
+        )
+
+    @router.post(f"{ENDPOINT}/input_tokens")
+    async def count(http: HttpRequest) -> Response:
+        body = check(ContextFields, await read_object(http, limit))
+        shared.context.require_model(body.model)
+        conversation = read_told(shared.archive, shared.sealer, body).conversation
+        tokens = await asyncio.to_thread(prompt_ids, shared.context, conversation)
+        return JSONResponse({"object": "response.input_tokens", "input_tokens": len(tokens)})
+
+    @router.post(f"{ENDPOINT}/compact")
+    async def compact(http: HttpRequest) -> Response:
+        wire = await read_object(http, limit)
+        return JSONResponse(await sse.unless_gone(http, _compacted(shared, http, wire)))
+
+    @router.get(ENDPOINT + "/{response_id}")
+    async def retrieve(http: HttpRequest, response_id: str) -> Response:
+        run = background.find(response_id)
+        if http.query_params.get("stream") == "true":
+            if run is None:
+                raise UserError(
+                    "Only a background response of this server process can be streamed again.", param="stream"
+                )
+            return _stream(shared, run.follow(starting_after(http.query_params)), {})
+        response = shared.archive.response(response_id)
+        if response["status"] in RUNNING and run is None:
+            response |= {"status": "failed", "error": {"code": "server_error", "message": LOST.message}}
+        return JSONResponse(response)
+
+    @router.delete(ENDPOINT + "/{response_id}")
+    async def delete(response_id: str) -> Response:
+        run = background.find(response_id)
+        if run is not None:
+            await run.cancel()
+        shared.archive.drop(response_id)
+        return JSONResponse({"id": response_id, "object": "response", "deleted": True})
+
+    @router.post(ENDPOINT + "/{response_id}/cancel")
+    async def cancel(response_id: str) -> Response:
+        response = shared.archive.response(response_id)
+        if not response["background"]:
+            raise UserError("Only a response made with background: true can be cancelled.", code="not_cancellable")
+        run = background.find(response_id)
+        if run is not None:
+            await run.cancel()
+        return JSONResponse(shared.archive.response(response_id))
+
+    @router.get(ENDPOINT + "/{response_id}/input_items")
+    async def input_items(http: HttpRequest, response_id: str) -> Response:
+        return JSONResponse(page(shared.archive.input_items(response_id), http.query_params))
+
+    return router
+
+
+def _stream(
+    shared: Responses, events: AsyncGenerator[Event, None], headers: dict[str, str], making: Making | None = None
+) -> Response:
+    def say(error: DovetailError) -> bytes:
+        return b"".join(map(_sent, making.fail(error))) if making is not None else b""
+
+    return sse.EventStream(
+        told(_bytes(events), say), keepalive_seconds=shared.context.settings.keepalive_seconds, headers=headers
+    )
+
+
+async def _bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        async for event in events:
+            yield _sent(event)
+
+
+def _sent(event: Event) -> bytes:
+    return sse.typed(event["type"], event)
+
+
+async def _compacted(shared: Responses, http: HttpRequest, wire: dict[str, Any]) -> dict[str, Any]:
+    """What takes a conversation's place: its user messages, and one compaction item for all the rest."""
+    asked = check(ContextFields, wire)
+    items = [{"role": "user", "content": asked.input}] if isinstance(asked.input, str) else asked.input or []
+    if not isinstance(items, list):
+        raise UserError("input: must be a string or a list of items.", code="invalid_value", param="input")
+    body = check(ResponseBody, {**wire, "input": [*items, {"type": "compaction_trigger"}], "store": False})
+    making = Making(shared, http, await prepare(shared.context, shared.archive, shared.sealer, body))
+    response = await making.whole()
+    kept = [item for item in making.turn.told.items if item["type"] == "message" and item["role"] == "user"]
+    return {
+        "id": fresh("resp"),
+        "object": "response.compaction",
+        "created_at": int(time.time()),
+        "output": [*kept, *response["output"]],
+        "usage": response["usage"],
+    }

@@ -1,0 +1,111 @@
+"""Makes one response: asks the engine, tells the events as they come, and keeps the outcome. Knows no transport."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.requests import Request as HttpRequest
+
+from dovetail.serve.api.answer import answers
+from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.pieces import Finish, TextPiece
+from dovetail.serve.api.responses.archive import Archive
+from dovetail.serve.api.responses.events import Event, Narrator
+from dovetail.serve.api.responses.history import COMPACTION, REASONING
+from dovetail.serve.api.responses.turn import Turn
+from dovetail.serve.api.sealed import Sealer
+from dovetail.serve.errors import DovetailError, EngineError
+
+ENDPOINT = "/v1/responses"
+
+CUT_SUMMARY = "The summary of the conversation did not fit into the tokens that were left; compact earlier."
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What the endpoints of this protocol share."""
+
+    context: ApiContext
+    archive: Archive
+    sealer: Sealer
+
+
+class Making:
+    """One response while it is made."""
+
+    def __init__(self, shared: Responses, http: HttpRequest, turn: Turn) -> None:
+        self._shared = shared
+        self._http = http
+        self.turn = turn
+        self.narrator = Narrator(
+            turn.response,
+            turn.told.offered.names,
+            shared.context.served.codec,
+            seal=partial(shared.sealer.seal, REASONING) if turn.body.wants_encrypted else None,
+            summarise=turn.body.summarise,
+        )
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Every event of a response that succeeds; raises what goes wrong. The last comes after the response is kept."""
+        for event in self.narrator.begin(queued=bool(self.turn.body.background)):
+            yield event
+        told = self._compaction() if self.turn.told.compacting else self._answer()
+        async with aclosing(told):
+            async for event in told:
+                yield event
+
+    async def whole(self) -> Event:
+        """The finished response."""
+        async with aclosing(self.events()) as events:
+            async for _ in events:
+                pass
+        return self.narrator.response
+
+    def fail(self, error: DovetailError) -> list[Event]:
+        """The events of a failure, after the failed response is kept."""
+        events = self.narrator.fail(error)
+        self.keep()
+        return events
+
+    def keep(self) -> None:
+        """Store the response as it stands, if it is to be stored."""
+        if self.turn.stored:
+            self._shared.archive.keep(self.narrator.response, self.turn.told.items)
+
+    async def _answer(self) -> AsyncGenerator[Event, None]:
+        told = self.turn.told
+        pieces = answers(self._shared.context, self._http, ENDPOINT, told.conversation, self.turn.requests)
+        async with aclosing(pieces):
+            async for _, piece in pieces:
+                events = self.narrator.take(piece)
+                if isinstance(piece, Finish):
+                    self._finished()
+                for event in events:
+                    yield event
+
+    async def _compaction(self) -> AsyncGenerator[Event, None]:
+        told = self.turn.told
+        texts: list[str] = []
+        pieces = answers(self._shared.context, self._http, ENDPOINT, told.conversation, self.turn.requests)
+        async with aclosing(pieces):
+            async for _, piece in pieces:
+                if isinstance(piece, TextPiece):
+                    texts.append(piece.text)
+                elif isinstance(piece, Finish):
+                    if piece.reason == "length":
+                        raise EngineError(CUT_SUMMARY, status=500, code="summary_cut_off")
+                    sealed = self._shared.sealer.seal(COMPACTION, "".join(texts).strip())
+                    events = self.narrator.compacted(sealed, piece.usage, piece.reasoning_tokens)
+                    self._finished()
+                    for event in events:
+                        yield event
+
+    def _finished(self) -> None:
+        self.keep()
+        conversation = self.turn.body.conversation
+        if conversation is not None:
+            items = [*self.turn.told.items, *self.narrator.response["output"]]
+            self._shared.archive.append(conversation, items)
