@@ -25,12 +25,16 @@ class ChatTemplate:
         tokenizer: shields the users' strings, so that their special tokens stay text.
         tokens: special-token strings that templates may ask for, such as ``bos_token``.
         with_tools: a template of its own for chats that offer tools, if the model has one.
+
+    Attributes:
+        source: the text of all its templates.
     """
 
     def __init__(
         self, source: str, where: str, tokenizer: Tokenizer, tokens: Mapping[str, str], with_tools: str | None = None
     ) -> None:
         self._tokens = dict(tokens)
+        self.source = f"{source}\n{with_tools}" if with_tools else source
         self._template = SandboxedTemplate(source, where, tokenizer.shield)
         self._with_tools = SandboxedTemplate(with_tools, where, tokenizer.shield) if with_tools else self._template
 

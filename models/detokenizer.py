@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NewType, Protocol
 
 DetokenizerMark = NewType("DetokenizerMark", tuple[bytes, int])
@@ -22,22 +24,24 @@ class Speller(Protocol):
 class Detokenizer:
     """Exact incremental detokenisation: the pieces joined are the tokens' bytes joined, read as UTF-8.
 
-    Nothing is stripped: a token that spells a leading space gives that space. Special tokens give nothing. Bytes that
-    are not UTF-8 become U+FFFD.
+    Nothing is stripped: a token that spells a leading space gives that space. Special tokens give nothing, but for those
+    of ``visible``. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
         tokenizer: knows what each token spells.
+        visible: special tokens to spell, and how.
     """
 
-    __slots__ = ("_decoder", "_tokenizer")
+    __slots__ = ("_decoder", "_tokenizer", "_visible")
 
-    def __init__(self, tokenizer: Speller) -> None:
+    def __init__(self, tokenizer: Speller, visible: Mapping[int, bytes] = MappingProxyType({})) -> None:
         self._tokenizer = tokenizer
+        self._visible = visible
         self._decoder = _decoder("replace")
 
     def push(self, token_id: int) -> str:
         """The text that this token completes; never half a character."""
-        spelling = self._tokenizer.token_bytes(token_id)
+        spelling = self._visible.get(token_id) or self._tokenizer.token_bytes(token_id)
         return self._decoder.decode(spelling) if spelling else ""
 
     def flush(self) -> str:
@@ -56,6 +60,6 @@ class Detokenizer:
 
     def copy(self) -> Detokenizer:
         """An independent detokenizer at the same point."""
-        twin = Detokenizer(self._tokenizer)
+        twin = Detokenizer(self._tokenizer, self._visible)
         twin.rewind(self.mark())
         return twin

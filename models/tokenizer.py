@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,10 @@ class Tokenizer:
         """The exact bytes ``token_id`` spells; None for special, control and unused ids."""
         return self._spellings[token_id] if 0 <= token_id < self.size else None
 
-    def detokenizer(self) -> Detokenizer:
-        """A fresh incremental detokenizer."""
-        return Detokenizer(self)
+    def detokenizer(self, visible: Collection[int] = ()) -> Detokenizer:
+        """A fresh incremental detokenizer; the special tokens among ``visible`` give the strings they are written as."""
+        spelled = {token: name.encode() for name, token in self.special.items() if token in visible} if visible else {}
+        return Detokenizer(self, spelled)
 
     def _encode(self, text: str, *, first: bool) -> list[int]:
         try:

@@ -110,7 +110,7 @@ ConstraintSpec = EditSpec | GrammarSpec
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first.
 
-    ``timeout_s``: seconds from its arrival at the engine after which the request ends with a 504. ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing.
+    ``timeout_s``: seconds from its arrival at the engine after which the request ends with a 504. ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing. ``visible``: special tokens that are part of the text.
     """
 
     request_id: str
@@ -121,6 +121,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     cache_salt: str | None = None
     prediction: tuple[int, ...] = ()
+    visible: tuple[int, ...] = ()
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):

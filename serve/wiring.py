@@ -27,6 +27,7 @@ import uvicorn
 
 from dovetail.models.chat import ChatTemplate
 from dovetail.models.config import ModelConfig
+from dovetail.models.dialects.dialect import ModelDialect
 from dovetail.models.edit_prompt import EditTemplate
 from dovetail.models.embedded import NAME, WEIGHTS
 from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
@@ -62,6 +63,7 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         tokenizer = Tokenizer.load(path)
         chat = ChatTemplate.load(path, tokenizer)
         edit = EditTemplate.load(path, tokenizer)
+        dialect = ModelDialect(tokenizer, chat) if chat is not None else None
         defaults = GenerationDefaults.load(path)
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
@@ -69,9 +71,9 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
     def render_chat(
         messages: list[ChatMessage], tools: Sequence[OfferedTool] = (), effort: str | None = None
     ) -> list[int]:
-        assert chat is not None
+        assert dialect is not None
         try:
-            return tokenizer.encode_rendered(chat.render(messages))
+            return dialect.prompt(messages, tools, effort)
         except ChatTemplateError as error:
             raise UserError(f"the model's chat template refused the messages: {error}", param="messages") from error
 
@@ -86,6 +88,7 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         max_model_len=worker.max_model_len,
         codec=tokenizer,
         render_chat=render_chat if chat is not None else None,
+        dialect=dialect,
         render_edit=render_edit if edit is not None else None,
         defaults=msgspec.convert(defaults.given(), SamplingDefaults),
     )

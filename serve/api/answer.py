@@ -96,9 +96,10 @@ async def answers(
 ) -> AsyncGenerator[tuple[int, Piece], None]:
     """Pieces of ``requests``, which all answer ``conversation``, as they come, with the request's index."""
     dialect = context.served.dialect
+    tools = conversation.callable_tools
     readers = [
-        AnswerReader(conversation, dialect.reader(conversation.callable_tools) if dialect is not None else None)
-        for _ in requests
+        AnswerReader(conversation, dialect.reader(tools, request.prompt) if dialect is not None else None)
+        for request in requests
     ]
     async with aclosing(context.generate(http, endpoint, requests)) as events:
         async for index, event in events:

@@ -87,11 +87,13 @@ class Dialect(Protocol):
         """Special tokens that belong to the dialect: engine requests ask for their spelling in the text."""
         ...
 
-    def reader(self, tools: Sequence[OfferedTool]) -> DialectReader:
-        """For one answer; without tools nothing is read as a call."""
+    def reader(self, tools: Sequence[OfferedTool], prompt: Sequence[int] = ()) -> DialectReader:
+        """For one answer to ``prompt``; without tools nothing is read as a call."""
         ...
 
-    def grammar(self, tools: Sequence[OfferedTool], *, required: bool, parallel: bool) -> str | None:
+    def grammar(
+        self, tools: Sequence[OfferedTool], prompt: Sequence[int] = (), *, required: bool, parallel: bool
+    ) -> str | None:
         """A Lark grammar (as llguidance reads it) of an answer that may, or must, call ``tools``; None: none is known."""
         ...
 

@@ -79,7 +79,7 @@ class Sequence:
             drafter = PredictionDrafter(request.prompt, request.prediction)
         else:
             drafter = SuffixDrafter(request.prompt)
-        text = OutputText(tokenizer.detokenizer(), request.sampling.stop)
+        text = OutputText(tokenizer.detokenizer(request.visible), request.sampling.stop)
         return cls(request, seed, list(request.prompt), text, constraint, drafter)
 
     @property

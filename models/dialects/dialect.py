@@ -1,0 +1,173 @@
+"""One model's dialect: prompts of conversations with tools, readers of its answers, grammars that hold its calls.
+
+Puts template, tokenizer and family together. What a template cannot take is put in a way that it can: found out by trying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from dovetail.models.chat import ChatTemplate
+from dovetail.models.dialects.choose import family_of, think_of
+from dovetail.models.dialects.harmony import Harmony
+from dovetail.models.dialects.lark import Lark
+from dovetail.models.dialects.messages import (
+    Message,
+    alternating,
+    as_text,
+    system_first,
+    system_into_user,
+    told,
+)
+from dovetail.models.dialects.pieces import OfferedTool, template_tool
+from dovetail.models.dialects.plain import explanation
+from dovetail.models.dialects.reading import Reading
+from dovetail.models.errors import ChatTemplateError
+from dovetail.models.tokenizer import Tokenizer
+
+_TAIL_TOKENS = 16
+_PROBE = "zebra"
+_LITTLE = ("none", "minimal")
+_EFFORTS = {"minimal": "low", "xhigh": "high", "max": "high"}
+"""Efforts that templates do not know, as the nearest that they do."""
+
+Rearranged = Callable[[Sequence[Message]], list[Message]]
+
+_ARRANGEMENTS: tuple[Rearranged, ...] = (
+    list,
+    system_first,
+    lambda messages: alternating(system_first(messages)),
+    lambda messages: alternating(system_into_user(system_first(messages))),
+    lambda messages: alternating(system_into_user(system_first([as_text(message) for message in messages]))),
+)
+"""Ever more changes to a conversation, tried in order until the template takes it."""
+
+
+class ModelDialect:
+    """How one model is offered tools, and what it answers with.
+
+    Args:
+        tokenizer: the model's.
+        template: its chat template.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self.family = family_of(template.source, tokenizer.special)
+        self._think = None if isinstance(self.family, Harmony) else think_of(template.source, tokenizer.special)
+        marks = (*self.family.markers, *(self._think or ()))
+        self._special = {mark: tokenizer.special[mark] for mark in marks if mark in tokenizer.special}
+        self._ends = frozenset(mark for mark, token in self._special.items() if token in tokenizer.eos_ids)
+        self._names = {token: name for name, token in tokenizer.special.items()}
+        self.visible_ids = tuple(token for mark, token in self._special.items() if mark not in self._ends)
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the model has reasoning of its own."""
+        return self._think is not None or isinstance(self.family, Harmony)
+
+    def prompt(
+        self, messages: Sequence[Message], tools: Sequence[OfferedTool] = (), effort: str | None = None
+    ) -> list[int]:
+        """Prompt token ids, ready for the assistant's answer.
+
+        Raises:
+            ChatTemplateError: no arrangement of the messages is one that the template takes.
+        """
+        if self._takes_tools:
+            shaped = [self.family.message(message) for message in messages]
+            offered = [template_tool(tool) for tool in tools]
+        else:
+            shaped = [as_text(message) for message in messages]
+            shaped = told(shaped, explanation(tools)) if tools else shaped
+            offered = []
+        return self._tokenizer.encode_rendered(self._rendered(shaped, offered, _variables(effort)))
+
+    def reader(self, tools: Sequence[OfferedTool], prompt: Sequence[int] = ()) -> Reading:
+        """Reads one answer to ``prompt``; without tools nothing is a call."""
+        return self.family.reader(tools, self._think, self._thinks_already(prompt))
+
+    def grammar(
+        self, tools: Sequence[OfferedTool], prompt: Sequence[int] = (), *, required: bool, parallel: bool
+    ) -> str | None:
+        """The Lark grammar of an answer that may, or must, call ``tools``; None: a free answer cannot be held to any."""
+        harmony = isinstance(self.family, Harmony)
+        if harmony and not required:
+            return None
+        lark = Lark(self._special, self._ends)
+        opener = self.family.opener
+        calls = self.family.calls(tools, parallel, lark)
+        begun = f"{lark.literal(opener)} {calls}" if opener else calls
+        blank = lark.rule(r"/\s{0,4}/", terminal=True)
+        if required:
+            main = f"{blank} {begun}"
+        else:
+            until = lark.any_text(opener) if opener else blank
+            main = f"({lark.text_without(opener, self.family.lead)} | {until} {calls})"
+        return lark.text(f"{self._thought(lark, prompt)} {main}")
+
+    def _thought(self, lark: Lark, prompt: Sequence[int]) -> str:
+        if isinstance(self.family, Harmony):
+            head, tail = "<|channel|>analysis<|message|>", "<|end|>"
+            return f"({lark.literal(head)} {lark.any_text(tail)} {lark.literal('<|start|>assistant')})?"
+        if self._think is None:
+            return ""
+        opener, closer = self._think
+        if self._thinks_already(prompt):
+            return lark.any_text(closer)
+        return f"({lark.literal(opener)} {lark.any_text(closer)})?"
+
+    def _thinks_already(self, prompt: Sequence[int]) -> bool:
+        if self._think is None:
+            return False
+        tail = b"".join(
+            self._tokenizer.token_bytes(token) or self._names.get(token, "").encode()
+            for token in prompt[-_TAIL_TOKENS:]
+        )
+        return tail.decode(errors="replace").rstrip().endswith(self._think[0])
+
+    def _rendered(self, messages: list[Message], tools: list[dict[str, Any]], variables: Mapping[str, Any]) -> str:
+        first: ChatTemplateError | None = None
+        for arrange in _ARRANGEMENTS if self._keeps_system else _ARRANGEMENTS[1:]:
+            try:
+                return self._template.render(arrange(messages), tools=tools, **variables)
+            except ChatTemplateError as error:
+                first = first or error
+        assert first is not None
+        raise first
+
+    @cached_property
+    def _takes_tools(self) -> bool:
+        """Whether the template shows tools and their results: one that does not would drop them in silence."""
+        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
+        call = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        result: list[Message] = [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": _PROBE, "tool_call_id": "abcdefghi", "name": "f"},
+        ]
+        shaped = [self.family.message(message) for message in result]
+        return self._shows([{"role": "user", "content": "a"}], [tool]) and self._shows(shaped, [])
+
+    @cached_property
+    def _keeps_system(self) -> bool:
+        """Whether the template shows a system message in the middle of a conversation."""
+        roles = ("system", "user", "assistant", "system", "user")
+        return self._shows([{"role": role, "content": _PROBE if at == 3 else "a"} for at, role in enumerate(roles)], [])
+
+    def _shows(self, messages: Sequence[Message], tools: list[dict[str, Any]]) -> bool:
+        try:
+            return _PROBE in self._template.render(messages, tools=tools)
+        except ChatTemplateError:
+            return False
+
+
+def _variables(effort: str | None) -> dict[str, Any]:
+    """What templates of different families ask for about reasoning."""
+    if effort is None:
+        return {}
+    thinks = effort not in _LITTLE
+    return {"enable_thinking": thinks, "thinking": thinks, "reasoning_effort": _EFFORTS.get(effort, effort)}

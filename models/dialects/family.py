@@ -1,0 +1,40 @@
+"""What one family of models must say of its dialect, and what is the same for most. Knows no tokenizer and no template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from dovetail.models.dialects.lark import Lark
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Reading
+
+Think = tuple[str, str]
+
+
+class Family(Protocol):
+    """One way to write calls.
+
+    Attributes:
+        name: for logs and errors.
+        opener: the text that begins the calls of an answer; empty if they begin it without any.
+        lead: without an opener, a regular expression of what no other answer begins with.
+        markers: strings that may be special tokens of the model and belong to the dialect.
+    """
+
+    name: str
+    opener: str
+    lead: str | None
+    markers: tuple[str, ...]
+
+    def reader(self, tools: Sequence[OfferedTool], think: Think | None, thinking: bool) -> Reading:
+        """For one answer. ``think``: how reasoning is marked; ``thinking``: it has begun in the prompt."""
+        ...
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """The Lark expression of one call, or several, after ``opener``."""
+        ...
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """An earlier message as this family's templates read it."""
+        ...

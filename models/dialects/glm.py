@@ -1,0 +1,82 @@
+"""Calls as a name, and keys and values in tags: GLM 4.5 and later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.lark import Lark, named_values
+from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+from dovetail.models.dialects.tagged_values import TaggedValues
+
+OPENER, CLOSER = "<tool_call>", "</tool_call>"
+KEY, END_KEY = "<arg_key>", "</arg_key>"
+VALUE, END_VALUE = "<arg_value>", "</arg_value>"
+
+
+class GlmReader(TaggedValues):
+    """``<tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value></tool_call>``."""
+
+    def _answer(self) -> Wait[None]:
+        if not self._tools:
+            yield from self._rest()
+            return
+        while (yield from self._copy("text", (OPENER,))):
+            self._begin()
+            self._trial = [OPENER]
+            yield from self._blank()
+            name, end = yield from self._name()
+            if not end or not name:
+                self._abandon()
+                continue
+            self._open(name)
+            while (yield from self._pair()):
+                pass
+            self._close()
+            yield from self._take(CLOSER)
+
+    def _name(self) -> Wait[tuple[str, bool]]:
+        """The name, which ends before a tag or a line end."""
+        name = ""
+        while (char := (yield from self._peek())) and char not in "\n<":
+            name += self._consume(1)
+        return name.strip(), bool(char)
+
+    def _pair(self) -> Wait[bool]:
+        yield from self._blank()
+        if not (yield from self._take(KEY)):
+            return False
+        key, end = yield from self._until(END_KEY)
+        yield from self._blank()
+        if not end or not (yield from self._take(VALUE)):
+            return False
+        yield from self._parameter(key.strip(), END_VALUE, (KEY, CLOSER), lines=False)
+        return True
+
+
+class Glm:
+    """Keys and values in tags."""
+
+    name = "glm"
+    opener = OPENER
+    lead: str | None = None
+    markers: tuple[str, ...] = (OPENER, CLOSER, KEY, END_KEY, VALUE, END_VALUE)
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GlmReader:
+        """Reads tags."""
+        return GlmReader(tools, think=think, thinking=thinking)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """One outer tag for each call, parameters in the schema's order."""
+        one = lark.either(self._call(lark, tool) for tool in tools)
+        return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as objects: templates go through their items."""
+        return with_parsed_arguments(message)
+
+    def _call(self, lark: Lark, tool: OfferedTool) -> str:
+        values = named_values(lark, tool, (KEY, f"{END_KEY}\n{VALUE}"), f"{END_VALUE}\n")
+        return " ".join((lark.literal(f"{tool.name}\n"), values, lark.literal(CLOSER)))

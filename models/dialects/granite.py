@@ -1,0 +1,64 @@
+"""Calls as a JSON list after Granite 3's marker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.json_calls import JsonCalls
+from dovetail.models.dialects.lark import Lark, json_call
+from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+
+OPENERS = ("<|tool_call|>", "<tool_call>", "<function_call>")
+
+
+class GraniteReader(JsonCalls):
+    """``<|tool_call|>[{...}, {...}]``, or a single object."""
+
+    def _answer(self) -> Wait[None]:
+        if not self._tools:
+            yield from self._rest()
+            return
+        while opener := (yield from self._copy("text", OPENERS)):
+            self._begin()
+            self._trial = [opener]
+            yield from self._blank()
+            listed = yield from self._take("[")
+            calls = 0
+            while True:
+                yield from self._blank()
+                if not (yield from self._next("{")) or not (yield from self._call_object()):
+                    break
+                calls += 1
+                self._begin()
+                yield from self._blank()
+                if not (yield from self._take(",")):
+                    break
+            if calls and listed and (yield from self._take("]")):
+                self._commit()
+            else:
+                self._abandon()
+
+
+class Granite:
+    """A list after a marker."""
+
+    name = "granite"
+    opener = OPENERS[0]
+    lead: str | None = None
+    markers: tuple[str, ...] = OPENERS
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GraniteReader:
+        """Reads lists."""
+        return GraniteReader(tools, think=think, thinking=thinking)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """A list."""
+        one = lark.either(json_call(lark, tool) for tool in tools)
+        return f'" "? "[" {lark.several(one, lark.literal(", "), parallel)} "]"'
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as objects."""
+        return with_parsed_arguments(message)

@@ -1,0 +1,84 @@
+"""Channels between marker tokens: gpt-oss. Thoughts, calls and the answer are messages with a header each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.json_calls import JsonCalls, arguments_text
+from dovetail.models.dialects.lark import Lark
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+
+START, CHANNEL, CONSTRAIN, MESSAGE = "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"
+ENDS = ("<|end|>", "<|call|>", "<|return|>")
+OPENER = f"{CHANNEL}commentary to=functions."
+_RECIPIENT = re.compile(r"to=(?:functions\.)?([^\s<]+)")
+
+
+class HarmonyReader(JsonCalls):
+    """``<|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...``."""
+
+    def _answer(self) -> Wait[None]:
+        while marker := (yield from self._copy("text", (START, CHANNEL, MESSAGE, *ENDS))):
+            if marker in ENDS:
+                continue
+            header = ""
+            if marker != MESSAGE:
+                header, end = yield from self._until(MESSAGE, *ENDS)
+                if end != MESSAGE:
+                    self._say(header)
+                    continue
+            yield from self._body(header)
+
+    def _body(self, header: str) -> Wait[None]:
+        recipient = _RECIPIENT.search(header)
+        if recipient is not None and self._tools:
+            name = recipient.group(1)
+            self._call(name)
+            yield from self._blank()
+            if (yield from self._next("{")) and not self._is_custom(name):
+                yield from self._object_streamed()
+                yield from self._until(*ENDS, START)
+            else:
+                text, _ = yield from self._until(*ENDS, START)
+                self._emit("arguments", arguments_text(self._is_custom(name), text))
+            self._emit("end")
+        elif "analysis" in header:
+            self._structure()
+            yield from self._copy("reasoning", (*ENDS, START))
+        else:
+            self._trim = False
+            yield from self._copy("text", (*ENDS, START))
+
+
+class Harmony:
+    """Channels."""
+
+    name = "harmony"
+    opener = OPENER
+    lead: str | None = None
+    markers: tuple[str, ...] = (START, CHANNEL, CONSTRAIN, MESSAGE, *ENDS)
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> HarmonyReader:
+        """Reads channels, reasoning too."""
+        return HarmonyReader(tools)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """One call: it ends the answer."""
+        return lark.either(self._call(lark, tool) for tool in tools)
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Reasoning under the name that the template reads."""
+        changed = dict(message)
+        if changed.get("tool_calls") and changed.get("reasoning_content"):
+            changed["thinking"] = changed["reasoning_content"]
+        return changed
+
+    def _call(self, lark: Lark, tool: OfferedTool) -> str:
+        if tool.kind == "custom":
+            head = lark.literal(f"{tool.name} {CONSTRAIN}text{MESSAGE}")
+            return f"{head} {lark.plain_input(tool, '<|call|>')}"
+        head = lark.literal(f"{tool.name} {CONSTRAIN}json{MESSAGE}")
+        return f"{head} {lark.arguments(tool)} {lark.literal('<|call|>')}"

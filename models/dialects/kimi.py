@@ -1,0 +1,84 @@
+"""Calls between Kimi K2's marker tokens; names are written ``functions.name:0``, and so are its call ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.lark import Lark
+from dovetail.models.dialects.marked import MarkedCalls
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+
+SECTION, END_SECTION = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
+CALL, END_CALL = "<|tool_call_begin|>", "<|tool_call_end|>"
+ARGUMENTS = "<|tool_call_argument_begin|>"
+_ID = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::\d+)?")
+
+
+class KimiReader(MarkedCalls):
+    """A section of calls."""
+
+    def _answer(self) -> Wait[None]:
+        if not self._tools:
+            yield from self._rest()
+            return
+        while opener := (yield from self._copy("text", (SECTION, CALL))):
+            self._begin()
+            self._trial = [opener]
+            if opener == SECTION:
+                yield from self._blank()
+                if not (yield from self._take(CALL)):
+                    self._abandon()
+                    continue
+            while (yield from self._one()):
+                pass
+
+    def _one(self) -> Wait[bool]:
+        head, end = yield from self._until(ARGUMENTS, END_CALL)
+        found = _ID.fullmatch(head.strip())
+        if end != ARGUMENTS or found is None:
+            self._abandon()
+            return False
+        yield from self._marked_arguments(found["name"], (END_CALL,))
+        yield from self._blank_dropped()
+        yield from self._take(END_CALL)
+        self._begin()
+        yield from self._blank()
+        if (yield from self._take(CALL)):
+            return True
+        if (yield from self._take(END_SECTION)):
+            self._commit()
+        else:
+            self._abandon()
+        return False
+
+
+class Kimi:
+    """Marker tokens."""
+
+    name = "kimi"
+    opener = SECTION
+    lead: str | None = None
+    markers: tuple[str, ...] = (SECTION, END_SECTION, CALL, END_CALL, ARGUMENTS)
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> KimiReader:
+        """Reads sections."""
+        return KimiReader(tools, think=think, thinking=thinking)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """One section of calls."""
+        number = lark.rule("/[0-9]{1,3}/", terminal=True)
+        one = lark.either(self._call(lark, tool, number) for tool in tools)
+        return f"{lark.several(one, '', parallel)} {lark.literal(END_SECTION)}"
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """As it is: ids are the client's, arguments text."""
+        return dict(message)
+
+    def _call(self, lark: Lark, tool: OfferedTool, number: str) -> str:
+        head = f"{lark.literal(f'{CALL}functions.{tool.name}:')} {number} {lark.literal(ARGUMENTS)}"
+        if tool.kind == "custom":
+            return f"{head} {lark.plain_input(tool, END_CALL)}"
+        return f"{head} {lark.arguments(tool)} {lark.literal(END_CALL)}"

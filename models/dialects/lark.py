@@ -1,0 +1,153 @@
+"""Writes Lark grammars of tool calls, in llguidance's variant of the language. Compiles none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
+
+_COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
+
+
+class Lark:
+    """A grammar in the making: rules with names of their own, and a way to write literals.
+
+    Args:
+        special: the special tokens among a dialect's markers, with their ids.
+        ends: those of them that end the output: the engine takes care of these.
+    """
+
+    def __init__(self, special: Mapping[str, int], ends: Collection[str] = ()) -> None:
+        self._special = dict(special)
+        self._ends = frozenset(ends)
+        self._split = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
+        self._rules: list[str] = []
+
+    def literal(self, text: str) -> str:
+        """``text``, its special tokens as such."""
+        parts: list[str] = []
+        at = 0
+        for hit in self._split.finditer(text):
+            parts.append(_quoted(text[at : hit.start()]))
+            if hit.group() not in self._ends:
+                parts.append(f"<[{self._special[hit.group()]}]>")
+            at = hit.end()
+        parts.append(_quoted(text[at:]))
+        return " ".join(part for part in parts if part) or '""'
+
+    def rule(self, body: str, attributes: str = "", *, terminal: bool = False) -> str:
+        """Add a rule; its name."""
+        name = f"{'T' if terminal else 'r'}{len(self._rules)}"
+        self._rules.append(f"{name}{attributes}: {body}")
+        return name
+
+    def json(self, schema: Mapping[str, Any]) -> str:
+        """Any value that is valid against ``schema``, written without needless white space."""
+        return self.rule(f"%json {json.dumps({**schema, 'x-guidance': _COMPACT}, ensure_ascii=True)}")
+
+    def any_text(self, closer: str) -> str:
+        """Any text that goes on to ``closer``, which is consumed."""
+        if closer in self._special:
+            return f"{self.rule(r'/(?s:.*)/', terminal=True)} {self.literal(closer)}"
+        return self.rule("/(?s:.*)/", f"[suffix={_quoted(closer)}]")
+
+    def text_without(self, literal: str, lead: str | None) -> str:
+        """Any text without ``literal`` in it (a special token is in no text), or that does not begin with ``lead``."""
+        if lead is not None:
+            return self.rule(f"/(?s:.*)/ & ~/{lead}(?s:.*)/", terminal=True)
+        if self._split.match(literal):
+            return self.rule("/(?s:.*)/", terminal=True)
+        return self.rule(f"/(?s:.*)/ & ~/(?s:.*{_escaped(literal)}.*)/", terminal=True)
+
+    def arguments(self, tool: OfferedTool) -> str:
+        """A tool's arguments as JSON."""
+        schema = dict(schema_of(tool))
+        if tool.kind == "custom" and tool.grammar is not None and tool.grammar.syntax == "regex":
+            pattern = f"^(?:{tool.grammar.definition})$"
+            schema["properties"] = {INPUT: {"type": "string", "pattern": pattern}}
+        schema.setdefault("type", "object")
+        return self.json(schema)
+
+    def plain_input(self, tool: OfferedTool, closer: str) -> str:
+        """A custom tool's input as it is, and ``closer``."""
+        if tool.grammar is None:
+            return self.any_text(closer)
+        if tool.grammar.syntax == "regex":
+            body = self.rule(_slashed(tool.grammar.definition), terminal=True)
+        else:
+            body = self.rule(f"%lark {{\n{tool.grammar.definition}\n}}")
+        return f"{body} {self.literal(closer)}"
+
+    def either(self, alternatives: Iterable[str]) -> str:
+        """One of ``alternatives``."""
+        return self.rule("\n  | ".join(alternatives))
+
+    def several(self, one: str, joint: str, parallel: bool) -> str:
+        """``one``, or if ``parallel`` any number with ``joint`` between."""
+        if not parallel:
+            return one
+        return f"{one} ({joint} {one})*" if joint else f"{one}+"
+
+    def text(self, start: str) -> str:
+        """The whole grammar."""
+        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules, ""])
+
+
+def json_call(lark: Lark, tool: OfferedTool, key: str = "arguments") -> str:
+    """``{"name": ..., "arguments": ...}``."""
+    head = f'{{"name": {json.dumps(tool.name)}, "{key}": '
+    return f'{lark.literal(head)} {lark.arguments(tool)} "}}"'
+
+
+def named_values(lark: Lark, tool: OfferedTool, opening: Sequence[str], closer: str) -> str:
+    """Parameters written one by one in the schema's order: ``opening[0] name opening[1] value closer``."""
+    schema = schema_of(tool)
+    properties = schema.get("properties")
+    required = schema.get("required")
+    parts = []
+    for name, value in properties.items() if isinstance(properties, dict) else ():
+        part = f"{lark.literal(opening[0] + name + opening[1])} {_plain_value(lark, tool, value, closer)}"
+        needed = isinstance(required, list) and name in required
+        parts.append(part if needed else f"({part})?")
+    return " ".join(parts) or '""'
+
+
+def _plain_value(lark: Lark, tool: OfferedTool, schema: Any, closer: str) -> str:
+    if tool.kind == "custom":
+        return lark.plain_input(tool, closer)
+    if not is_text(schema):
+        return f"{lark.json(schema)} {lark.literal(closer)}"
+    values = schema.get("enum") if isinstance(schema, dict) else None
+    if isinstance(values, list) and values and all(isinstance(value, str) for value in values):
+        return f"({' | '.join(lark.literal(value + closer) for value in values)})"
+    return lark.any_text(closer)
+
+
+def is_text(schema: Any) -> bool:
+    """Whether values of ``schema`` are written as they are: strings, and what the schema says nothing of."""
+    if not isinstance(schema, dict):
+        return True
+    kinds = schema.get("type")
+    if kinds is None:
+        options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        if isinstance(options, list) and options:
+            return any(is_text(option) for option in options)
+        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+        return not isinstance(values, list) or not values or any(isinstance(value, str) for value in values)
+    return "string" in kinds if isinstance(kinds, list) else kinds == "string"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def _escaped(text: str) -> str:
+    """``text`` in a regular expression between slashes."""
+    return re.escape(text).replace("/", "\\/")
+
+
+def _slashed(pattern: str) -> str:
+    return "/" + re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", pattern).replace("\n", "\\n") + "/"

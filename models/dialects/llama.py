@@ -1,0 +1,71 @@
+"""Calls as bare JSON objects at the head of the answer: Llama 3.1 to 3.3, with or without ``<|python_tag|>``.
+
+Without a marker an answer may be JSON that is no call: only the name of an offered tool makes it one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.json_calls import JsonCalls
+from dovetail.models.dialects.lark import Lark, json_call
+from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+
+TAG = "<|python_tag|>"
+
+
+class LlamaReader(JsonCalls):
+    """``{"name": ..., "parameters": {...}}``, several with ``;`` or line ends between."""
+
+    def _answer(self) -> Wait[None]:
+        if not self._tools:
+            yield from self._rest()
+            return
+        self._begin()
+        yield from self._blank()
+        if (yield from self._next("{")):
+            yield from self._objects(known=True)
+        else:
+            self._abandon()
+        while (yield from self._copy("text", (TAG,))):
+            self._begin()
+            self._trial = [TAG]
+            yield from self._blank()
+            yield from self._objects(known=False)
+
+    def _objects(self, *, known: bool) -> Wait[None]:
+        while (yield from self._next("{")) and (yield from self._call_object(known=known)):
+            self._begin()
+            yield from self._blank()
+            yield from self._take(";")
+            yield from self._blank()
+            yield from self._take(TAG)
+        if self._trial is not None and not "".join(self._trial).strip(" \n;"):
+            self._commit()
+        else:
+            self._abandon()
+
+
+class Llama:
+    """Bare JSON."""
+
+    name = "llama_json"
+    opener = ""
+    lead: str | None = r"\s*\{\s*\"name\""
+    markers: tuple[str, ...] = (TAG,)
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> LlamaReader:
+        """Reads objects."""
+        return LlamaReader(tools, think=think, thinking=thinking)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """Objects with semicolons between."""
+        one = lark.either(json_call(lark, tool, "parameters") for tool in tools)
+        return lark.several(one, lark.literal("; "), parallel)
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as objects."""
+        return with_parsed_arguments(message)

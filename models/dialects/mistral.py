@@ -1,0 +1,99 @@
+"""Calls after Mistral's ``[TOOL_CALLS]``: a JSON list (up to 2024), or a name and its arguments (Devstral and later)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.lark import Lark, json_call
+from dovetail.models.dialects.marked import MarkedCalls
+from dovetail.models.dialects.messages import with_short_ids
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+
+OPENER, ARGUMENTS, CALL_ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
+THINK = ("[THINK]", "[/THINK]")
+
+
+class MistralReader(MarkedCalls):
+    """Both forms."""
+
+    def _answer(self) -> Wait[None]:
+        if not self._tools:
+            yield from self._rest()
+            return
+        while (yield from self._copy("text", (OPENER,))):
+            self._begin()
+            self._trial = [OPENER]
+            yield from self._blank()
+            if (yield from self._next("[", "{")):
+                yield from self._list()
+            else:
+                yield from self._named_call()
+
+    def _list(self) -> Wait[None]:
+        listed = yield from self._take("[")
+        while True:
+            yield from self._blank()
+            if not (yield from self._next("{")) or not (yield from self._call_object()):
+                break
+            self._begin()
+            yield from self._blank()
+            if not listed or not (yield from self._take(",")):
+                break
+        if listed and (yield from self._take("]")) and self._said_call:
+            self._commit()
+        else:
+            self._abandon()
+
+    @property
+    def _said_call(self) -> bool:
+        """Whether a call has been read in this list: its beginning is no longer on trial."""
+        return self._trial is not None and OPENER not in self._trial
+
+    def _named_call(self) -> Wait[None]:
+        name = ""
+        while (char := (yield from self._peek())) and char not in "[{\n":
+            name += self._consume(1)
+        name = name.strip()
+        if (yield from self._take(CALL_ID)):
+            yield from self._until(ARGUMENTS)
+        elif not (yield from self._take(ARGUMENTS)) and char != "{":
+            name = ""
+        if name:
+            yield from self._marked_arguments(name, (OPENER,))
+        else:
+            self._abandon()
+
+
+class Mistral:
+    """``[TOOL_CALLS]``.
+
+    Args:
+        named: the later form, a name and ``[ARGS]``.
+    """
+
+    name = "mistral"
+    opener = OPENER
+    lead: str | None = None
+    markers: tuple[str, ...] = (OPENER, ARGUMENTS, CALL_ID, *THINK)
+
+    def __init__(self, named: bool) -> None:
+        self._named = named
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> MistralReader:
+        """Reads both forms."""
+        return MistralReader(tools, think=think, thinking=thinking)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """A list, or one marker for each call."""
+        if self._named:
+            heads = [lark.literal(f"{tool.name}{ARGUMENTS}") for tool in tools]
+            one = lark.either(f"{head} {lark.arguments(tool)}" for head, tool in zip(heads, tools, strict=True))
+            return lark.several(one, lark.literal(OPENER), parallel)
+        one = lark.either(json_call(lark, tool) for tool in tools)
+        return f'" "? "[" {lark.several(one, lark.literal(", "), parallel)} "]"'
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Ids of nine letters or digits; arguments as text, which templates take either way."""
+        return with_short_ids(message)

@@ -1,0 +1,85 @@
+"""Calls as XML-like functions and parameters: Qwen3-Coder, Seed-OSS' kin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.models.dialects.lark import Lark, named_values
+from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.reading import Wait
+from dovetail.models.dialects.tagged_values import TaggedValues
+
+OPENER, CLOSER = "<tool_call>", "</tool_call>"
+FUNCTION, END_FUNCTION = "<function=", "</function>"
+PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
+
+
+class QwenCoderReader(TaggedValues):
+    """``<tool_call><function=name><parameter=key>value</parameter></function></tool_call>``; the outer tag may be missing."""
+
+    def _answer(self) -> Wait[None]:
+        if not self._tools:
+            yield from self._rest()
+            return
+        while opener := (yield from self._copy("text", (OPENER, FUNCTION))):
+            self._begin()
+            self._trial = [opener]
+            if opener == OPENER:
+                yield from self._blank()
+                if not (yield from self._take(FUNCTION)):
+                    self._abandon()
+                    continue
+            yield from self._function()
+
+    def _function(self) -> Wait[None]:
+        name, end = yield from self._until(">", "\n")
+        if end != ">" or not name.strip():
+            self._abandon()
+            return
+        self._open(name.strip())
+        while True:
+            yield from self._blank()
+            if not (yield from self._take(PARAMETER)):
+                break
+            key, end = yield from self._until(">")
+            if not end:
+                break
+            follows = (PARAMETER, END_FUNCTION, CLOSER)
+            yield from self._parameter(key.strip(), END_PARAMETER, follows, lines=True)
+        self._close()
+        yield from self._take(END_FUNCTION)
+        self._begin()
+        yield from self._blank()
+        if (yield from self._take(CLOSER)):
+            self._commit()
+        else:
+            self._abandon()
+
+
+class QwenCoder:
+    """Functions and parameters in tags."""
+
+    name = "qwen3_coder"
+    opener = OPENER
+    lead: str | None = None
+    markers: tuple[str, ...] = (OPENER, CLOSER)
+
+    def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> QwenCoderReader:
+        """Reads tags."""
+        return QwenCoderReader(tools, think=think, thinking=thinking)
+
+    def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
+        """One outer tag for each call, parameters in the schema's order."""
+        one = lark.either(self._call(lark, tool) for tool in tools)
+        return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
+
+    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as objects: templates go through their items."""
+        return with_parsed_arguments(message)
+
+    def _call(self, lark: Lark, tool: OfferedTool) -> str:
+        head = lark.literal(f"\n{FUNCTION}{tool.name}>\n")
+        values = named_values(lark, tool, (PARAMETER, ">\n"), f"\n{END_PARAMETER}\n")
+        return " ".join((head, values, lark.literal(f"{END_FUNCTION}\n{CLOSER}")))
