@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -23,7 +24,7 @@ def read(family: Family, chunks: list[str], *, think: bool = False, thinking: bo
 
 def cut(text: str, places: list[int]) -> list[str]:
     bounds = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 @pytest.mark.parametrize(("family", "text", "means"), READ, ids=lambda value: getattr(value, "name", None))
