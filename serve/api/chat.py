@@ -23,6 +23,7 @@ from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import chat_logprobs
 from dovetail.serve.api.messages import check_messages, check_prediction
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields, sampling_params
+from dovetail.serve.api.structured import StructuredFields
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.errors import EngineError, UserError
 from dovetail.serve.types import Event, FinishEvent, Request, RollbackEvent, TokensEvent
@@ -30,7 +31,7 @@ from dovetail.serve.types import Event, FinishEvent, Request, RollbackEvent, Tok
 ENDPOINT = "/v1/chat/completions"
 
 
-class ChatBody(ManyFields):
+class ChatBody(ManyFields, StructuredFields):
     """The body of a chat request; messages are checked one by one in messages.py."""
 
     messages: list[Any]
@@ -90,6 +91,8 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
     if choices > context.settings.max_choices:
         raise not_available("n", f" (at most {context.settings.max_choices})")
     context.admit(choices)
+    constraint, left_out = await context.grammars.wanted(body)
+    ignored += left_out
     prompt = tuple(await asyncio.to_thread(context.served.render_chat, messages))
     prediction = tuple(await asyncio.to_thread(context.served.codec.encode, predicted)) if predicted else ()
     room = context.room(len(prompt), "messages")
@@ -100,6 +103,7 @@ async def _turn(context: ApiContext, body: ChatBody) -> Turn:
             request_id=f"{turn_id}-{index}",
             prompt=prompt,
             prediction=prediction,
+            constraint=constraint,
             **body.scheduling(),
             sampling=sampling_params(
                 body,

@@ -22,6 +22,7 @@ from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields, sampling_params
+from dovetail.serve.api.structured import StructuredFields
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.errors import EngineError, UserError
 from dovetail.serve.types import FinishEvent, Request, RollbackEvent, TokensEvent
@@ -31,7 +32,7 @@ DEFAULT_MAX_TOKENS = 16
 """What OpenAI's endpoint does when max_tokens is left out."""
 
 
-class CompletionBody(ManyFields):
+class CompletionBody(ManyFields, StructuredFields):
     """The body of a completion request; the prompt's four forms are told apart in ``prompts_of``."""
 
     prompt: Any
@@ -126,6 +127,8 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
     if len(wire) * answers > context.settings.max_choices:
         raise not_available("n", f" (prompts times n may be at most {context.settings.max_choices})")
     context.admit(len(wire) * answers)
+    constraint, left_out = await context.grammars.wanted(body)
+    ignored += left_out
     job_id = fresh_id("cmpl")
     requests: list[Request] = []
     echoes: list[str] = []
@@ -145,7 +148,15 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
                 logprobs=body.logprobs,
             )
             request_id = f"{job_id}-{len(requests)}"
-            requests.append(Request(request_id=request_id, prompt=tuple(ids), sampling=sampling, **body.scheduling()))
+            requests.append(
+                Request(
+                    request_id=request_id,
+                    prompt=tuple(ids),
+                    sampling=sampling,
+                    constraint=constraint,
+                    **body.scheduling(),
+                )
+            )
             echoes.append(text)
     return Job(job_id, int(time.time()), body, tuple(requests), tuple(echoes), tuple(ignored))
 

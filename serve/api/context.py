@@ -21,6 +21,7 @@ from dovetail.serve.api.generation import Indexed, run
 from dovetail.serve.api.metrics import Metrics
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.api.structured import Grammars
 from dovetail.serve.engine.base import Engine
 from dovetail.serve.errors import ContextOverflow, EngineError, UserError
 from dovetail.serve.types import FinishEvent, Request, TokensEvent
@@ -49,6 +50,7 @@ class ApiContext:
     metrics: Metrics
     fingerprint: str
     load: Load = field(default_factory=Load)
+    grammars: Grammars = field(default_factory=Grammars)
 
     @property
     def takes_requests(self) -> bool:

@@ -20,10 +20,6 @@ def _text_only(value: Any) -> bool:
     return value == ["text"] or not value
 
 
-def _plain_text(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("type") == "text"
-
-
 def _free_choice(value: Any) -> bool:
     return value in ("auto", "none")
 
@@ -33,7 +29,6 @@ def _is(expected: object) -> Harmless:
 
 
 NOT_SERVED: Mapping[str, Harmless] = {
-    "response_format": _plain_text,
     "tool_choice": _free_choice,
     "function_call": _free_choice,
     "prediction": _empty,
@@ -55,8 +50,6 @@ NOT_SERVED: Mapping[str, Harmless] = {
     "guided_choice": _empty,
     "guided_grammar": _empty,
     "structured_outputs": _empty,
-    "grammar": _empty,
-    "regex": _empty,
     "ebnf": _empty,
     "json_schema": _empty,
 }

@@ -21,7 +21,12 @@ from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec, Whitespace
 
 _MAX_PROBES = 300
+_LONGEST = 400
 _TRIMMINGS = re.compile(r"<state>|<non-verbose/>|\n  while processing| Enable '")
+_REGEX_ERROR = re.compile(r"^error: (.+)$", re.MULTILINE)
+_INSIDE = "/$defs/all"
+"""Where a whole schema stands while its parts are tried one by one."""
+
 _REFERENCE = re.compile(r"#(?=/|$)")
 
 
@@ -79,7 +84,10 @@ def check_grammar(spec: GrammarSpec) -> None:
 
 def explained(spec: GrammarSpec, message: str) -> UserError:
     """llguidance's complaint as a 400, with the place in the schema where it has one."""
-    reason = " ".join(_core(message).split())[:400].rstrip(".")
+    regex_error = _REGEX_ERROR.search(message)
+    reason = f"regular expression: {regex_error[1]}" if regex_error else " ".join(_core(message).split()).rstrip(".")
+    if len(reason) > _LONGEST:
+        reason = f"{reason[: _LONGEST // 2]} ... {reason[-_LONGEST // 2 :]}"
     if spec.kind != "json_schema":
         return refused(spec, reason)
     place = _located(prepared_schema(spec), _core(message), spec)
@@ -102,7 +110,8 @@ def _located(prepared: Prepared, message: str, spec: GrammarSpec) -> Pointer:
     inside = json.loads(json.dumps(prepared.schema), object_hook=_moved)
     for place in sorted(prepared.places, key=len, reverse=True)[:_MAX_PROBES]:
         probe = {"$defs": {"all": inside}, "$ref": shown(("$defs", "all", *place))}
-        if place and _core(_wrong_with(_json(probe, spec.whitespace, lenient=spec.lenient))) == message:
+        complaint = _core(_wrong_with(_json(probe, spec.whitespace, lenient=spec.lenient)))
+        if place and complaint.replace(_INSIDE, "") == message:
             return place
     return ()
 
@@ -115,7 +124,7 @@ def _core(message: str) -> str:
 def _moved(node: dict[str, Any]) -> dict[str, Any]:
     """References from the root, once the root is one level further in."""
     if isinstance(node.get("$ref"), str):
-        node["$ref"] = _REFERENCE.sub("#/$defs/all", node["$ref"], count=1)
+        node["$ref"] = _REFERENCE.sub(f"#{_INSIDE}", node["$ref"], count=1)
     return node
 
 

@@ -24,7 +24,10 @@ class _Spellings:
     def __call__(self, text: str) -> list[int]:
         wanted = text.encode()
         for lead in _LEADS:
-            tokens = self._vocabulary.encode(lead + text)
+            try:
+                tokens = self._vocabulary.encode(lead + text)
+            except ValueError:  # a tokenizer that cannot spell everything
+                break
             while tokens and (spelling := self._vocabulary.spelling(tokens[0])) and lead.encode().startswith(spelling):
                 lead = lead[len(spelling) :]
                 tokens = tokens[1:]
