@@ -135,8 +135,6 @@ async def test_what_is_ignored_is_named(api):
     [
         ("tool_choice", "required"),
         ("tool_choice", {"type": "function", "function": {"name": "f"}}),
-        ("response_format", {"type": "xml"}),
-        ("response_format", {"type": "json_schema", "json_schema": {}}),
         ("modalities", ["text", "audio"]),
         ("guided_json", {"type": "object"}),
         ("n", 100),
