@@ -111,7 +111,7 @@ def cases() -> Iterator[tuple[str, GrammarSpec, str]]:
     yield "patch (Lark)", GrammarSpec(kind="lark", source=PATCH_GRAMMAR), PATCH
     expression, _ = arguments(ITEM, param="tools")
     forms = [CallForm(f'{{"name": "tool_{n}", "arguments": ', expression, "}\n</tool_call>") for n in range(60)]
-    call = f'<tool_call>\n{{"name": "tool_59", "arguments": {json.dumps(VALUES[0])}}}\n</tool_call>'
+    call = f'<tool_call>\n{{"name": "tool_59", "arguments": {json.dumps(VALUES[0], ensure_ascii=False)}}}\n</tool_call>'
     yield (
         "60 tools",
         calls_grammar(forms, CallsForm("<tool_call>\n", "\n<tool_call>\n")),
