@@ -88,6 +88,34 @@ def test_edits_whole_and_streamed_agree(server: httpx.Client) -> None:
         assert completed[key] == whole[key]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_structured_outputs_whole_and_streamed(server: httpx.Client, stream: bool) -> None:
+    schema = {"type": "object", "properties": {"ok": {"enum": [True, "größe"]}}, "required": ["ok"]}
+    schema["additionalProperties"] = False
+    body = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": schema}},
+        "n": 3,
+        "seed": 1,
+        "max_tokens": 300,
+        "stream": stream,
+    }
+    answer = server.post("/v1/chat/completions", json=body)
+    texts, reasons = ["", "", ""], ["", "", ""]
+    if stream:
+        chunks = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+        for choice in (choice for chunk in chunks for choice in chunk["choices"]):
+            texts[choice["index"]] += choice["delta"].get("content") or ""
+            reasons[choice["index"]] = choice["finish_reason"] or ""
+    else:
+        for choice in answer.json()["choices"]:
+            texts[choice["index"]], reasons[choice["index"]] = choice["message"]["content"], choice["finish_reason"]
+    assert reasons == ["stop"] * 3
+    assert all(json.loads(text)["ok"] in (True, "größe") for text in texts)
+    refused = server.post("/v1/chat/completions", json={**body, "response_format": None, "regex": "("})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "regex")
+
+
 def test_an_engine_that_dies_is_replaced(server: httpx.Client) -> None:
     engines = [
         int(line.split()[0])

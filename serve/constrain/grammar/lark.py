@@ -1,10 +1,8 @@
-"""Lark text, read and written: what a user's grammar may not name, and the pieces our own grammars are put together from."""
+"""What can be seen in Lark text without compiling it, and llguidance's options for the JSON in it."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dovetail.serve.types import Whitespace
@@ -25,31 +23,15 @@ def rules(grammar: str) -> int:
     return len(_RULE.findall(_STRINGS.sub('""', grammar)))
 
 
-def literal(text: str) -> str:
-    """``text`` as a Lark string; nothing for an empty text, which Lark does not have."""
-    return json.dumps(text, ensure_ascii=False) if text else ""
-
-
-def json_options(whitespace: Whitespace, *, lenient: bool = False) -> dict[str, Any]:
-    """llguidance's options for JSON: white space that cannot run away, and nothing ignored unless asked for."""
+def json_options(whitespace: Whitespace) -> dict[str, Any]:
+    """llguidance's options for JSON: white space that cannot run away, nothing ignored."""
     options: dict[str, Any] = {
         "item_separator": ",",
         "key_separator": ":",
         "whitespace_flexible": False,
-        "coerce_one_of": lenient,
-        "lenient": lenient,
+        "coerce_one_of": False,
+        "lenient": False,
     }
     if whitespace == "flexible":
         options |= {"whitespace_flexible": True, "whitespace_pattern": FLEXIBLE_SPACE}
     return options
-
-
-def json_rule(schema: Mapping[str, Any], whitespace: Whitespace = "flexible", *, lenient: bool = False) -> str:
-    """A prepared JSON schema as a Lark expression."""
-    options = json_options(whitespace, lenient=lenient)
-    return "%json " + json.dumps({**schema, "x-guidance": options}, ensure_ascii=False)
-
-
-def one_of(alternatives: Sequence[str]) -> str:
-    """Lark expressions as one group of alternatives."""
-    return "(" + " | ".join(alternatives) + ")"

@@ -6,6 +6,7 @@ Follows ``$ref`` as llguidance does, so that definitions nobody points to are no
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,11 +101,11 @@ def _refuse_depth(schema: dict[str, Any]) -> None:
 
 def _walked(schema: dict[str, Any]) -> Prepared:
     prepared = Prepared(schema)
-    pending: list[tuple[Pointer, Any]] = [((), schema)]
+    pending: deque[tuple[Pointer, Any]] = deque([((), schema)])
     seen = {id(schema)}
     definitions = 0
     while pending:
-        pointer, node = pending.pop(0)
+        pointer, node = pending.popleft()
         prepared.places.append(pointer)
         prepared.unsupported += [(shown((*pointer, key)), why) for key, why in _cleaned(node)]
         following = [((*pointer, *step), child) for step, child in _children(node)]

@@ -14,20 +14,14 @@ from dovetail.serve.constrain.grammar.limits import (
     MAX_CHOICES,
     MAX_RULES,
     MAX_SOURCE_CHARACTERS,
-    PARSER_LIMITS,
 )
-from dovetail.serve.constrain.grammar.schema import Pointer, Prepared, SchemaError, prepare, shown
+from dovetail.serve.constrain.grammar.places import complaint, located, loosen, trimmed
+from dovetail.serve.constrain.grammar.schema import Prepared, SchemaError, prepare, shown
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec, Whitespace
 
-_MAX_PROBES = 300
 _LONGEST = 400
-_TRIMMINGS = re.compile(r"<state>|<non-verbose/>|\n  while processing| Enable '")
 _REGEX_ERROR = re.compile(r"^error: (.+)$", re.MULTILINE)
-_INSIDE = "/$defs/all"
-"""Where a whole schema stands while its parts are tried one by one."""
-
-_REFERENCE = re.compile(r"#(?=/|$)")
 
 
 def refused(spec: GrammarSpec, reason: str, code: str = "invalid_grammar") -> UserError:
@@ -49,7 +43,7 @@ def grammar_text(spec: GrammarSpec) -> str:
         case "json_object":
             return _json({"type": "object"}, spec.whitespace)
         case "json_schema":
-            return _json(prepared_schema(spec).schema, spec.whitespace, lenient=spec.lenient)
+            return _json(prepared_schema(spec).schema, spec.whitespace)
         case "regex":
             return LLMatcher.grammar_from_regex(spec.source)
         case "choice":
@@ -67,6 +61,8 @@ def prepared_schema(spec: GrammarSpec) -> Prepared:
     if prepared.unsupported and not spec.lenient:
         path, why = prepared.unsupported[0]
         raise refused(spec, f"at {path}: {path.rpartition('/')[2]} {why}", "unsupported_json_schema")
+    if spec.lenient:
+        loosen(prepared)
     return prepared
 
 
@@ -77,7 +73,7 @@ def left_out(spec: GrammarSpec) -> list[str]:
 
 def check_grammar(spec: GrammarSpec) -> None:
     """Everything that can be wrong with a grammar whatever the vocabulary. Raises UserError 400. To be run in threads.py."""
-    message = _wrong_with(grammar_text(spec))
+    message = complaint(grammar_text(spec))
     if message:
         raise explained(spec, message)
 
@@ -85,47 +81,20 @@ def check_grammar(spec: GrammarSpec) -> None:
 def explained(spec: GrammarSpec, message: str) -> UserError:
     """llguidance's complaint as a 400, with the place in the schema where it has one."""
     regex_error = _REGEX_ERROR.search(message)
-    reason = f"regular expression: {regex_error[1]}" if regex_error else " ".join(_core(message).split()).rstrip(".")
+    core = trimmed(message)
+    reason = f"regular expression: {regex_error[1]}" if regex_error else " ".join(core.split()).rstrip(".")
     if len(reason) > _LONGEST:
         reason = f"{reason[: _LONGEST // 2]} ... {reason[-_LONGEST // 2 :]}"
     if spec.kind != "json_schema":
         return refused(spec, reason)
-    place = _located(prepared_schema(spec), _core(message), spec)
+    place = located(prepared_schema(spec), core)
     code = "invalid_json_schema" if reason.startswith("Unsatisfiable") else "unsupported_json_schema"
     return refused(spec, f"at {shown(place)}: {reason}", code)
 
 
-def _json(schema: dict[str, Any], whitespace: Whitespace, *, lenient: bool = False) -> str:
+def _json(schema: dict[str, Any], whitespace: Whitespace) -> str:
     text = json.dumps(schema, ensure_ascii=False)
-    return LLMatcher.grammar_from_json_schema(text, overrides=json_options(whitespace, lenient=lenient))  # type: ignore[arg-type]
-
-
-def _wrong_with(grammar: str) -> str:
-    failed, messages = LLMatcher.validate_grammar_with_warnings(grammar, limits=PARSER_LIMITS)
-    return messages[0] if failed else ""
-
-
-def _located(prepared: Prepared, message: str, spec: GrammarSpec) -> Pointer:
-    """The innermost subschema that gives rise to ``message`` by itself; the root where none does."""
-    inside = json.loads(json.dumps(prepared.schema), object_hook=_moved)
-    for place in sorted(prepared.places, key=len, reverse=True)[:_MAX_PROBES]:
-        probe = {"$defs": {"all": inside}, "$ref": shown(("$defs", "all", *place))}
-        complaint = _core(_wrong_with(_json(probe, spec.whitespace, lenient=spec.lenient)))
-        if place and complaint.replace(_INSIDE, "") == message:
-            return place
-    return ()
-
-
-def _core(message: str) -> str:
-    """A complaint without the matcher's state, the references it was met behind, and advice that no client can follow."""
-    return _TRIMMINGS.split(message, maxsplit=1)[0].strip()
-
-
-def _moved(node: dict[str, Any]) -> dict[str, Any]:
-    """References from the root, once the root is one level further in."""
-    if isinstance(node.get("$ref"), str):
-        node["$ref"] = _REFERENCE.sub(f"#{_INSIDE}", node["$ref"], count=1)
-    return node
+    return LLMatcher.grammar_from_json_schema(text, overrides=json_options(whitespace))  # type: ignore[arg-type]
 
 
 def _choices(spec: GrammarSpec) -> list[str]:

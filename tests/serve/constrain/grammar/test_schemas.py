@@ -15,7 +15,7 @@ from schemas import HANDWRITTEN, UNSUPPORTED, Generator, Schema
 from walking import walk
 
 from dovetail.serve.constrain.grammar.compile import compile_grammar
-from dovetail.serve.constrain.grammar.source import check_grammar, left_out
+from dovetail.serve.constrain.grammar.source import check_grammar, left_out, prepared_schema
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
 
@@ -90,7 +90,7 @@ def test_a_lenient_schema_says_what_it_leaves_out_and_keeps_the_rest() -> None:
         "required": ["a"],
         "additionalProperties": False,
     }
-    assert left_out(spec_of(schema, lenient=True)) == ["#/properties/a/not"]
+    assert left_out(spec_of(schema, lenient=True)) == ["#/properties/a/not", "#/properties/b/oneOf"]
     del schema["properties"]["a"]["not"], schema["properties"]["b"]
     for output in finished(
         {**schema, "properties": {"a": {"type": "integer", "not": {"const": 3}}}}, range(5), lenient=True
@@ -166,3 +166,43 @@ def test_what_would_stall_the_engine_is_refused(source: str, what: str) -> None:
     with pytest.raises(UserError, match=what) as caught:
         compile_grammar(GrammarSpec(kind="json_schema", source=source), vocabulary())
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("schema", "left", "without"),
+    [
+        (
+            {"properties": {"a": {"type": "string", "pattern": "(?=a)b"}}},
+            ["#/properties/a/pattern"],
+            {"a": {"type": "string"}},
+        ),
+        (
+            {"properties": {"a": {"$ref": "#/nowhere", "type": "null"}}},
+            ["#/properties/a/$ref"],
+            {"a": {"type": "null"}},
+        ),
+        ({"properties": {"a": {"type": "strin"}}}, ["#/properties/a/type"], {"a": {}}),
+        (
+            {"properties": {"a": {"oneOf": [{"type": "number"}, {"type": "integer"}]}}},
+            ["#/properties/a/oneOf"],
+            {"a": {"anyOf": [{"type": "number"}, {"type": "integer"}]}},
+        ),
+        (
+            {"properties": {"a": {"not": {}, "pattern": "["}, "b": {"format": "iri", "type": "integer"}}},
+            ["#/properties/a/not", "#/properties/a/pattern", "#/properties/b/format"],
+            {"a": {}, "b": {"type": "integer"}},
+        ),
+    ],
+    ids=range(5),
+)
+def test_lenient_schemas_lose_only_what_is_complained_of(schema: Schema, left: list[str], without: Schema) -> None:
+    spec = spec_of(schema, lenient=True)
+    assert sorted(left_out(spec)) == sorted(left)
+    assert prepared_schema(spec).schema == {"properties": without}
+    assert finished(schema, range(3), lenient=True)
+
+
+@pytest.mark.parametrize(("schema", "place"), UNSUPPORTED[1:], ids=lambda part: json.dumps(part)[:60])
+def test_lenient_schemas_are_never_refused(schema: Schema, place: str) -> None:
+    check_grammar(spec_of(schema, lenient=True))
+    assert left_out(spec_of(schema, lenient=True))
