@@ -17,6 +17,7 @@ from torch import Tensor
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.engine.native.sampler import (
     Rows,
+    bars,
     expand_mask,
     log_mass,
     needs_history,
@@ -114,7 +115,7 @@ class Draw:
             counts = allowed.sum(-1).tolist()
             for at, log_z, choices in zip(masked, mass, counts, strict=True):
                 rows[at].log_z, rows[at].choices = float(log_z), int(choices)
-            adjusted[where] = adjusted[where].masked_fill(~allowed, -math.inf)
+            adjusted[where] += bars(words, self._size)
         return adjusted
 
     def _may_stop(self, row: _Row) -> bool:
