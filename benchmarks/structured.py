@@ -32,6 +32,7 @@ from dovetail.models.loader import load_model
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.grammar.compile import compile_grammar
+from dovetail.serve.constrain.grammar.lark import json_rule
 from dovetail.serve.constrain.grammar.tokens import tokenizer_of
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
@@ -119,13 +120,13 @@ def cases() -> Iterator[tuple[str, GrammarSpec, str]]:
 
 def tools_grammar(tools: int) -> str:
     """Free text, then perhaps a call of one of so many tools."""
-    call = r'"{\"name\": \"tool_%d\", \"arguments\": " %%json %s "}\n</tool_call>"'
+    call = r'"{\"name\": \"tool_%d\", \"arguments\": " %s "}\n</tool_call>"'
     return "\n".join(
         [
             "start: TEXT | opening call",
             r'opening[lazy]: TEXT "<tool_call>\n"',
             r"TEXT: /(.|\n)*/",
-            "call: " + "\n  | ".join(call % (number, json.dumps(ITEM)) for number in range(tools)),
+            "call: " + "\n  | ".join(call % (number, json_rule(ITEM)) for number in range(tools)),
         ]
     )
 

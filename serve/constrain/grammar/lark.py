@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from dovetail.serve.types import Whitespace
@@ -23,15 +25,21 @@ def rules(grammar: str) -> int:
     return len(_RULE.findall(_STRINGS.sub('""', grammar)))
 
 
-def json_options(whitespace: Whitespace) -> dict[str, Any]:
-    """llguidance's options for JSON: white space that cannot run away, nothing ignored."""
+def json_options(whitespace: Whitespace, *, lenient: bool = False) -> dict[str, Any]:
+    """llguidance's options for JSON: white space that cannot run away, nothing ignored. ``lenient``: oneOf is anyOf."""
     options: dict[str, Any] = {
         "item_separator": ",",
         "key_separator": ":",
         "whitespace_flexible": False,
-        "coerce_one_of": False,
+        "coerce_one_of": lenient,
         "lenient": False,
     }
     if whitespace == "flexible":
         options |= {"whitespace_flexible": True, "whitespace_pattern": FLEXIBLE_SPACE}
     return options
+
+
+def json_rule(schema: Mapping[str, Any], whitespace: Whitespace = "flexible", *, lenient: bool = False) -> str:
+    """A prepared JSON schema as a Lark expression."""
+    options = json_options(whitespace, lenient=lenient)
+    return "%json " + json.dumps({**schema, "x-guidance": options}, ensure_ascii=False)
