@@ -6,6 +6,8 @@ from fastapi import FastAPI
 
 from dovetail import __version__
 from dovetail.serve.api import apply, chat, completions, edits, failures, health, models
+from dovetail.serve.api.anthropic import endpoints as messages
+from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.context import ApiContext, fingerprint_of
 from dovetail.serve.api.metrics import Metrics
 from dovetail.serve.api.observe import Observe
@@ -34,10 +36,12 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
     )
     for part in (health, models, chat, completions, edits, apply):
         app.include_router(part.routes(context))
-    shared = Responses(context, Archive(Records()), Sealer(settings.seal_key))
+    sealer = Sealer(settings.seal_key)
+    shared = Responses(context, Archive(Records()), sealer)
     app.include_router(responses.routes(shared))
     app.include_router(conversations.routes(shared))
-    failures.install(app, retry_after_seconds=settings.retry_after_seconds)
+    app.include_router(messages.routes(context, sealer))
+    failures.install(app, retry_after_seconds=settings.retry_after_seconds, wordings={"/v1/messages": body_of})
     app.state.load = context.load  # for whoever runs the application and has to wait for its requests
     app.add_middleware(Observe, metrics=context.metrics)
     return app

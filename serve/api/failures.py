@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
@@ -61,13 +61,27 @@ async def told(
         yield end
 
 
-def install(app: FastAPI, *, retry_after_seconds: int) -> None:
-    """Answer every exception with an error body."""
+Wording = Callable[[DovetailError, str], dict[str, Any]]
+"""An error's body in one protocol, given the error and the request's id."""
+
+
+def _openai(error: DovetailError, request_id: str) -> dict[str, Any]:
+    return body_of(error)
+
+
+def install(app: FastAPI, *, retry_after_seconds: int, wordings: Mapping[str, Wording] | None = None) -> None:
+    """Answer every exception with an error body: OpenAI's, but for paths that begin with one of ``wordings``."""
+
+    def answer(request: Request, error: DovetailError, headers: Mapping[str, str] | None = None) -> Response:
+        prefixes = [prefix for prefix in wordings or {} if request.url.path.startswith(prefix)]
+        wording = (wordings or {})[prefixes[0]] if prefixes else _openai
+        request_id = str(request.scope.get("dovetail.request_id", ""))
+        return JSONResponse(wording(error, request_id), status_code=error.status, headers=headers)
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, DovetailError)
         headers = {"retry-after": str(retry_after_seconds)} if error.status in (429, 503) else None
-        return JSONResponse(body_of(error), status_code=error.status, headers=headers)
+        return answer(request, error, headers)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -79,16 +93,14 @@ def install(app: FastAPI, *, retry_after_seconds: int) -> None:
             code = "method_not_allowed"
         else:
             message, code = str(error.detail), HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return JSONResponse(
-            error_body(error.status_code, message, code), status_code=error.status_code, headers=error.headers
-        )
+        return answer(request, DovetailError(message, status=error.status_code, code=code), error.headers)
 
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=CLIENT_GONE)
 
     async def bug(request: Request, error: Exception) -> Response:
         headers = {"x-request-id": request.scope.get("dovetail.request_id", "")}
-        return JSONResponse(body_of(INTERNAL), status_code=500, headers=headers)
+        return answer(request, INTERNAL, headers)
 
     app.add_exception_handler(DovetailError, ours)
     app.add_exception_handler(HTTPException, http)

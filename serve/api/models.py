@@ -1,13 +1,24 @@
-"""/v1/models: the one model of this server, as OpenAI clients list it."""
+"""/v1/models: the one model of this server, as OpenAI's, Anthropic's and Codex's clients list it."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from dovetail.serve.api.context import ApiContext
+
+CODEX_INSTRUCTIONS = (
+    "You are a coding agent that works in the user's repository through the tools you are given. "
+    "Look at the code before you change it. Make the smallest change that does what was asked, with apply_patch, and keep to "
+    "the style of the files. Run the tests or the program where you can. Say at the end, in a few sentences, what you changed "
+    "and what you could not check."
+)
+"""What Codex puts before every conversation: it takes no catalogue entry without it."""
+
+_EFFORTS = ("low", "medium", "high")
 
 
 def routes(context: ApiContext) -> APIRouter:
@@ -16,11 +27,17 @@ def routes(context: ApiContext) -> APIRouter:
 
     @router.get("/v1/models")
     async def list_models(request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [_entry(context)]})
+        if "anthropic-version" in request.headers:
+            entry = _anthropic_entry(context)
+            return JSONResponse({"data": [entry], "first_id": entry["id"], "last_id": entry["id"], "has_more": False})
+        # ``models`` is the catalogue that Codex reads; other clients read ``data`` alone.
+        return JSONResponse({"object": "list", "data": [_entry(context)], "models": [_codex_entry(context)]})
 
     @router.get("/v1/models/{name:path}")
     async def one_model(request: Request) -> Response:
         context.require_model(request.path_params["name"])
+        if "anthropic-version" in request.headers:
+            return JSONResponse(_anthropic_entry(context))
         return JSONResponse(_entry(context))
 
     return router
@@ -36,4 +53,42 @@ def _entry(context: ApiContext) -> dict[str, Any]:
         "context_length": served.max_model_len,
         "max_model_len": served.max_model_len,
         "capabilities": list(served.capabilities),
+    }
+
+
+def _anthropic_entry(context: ApiContext) -> dict[str, Any]:
+    served = context.served
+    return {
+        "type": "model",
+        "id": served.name,
+        "display_name": served.name,
+        "created_at": datetime.fromtimestamp(served.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "max_input_tokens": served.max_model_len,
+        "max_tokens": served.max_model_len,
+    }
+
+
+def _codex_entry(context: ApiContext) -> dict[str, Any]:
+    """Every field but those of the last group is required: without one of them Codex refuses the whole catalogue."""
+    served = context.served
+    return {
+        "slug": served.name,
+        "display_name": served.name,
+        "supported_reasoning_levels": [{"effort": effort, "description": effort} for effort in _EFFORTS],
+        "shell_type": "unified_exec",
+        "visibility": "list",
+        "supported_in_api": True,
+        "priority": 1,
+        "support_verbosity": False,
+        "truncation_policy": {"mode": "tokens", "limit": 10_000},
+        "experimental_supported_tools": [],
+        "base_instructions": CODEX_INSTRUCTIONS,
+        "default_reasoning_level": "medium",
+        "apply_patch_tool_type": "freeform",
+        "context_window": served.max_model_len,
+        "max_context_window": served.max_model_len,
+        "input_modalities": ["text"],
+        "supports_search_tool": False,
+        "default_reasoning_summary": "none",
     }

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.records import Record, Records
-from dovetail.serve.api.responses.events import fresh
 from dovetail.serve.api.responses.items import Item
 from dovetail.serve.errors import UserError
 

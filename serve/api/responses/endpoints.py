@@ -16,9 +16,10 @@ from dovetail.serve.api import sse
 from dovetail.serve.api.asking import prompt_ids
 from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.failures import told
+from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.responses.background import LOST, Background
 from dovetail.serve.api.responses.body import ContextFields, ResponseBody
-from dovetail.serve.api.responses.events import Event, fresh
+from dovetail.serve.api.responses.events import Event
 from dovetail.serve.api.responses.listing import page, starting_after
 from dovetail.serve.api.responses.making import ENDPOINT, Making, Responses
 from dovetail.serve.api.responses.turn import prepare, read_told

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.logprobs import chat_logprobs
 from dovetail.serve.api.pieces import (
     CallArguments,
@@ -205,8 +205,3 @@ def usage_of(usage: Usage, reasoning_tokens: int) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": reasoning_tokens},
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
-
-
-def fresh(prefix: str) -> str:
-    """An id as this protocol writes it: ``msg_...``."""
-    return f"{prefix}_{uuid.uuid4().hex}"

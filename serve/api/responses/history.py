@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dovetail.serve.api.canonical import canonical_arguments
 from dovetail.serve.api.conversation import Message, ToolCall, ToolKind
 from dovetail.serve.api.responses.items import BYSTANDERS, Item, output_text, text_of
 from dovetail.serve.api.responses.tools import ToolNames
@@ -23,9 +24,10 @@ _CALLS = ("function_call", "custom_tool_call", "local_shell_call", "shell_call",
 
 @dataclass
 class History:
-    """Messages in the making. ``ignored``: places in the input that the model is not shown."""
+    """Messages in the making. ``schemas``: of the offered functions. ``ignored``: places that the model is not shown."""
 
     sealer: Sealer
+    schemas: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     _reasoning: str = ""
@@ -80,7 +82,7 @@ class History:
         self._reasoning = "\n".join(each for each in (self._reasoning, text) if each)
 
     def _call(self, item: Item) -> None:
-        call = _tool_call(item)
+        call = _tool_call(item, self.schemas)
         last = self.messages[-1] if self.messages else None
         if last is not None and last.role == "assistant" and not self._reasoning:
             self.messages[-1] = replace(last, tool_calls=(*last.tool_calls, call))
@@ -94,10 +96,11 @@ class History:
         self.messages.append(Message(role="assistant", text=text, reasoning=thought, tool_calls=calls))
 
 
-def _tool_call(item: Item) -> ToolCall:
+def _tool_call(item: Item, schemas: Mapping[str, dict[str, Any] | None]) -> ToolCall:
     kind: ToolKind = "function"
     if item["type"] == "function_call":
-        name, arguments = ToolNames.flatten(item["name"], item.get("namespace")), item["arguments"]
+        name = ToolNames.flatten(item["name"], item.get("namespace"))
+        arguments = canonical_arguments(item["arguments"], schemas.get(name))
     elif item["type"] == "custom_tool_call":
         kind = "custom"
         name, arguments = ToolNames.flatten(item["name"], item.get("namespace")), item["input"]

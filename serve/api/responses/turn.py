@@ -10,10 +10,10 @@ from typing import Any
 from dovetail.serve.api.asking import engine_requests
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation import Conversation, Message, ToolChoice
+from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.body import ContextFields, ResponseBody
 from dovetail.serve.api.responses.compaction import ASK
-from dovetail.serve.api.responses.events import fresh
 from dovetail.serve.api.responses.history import History
 from dovetail.serve.api.responses.items import Item, read_input
 from dovetail.serve.api.responses.tools import Offered, read_tool_choice, read_tools
@@ -69,7 +69,7 @@ def read_told(archive: Archive, sealer: Sealer, body: ContextFields) -> Told:
         if item["type"] == "compaction_trigger":
             refuse(f"input[{index}].type", "a compaction_trigger must be the last item")
     offered = read_tools([*_tool_lists(past, "past"), (body.tools or [], "tools"), *_tool_lists(own, "input")])
-    history = History(sealer)
+    history = History(sealer, {tool.name: tool.parameters for tool in offered.tools})
     if body.instructions:
         history.messages.append(Message(role="system", text=body.instructions))
     history.add(past, "past")

@@ -1,0 +1,134 @@
+"""/v1/messages, whole and streamed, /v1/messages/count_tokens, and the probes that clients of this protocol make."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi import Request as HttpRequest
+from starlette.responses import JSONResponse
+
+from dovetail.serve.api import sse
+from dovetail.serve.api.answer import answers
+from dovetail.serve.api.anthropic.body import ContextFields, MessagesBody
+from dovetail.serve.api.anthropic.errors import sse_error
+from dovetail.serve.api.anthropic.events import Event, Narrator
+from dovetail.serve.api.anthropic.history import THINKING, History
+from dovetail.serve.api.anthropic.tools import read_tool_choice, read_tools
+from dovetail.serve.api.asking import engine_requests, prompt_ids
+from dovetail.serve.api.body import check, read_object
+from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.conversation import Conversation
+from dovetail.serve.api.failures import told
+from dovetail.serve.api.ids import fresh
+from dovetail.serve.api.sealed import Sealer
+from dovetail.serve.types import Request
+
+ENDPOINT = "/v1/messages"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message to be made."""
+
+    conversation: Conversation
+    requests: tuple[Request, ...]
+    narrator: Narrator
+    headers: dict[str, str]
+
+
+def routes(context: ApiContext, sealer: Sealer) -> APIRouter:
+    """The endpoints."""
+    router = APIRouter()
+
+    @router.post(ENDPOINT)
+    async def create(http: HttpRequest) -> Response:
+        body = check(MessagesBody, await read_object(http, context.settings.max_body_bytes))
+        turn = await _turn(context, sealer, http, body)
+        if body.stream:
+            return sse.EventStream(
+                told(_stream(context, http, turn), sse_error),
+                keepalive_seconds=context.settings.keepalive_seconds,
+                headers=turn.headers,
+            )
+        return JSONResponse(await sse.unless_gone(http, _whole(context, http, turn)), headers=turn.headers)
+
+    @router.post(f"{ENDPOINT}/count_tokens")
+    async def count(http: HttpRequest) -> Response:
+        body = check(ContextFields, await read_object(http, context.settings.max_body_bytes))
+        context.require_model(body.model)
+        conversation, _ = _conversation(context, sealer, body)
+        return JSONResponse({"input_tokens": len(await asyncio.to_thread(prompt_ids, context, conversation))})
+
+    @router.head("/api/hello", include_in_schema=False)
+    @router.get("/api/hello", include_in_schema=False)
+    async def hello() -> Response:
+        return JSONResponse({"message": "hello"})
+
+    return router
+
+
+def _conversation(context: ApiContext, sealer: Sealer, body: ContextFields) -> tuple[Conversation, list[str]]:
+    """What the model is told, and the names of what it is not told."""
+    history = History(sealer)
+    history.add_system(body.system, drop_billing=context.settings.drop_billing_header)
+    history.add(body.messages)
+    offered = read_tools(body.tools, history.referenced)
+    choice, parallel = read_tool_choice(body.tool_choice, offered)
+    conversation = Conversation(
+        messages=history.finished(offered.tools),
+        tools=offered.tools,
+        tool_choice=choice,
+        parallel=parallel,
+        effort=body.effort,
+    )
+    return conversation, [*history.ignored, *(f"tools.{name}" for name in offered.unavailable)]
+
+
+async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: MessagesBody) -> Turn:
+    context.require_model(body.model)
+    conversation, untold = _conversation(context, sealer, body)
+    message_id = fresh("msg")
+    fields = body.model_copy(update={"stop": body.stop_sequences}) if body.stop_sequences else body
+    requests = await engine_requests(context, conversation, fields, message_id, max_tokens=body.max_tokens)
+    narrator = Narrator(
+        message_id,
+        context.served.name,
+        len(requests[0].prompt),
+        seal=partial(sealer.seal, THINKING) if body.thinks else None,
+        omit=body.thinking is not None and body.thinking.display == "omitted",
+        window=body.max_tokens is None or requests[0].sampling.max_tokens < body.max_tokens,
+    )
+    if body.context_management is not None:
+        narrator.message["context_management"] = {"applied_edits": []}
+    headers = {"request-id": str(http.scope.get("dovetail.request_id", ""))}
+    return Turn(
+        conversation, requests, narrator, {**headers, **context.ignored_header(http, [*body.ignored(), *untold])}
+    )
+
+
+async def _events(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[Event, None]:
+    for event in turn.narrator.begin():
+        yield event
+    async with aclosing(answers(context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
+        async for _, piece in pieces:
+            for event in turn.narrator.take(piece):
+                yield event
+
+
+async def _stream(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:
+    async with aclosing(_events(context, http, turn)) as events:
+        async for event in events:
+            yield sse.typed(event["type"], event)
+
+
+async def _whole(context: ApiContext, http: HttpRequest, turn: Turn) -> dict[str, Any]:
+    async with aclosing(_events(context, http, turn)) as events:
+        async for _ in events:
+            pass
+    return turn.narrator.message
