@@ -91,9 +91,18 @@ class ModelDialect:
         return self.family.reader(tools, self._think, self._thinks_already(prompt))
 
     def grammar(
-        self, tools: Sequence[OfferedTool], prompt: Sequence[int] = (), *, required: bool, parallel: bool
+        self,
+        tools: Sequence[OfferedTool],
+        prompt: Sequence[int] = (),
+        *,
+        required: bool,
+        parallel: bool,
+        answer: str | None = None,
     ) -> str | None:
-        """The Lark grammar of an answer that may, or must, call ``tools``; None: a free answer cannot be held to any."""
+        """The Lark grammar of an answer that may, or must, call ``tools``; None: a free answer cannot be held to any.
+
+        ``answer``: a Lark expression of what it is if it is no call; None: any text.
+        """
         harmony = isinstance(self.family, Harmony)
         if harmony and not required:
             return None
@@ -104,6 +113,8 @@ class ModelDialect:
         blank = lark.rule(r"/\s{0,4}/", terminal=True)
         if required:
             main = f"{blank} {begun}"
+        elif answer is not None:
+            main = f"{blank} ({begun} | {lark.rule(answer)})"
         else:
             until = lark.any_text(opener) if opener else blank
             main = f"({lark.text_without(opener, self.family.lead)} | {until} {calls})"

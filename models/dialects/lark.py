@@ -9,7 +9,8 @@ from typing import Any
 
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
 
-_COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
+_COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_DEFINITIONS = ("$defs", "definitions")
 
 
 class Lark:
@@ -24,7 +25,7 @@ class Lark:
         self._special = dict(special)
         self._ends = frozenset(ends)
         self._split = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
-        self._rules: list[str] = []
+        self._rules: dict[str, str] = {}
 
     def literal(self, text: str) -> str:
         """``text``, its special tokens as such."""
@@ -39,14 +40,19 @@ class Lark:
         return " ".join(part for part in parts if part) or '""'
 
     def rule(self, body: str, attributes: str = "", *, terminal: bool = False) -> str:
-        """Add a rule; its name."""
+        """Add a rule, unless there is the same already; its name."""
+        text = f"{attributes}: {body}"
         name = f"{'T' if terminal else 'r'}{len(self._rules)}"
-        self._rules.append(f"{name}{attributes}: {body}")
-        return name
+        return self._rules.setdefault(text, name)
 
-    def json(self, schema: Mapping[str, Any]) -> str:
-        """Any value that is valid against ``schema``, written without needless white space."""
-        return self.rule(f"%json {json.dumps({**schema, 'x-guidance': _COMPACT}, ensure_ascii=True)}")
+    def json(self, schema: Mapping[str, Any], *, lenient: bool = True) -> str:
+        """Any value that is valid against ``schema``, written without needless white space.
+
+        Args:
+            lenient: what cannot be enforced is left out, instead of refused.
+        """
+        options = {**_COMPACT, "lenient": lenient, "coerce_one_of": lenient}
+        return self.rule(f"%json {json.dumps({**schema, 'x-guidance': options})}")
 
     def any_text(self, closer: str) -> str:
         """Any text that goes on to ``closer``, which is consumed."""
@@ -69,7 +75,7 @@ class Lark:
             pattern = f"^(?:{tool.grammar.definition})$"
             schema["properties"] = {INPUT: {"type": "string", "pattern": pattern}}
         schema.setdefault("type", "object")
-        return self.json(schema)
+        return self.json(schema, lenient=not tool.strict)
 
     def plain_input(self, tool: OfferedTool, closer: str) -> str:
         """A custom tool's input as it is, and ``closer``."""
@@ -93,7 +99,9 @@ class Lark:
 
     def text(self, start: str) -> str:
         """The whole grammar."""
-        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules, ""])
+        return "\n".join(
+            ["%llguidance {}", f"start: {start}", *(f"{name}{text}" for text, name in self._rules.items()), ""]
+        )
 
 
 def json_call(lark: Lark, tool: OfferedTool, key: str = "arguments") -> str:
@@ -119,11 +127,23 @@ def _plain_value(lark: Lark, tool: OfferedTool, schema: Any, closer: str) -> str
     if tool.kind == "custom":
         return lark.plain_input(tool, closer)
     if not is_text(schema):
-        return f"{lark.json(schema)} {lark.literal(closer)}"
+        return f"{lark.json(_alone(schema, tool), lenient=not tool.strict)} {lark.literal(closer)}"
     values = schema.get("enum") if isinstance(schema, dict) else None
     if isinstance(values, list) and values and all(isinstance(value, str) for value in values):
         return f"({' | '.join(lark.literal(value + closer) for value in values)})"
     return lark.any_text(closer)
+
+
+def _alone(schema: dict[str, Any], tool: OfferedTool) -> dict[str, Any]:
+    """A parameter's schema taken out of the whole: with the definitions it refers to; if it refers to more, anything."""
+    whole = schema_of(tool)
+    references = re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema))
+    if not references:
+        return schema
+    definitions = {key: whole[key] for key in _DEFINITIONS if key in whole}
+    if all(reference.startswith(tuple(f"#/{key}/" for key in definitions)) for reference in references):
+        return {**definitions, **schema}
+    return {}
 
 
 def is_text(schema: Any) -> bool:

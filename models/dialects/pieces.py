@@ -47,6 +47,9 @@ class OfferedTool(Protocol):
     @property
     def grammar(self) -> ToolConstraint | None: ...
 
+    @property
+    def strict(self) -> bool: ...
+
 
 INPUT = "input"
 """The name of a custom tool's one parameter."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from dovetail import __version__
-from dovetail.serve.api import apply, chat, completions, edits, failures, health, models
+from dovetail.serve.api import apply, completions, edits, failures, health, models
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
+from dovetail.serve.api.chat import Chat
 from dovetail.serve.api.context import ApiContext, fingerprint_of
 from dovetail.serve.api.metrics import Metrics
 from dovetail.serve.api.observe import Observe
@@ -34,10 +35,12 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (health, models, chat, completions, edits, apply):
+    for part in (health, models, completions, edits, apply):
         app.include_router(part.routes(context))
+    records = Records(settings.store)
+    app.include_router(Chat(context, records).routes())
     sealer = Sealer(settings.seal_key)
-    shared = Responses(context, Archive(Records()), sealer)
+    shared = Responses(context, Archive(records), sealer)
     app.include_router(responses.routes(shared))
     app.include_router(conversations.routes(shared))
     app.include_router(messages.routes(context, sealer))

@@ -10,8 +10,9 @@ from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation import Conversation, Message, ToolCall
 from dovetail.serve.api.sampling import SamplingFields, sampling_params
 from dovetail.serve.api.served import ChatMessage
+from dovetail.serve.api.tool_grammar import tool_grammar
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import Request
+from dovetail.serve.types import GrammarSpec, Request
 
 
 async def engine_requests(
@@ -24,8 +25,11 @@ async def engine_requests(
     choices: int = 1,
     logprobs: int | None = None,
     prediction: str = "",
+    answer: GrammarSpec | None = None,
 ) -> tuple[Request, ...]:
     """``choices`` requests that answer ``conversation``; ``max_tokens`` None, or more than the window leaves: all of it.
+
+    ``answer``: what the answer is held to, where it is no call.
 
     Raises UserError where the model cannot take the conversation or it does not fit.
     """
@@ -34,11 +38,19 @@ async def engine_requests(
     prompt = tuple(await asyncio.to_thread(prompt_ids, context, conversation))
     predicted = tuple(await asyncio.to_thread(served.codec.encode, prediction)) if prediction else ()
     room = context.room(len(prompt), "messages")
+    dialect = served.dialect
+    constraint = answer
+    if dialect is not None:
+        constraint = await asyncio.to_thread(tool_grammar, dialect, conversation, prompt, fields, answer)
+        if constraint is not None and constraint is not answer:
+            await context.grammars.checked(constraint)
     return tuple(
         Request(
             request_id=f"{turn_id}-{index}",
             prompt=prompt,
             prediction=predicted,
+            constraint=constraint,
+            visible=dialect.visible_ids if dialect is not None else (),
             **fields.scheduling(),
             sampling=sampling_params(
                 fields, served, max_tokens=min(max_tokens or room, room), index=index, logprobs=logprobs

@@ -41,6 +41,11 @@ class Records:
         found = self._database.execute("SELECT record FROM records WHERE kind = ? AND id = ?", (kind, id)).fetchone()
         return None if found is None else json.loads(found[0])
 
+    def of_kind(self, kind: str) -> list[Record]:
+        """All records of a kind, the oldest first."""
+        found = self._database.execute("SELECT record FROM records WHERE kind = ? ORDER BY created, id", (kind,))
+        return [json.loads(row[0]) for row in found]
+
     def delete(self, kind: str, id: str) -> bool:
         """Whether there was such a record, which is gone now."""
         return self._database.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, id)).rowcount > 0

@@ -51,6 +51,9 @@ class OfferedTool(Protocol):
     @property
     def grammar(self) -> ToolConstraint | None: ...
 
+    @property
+    def strict(self) -> bool: ...
+
 
 class DialectPiece(Protocol):
     """What a dialect read: ``call`` begins a call and its text is the tool's name; ``end`` ends it."""
@@ -92,9 +95,18 @@ class Dialect(Protocol):
         ...
 
     def grammar(
-        self, tools: Sequence[OfferedTool], prompt: Sequence[int] = (), *, required: bool, parallel: bool
+        self,
+        tools: Sequence[OfferedTool],
+        prompt: Sequence[int] = (),
+        *,
+        required: bool,
+        parallel: bool,
+        answer: str | None = None,
     ) -> str | None:
-        """A Lark grammar (as llguidance reads it) of an answer that may, or must, call ``tools``; None: none is known."""
+        """A Lark grammar (as llguidance reads it) of an answer that may, or must, call ``tools``; None: none is known.
+
+        ``answer``: a Lark expression of what the answer is if it is no call; None: any text.
+        """
         ...
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from dovetail.serve.api.generation import Output
-from dovetail.serve.types import Request
+from dovetail.serve.types import Request, Usage
 
 
-def usage_of(requests: Sequence[Request], outputs: Sequence[Output], answers: int = 1) -> dict[str, Any]:
+class Answer(Protocol):
+    """Whatever was made by one engine request."""
+
+    usage: Usage
+
+
+def usage_of(
+    requests: Sequence[Request], outputs: Sequence[Answer], answers: int = 1, reasoning_tokens: int | None = None
+) -> dict[str, Any]:
     """One ``usage`` for a whole request; each prompt, which counts once, has ``answers`` outputs in a row.
 
-    Rejected prediction tokens are part of no other count: they cost time, not budget.
+    Rejected prediction tokens are part of no other count: they cost time, not budget. ``reasoning_tokens`` None: the
+    endpoint tells no reasoning from text.
     """
     prompt_tokens = sum(len(request.prompt) for request in requests[::answers])
     completion_tokens = sum(output.usage.completion_tokens for output in outputs)
@@ -27,6 +35,7 @@ def usage_of(requests: Sequence[Request], outputs: Sequence[Output], answers: in
             "cached_tokens": sum(min(cached[first : first + answers]) for first in range(0, len(cached), answers))
         },
         "completion_tokens_details": {
+            **({"reasoning_tokens": reasoning_tokens} if reasoning_tokens is not None else {}),
             "accepted_prediction_tokens": confirmed,
             "rejected_prediction_tokens": predicted - confirmed,
         },

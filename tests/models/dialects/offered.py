@@ -19,6 +19,7 @@ class Offered:
     parameters: dict[str, Any] | None = None
     kind: Literal["function", "custom"] = "function"
     grammar: Grammar | None = None
+    strict: bool = False
 
 
 READ = Offered(

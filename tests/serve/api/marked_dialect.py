@@ -65,10 +65,18 @@ class MarkedDialect:
     reasons = True
     visible_ids = ()
 
-    def reader(self, tools: Sequence[OfferedTool]) -> MarkedReader:
+    def reader(self, tools: Sequence[OfferedTool], prompt: Sequence[int] = ()) -> MarkedReader:
         return MarkedReader(frozenset(tool.name for tool in tools))
 
-    def grammar(self, tools: Sequence[OfferedTool], *, required: bool, parallel: bool) -> str | None:
+    def grammar(
+        self,
+        tools: Sequence[OfferedTool],
+        prompt: Sequence[int] = (),
+        *,
+        required: bool,
+        parallel: bool,
+        answer: str | None = None,
+    ) -> str | None:
         return None
 
 
