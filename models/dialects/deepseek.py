@@ -75,7 +75,6 @@ class DeepSeek:
 
     name = "deepseek"
     opener = SECTION
-    lead: str | None = None
     markers: tuple[str, ...] = (SECTION, END_SECTION, CALL, END_CALL, SEPARATOR)
 
     def __init__(self, fenced: bool) -> None:
@@ -84,6 +83,9 @@ class DeepSeek:
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> DeepSeekReader:
         """Reads both forms."""
         return DeepSeekReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One section of calls."""

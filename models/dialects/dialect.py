@@ -116,8 +116,13 @@ class ModelDialect:
         elif answer is not None:
             main = f"{blank} ({begun} | {lark.rule(answer)})"
         else:
-            until = lark.any_text(opener) if opener else blank
-            main = f"({lark.text_without(opener, self.family.lead)} | {until} {calls})"
+            # Text that looks like reasoning is reasoning, and text that looks like a call is one: llguidance reads on
+            # with the longest terminal, and never goes back to another.
+            beginning = lark.not_beginning(self.family.lead(tools))
+            if self._think is not None and not self._thinks_already(prompt):
+                beginning += lark.not_beginning_with(self._think[0])
+            until = lark.any_text(opener, beginning=beginning) if opener else ""
+            main = f"({lark.text_without(opener, beginning=beginning)} | {until} {calls})"
         return lark.text(f"{self._thought(lark, prompt)} {main}")
 
     def _thought(self, lark: Lark, prompt: Sequence[int]) -> str:

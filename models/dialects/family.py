@@ -18,17 +18,19 @@ class Family(Protocol):
     Attributes:
         name: for logs and errors.
         opener: the text that begins the calls of an answer; empty if they begin it without any.
-        lead: without an opener, a regular expression of what no other answer begins with.
         markers: strings that may be special tokens of the model and belong to the dialect.
     """
 
     name: str
     opener: str
-    lead: str | None
     markers: tuple[str, ...]
 
     def reader(self, tools: Sequence[OfferedTool], think: Think | None, thinking: bool) -> Reading:
         """For one answer. ``think``: how reasoning is marked; ``thinking``: it has begun in the prompt."""
+        ...
+
+    def lead(self, tools: Sequence[OfferedTool]) -> str | None:
+        """Without an opener: a regular expression of what no other answer begins with."""
         ...
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:

@@ -61,12 +61,14 @@ class Glm:
 
     name = "glm"
     opener = OPENER
-    lead: str | None = None
     markers: tuple[str, ...] = (OPENER, CLOSER, KEY, END_KEY, VALUE, END_VALUE)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GlmReader:
         """Reads tags."""
         return GlmReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One outer tag for each call, parameters in the schema's order."""

@@ -47,12 +47,14 @@ class Granite:
 
     name = "granite"
     opener = OPENERS[0]
-    lead: str | None = None
     markers: tuple[str, ...] = OPENERS
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GraniteReader:
         """Reads lists."""
         return GraniteReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """A list."""

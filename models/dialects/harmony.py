@@ -58,12 +58,14 @@ class Harmony:
 
     name = "harmony"
     opener = OPENER
-    lead: str | None = None
     markers: tuple[str, ...] = (START, CHANNEL, CONSTRAIN, MESSAGE, *ENDS)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> HarmonyReader:
         """Reads channels, reasoning too."""
         return HarmonyReader(tools)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One call: it ends the answer."""

@@ -18,6 +18,7 @@ from dovetail.models.dialects.reading import Wait
 
 OPENER, CLOSER = "<tool_call>", "</tool_call>"
 BELOW = "below"
+NEW_LINE = "\n"
 TAIL = f"\n{CLOSER}"
 
 
@@ -63,12 +64,14 @@ class Hermes:
 
     name = "hermes"
     opener = OPENER
-    lead: str | None = None
     markers: tuple[str, ...] = (OPENER, CLOSER)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> HermesReader:
         """Reads tags."""
         return HermesReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One tag for each call."""
@@ -83,4 +86,4 @@ class Hermes:
         if tool.kind == "custom" and tool.grammar is not None and tool.grammar.syntax == "lark":
             head = f'\n{{"name": {json.dumps(tool.name)}, "arguments": "{BELOW}"}}\n'
             return f"{lark.literal(head)} {lark.plain_input(tool, TAIL)}"
-        return " ".join((lark.literal("\n"), json_call(lark, tool), lark.literal(TAIL)))
+        return f"{json_call(lark, tool, before=NEW_LINE)} {lark.literal(TAIL)}"

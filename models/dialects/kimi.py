@@ -60,12 +60,14 @@ class Kimi:
 
     name = "kimi"
     opener = SECTION
-    lead: str | None = None
     markers: tuple[str, ...] = (SECTION, END_SECTION, CALL, END_CALL, ARGUMENTS)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> KimiReader:
         """Reads sections."""
         return KimiReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One section of calls."""

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
+from dovetail.models.dialects.schemas import is_text, properties_of, standing_alone
 
 _COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-_DEFINITIONS = ("$defs", "definitions")
 
 
 class Lark:
@@ -54,19 +54,29 @@ class Lark:
         options = {**_COMPACT, "lenient": lenient, "coerce_one_of": lenient}
         return self.rule(f"%json {json.dumps({**schema, 'x-guidance': options})}")
 
-    def any_text(self, closer: str) -> str:
-        """Any text that goes on to ``closer``, which is consumed."""
-        if closer in self._special:
-            return f"{self.rule(r'/(?s:.*)/', terminal=True)} {self.literal(closer)}"
-        return self.rule("/(?s:.*)/", f"[suffix={_quoted(closer)}]")
+    def any_text(self, closer: str, *, beginning: str = "") -> str:
+        """Any text that goes on to ``closer``, which is consumed; ``beginning``: as :meth:`text_without` has it."""
+        terminal = self.rule(f"/(?s:.*)/{beginning}", terminal=True)
+        if self._split.match(closer):
+            return f"{terminal} {self.literal(closer)}"
+        return self.rule(terminal, f"[suffix={_quoted(closer)}]")
 
-    def text_without(self, literal: str, lead: str | None) -> str:
-        """Any text without ``literal`` in it (a special token is in no text), or that does not begin with ``lead``."""
-        if lead is not None:
-            return self.rule(f"/(?s:.*)/ & ~/{lead}(?s:.*)/", terminal=True)
-        if self._split.match(literal):
-            return self.rule("/(?s:.*)/", terminal=True)
-        return self.rule(f"/(?s:.*)/ & ~/(?s:.*{_escaped(literal)}.*)/", terminal=True)
+    def text_without(self, literal: str, *, beginning: str = "") -> str:
+        """Any text without ``literal`` in it (a special token is in no text).
+
+        Args:
+            beginning: what :meth:`not_beginning` made, if the text must not begin with something.
+        """
+        inside = "" if not literal or self._split.match(literal) else f" & ~/(?s:.*{_escaped(literal)}.*)/"
+        return self.rule(f"/(?s:.*)/{inside}{beginning}", terminal=True)
+
+    def not_beginning(self, pattern: str | None) -> str:
+        """The rest of a terminal that must not begin with ``pattern``, a regular expression."""
+        return f" & ~/{pattern}(?s:.*)/" if pattern else ""
+
+    def not_beginning_with(self, literal: str) -> str:
+        """The same for a literal behind white space; nothing for a special token, which is in no text."""
+        return "" if self._split.match(literal) else self.not_beginning(rf"\s*{_escaped(literal)}")
 
     def arguments(self, tool: OfferedTool) -> str:
         """A tool's arguments as JSON."""
@@ -104,19 +114,20 @@ class Lark:
         )
 
 
-def json_call(lark: Lark, tool: OfferedTool, key: str = "arguments") -> str:
-    """``{"name": ..., "arguments": ...}``."""
-    head = f'{{"name": {json.dumps(tool.name)}, "{key}": '
+def json_call(lark: Lark, tool: OfferedTool, key: str = "arguments", *, before: str = "") -> str:
+    """``{"name": ..., "arguments": ...}`` behind ``before``. One literal up to the arguments: llguidance reads the longest
+    literal that fits, and goes back to no shorter one."""
+    head = f'{before}{{"name": {json.dumps(tool.name)}, "{key}": '
     return f'{lark.literal(head)} {lark.arguments(tool)} "}}"'
 
 
 def named_values(lark: Lark, tool: OfferedTool, opening: Sequence[str], closer: str) -> str:
     """Parameters written one by one in the schema's order: ``opening[0] name opening[1] value closer``."""
     schema = schema_of(tool)
-    properties = schema.get("properties")
+    properties = properties_of(schema)
     required = schema.get("required")
     parts = []
-    for name, value in properties.items() if isinstance(properties, dict) else ():
+    for name, value in properties.items():
         part = f"{lark.literal(opening[0] + name + opening[1])} {_plain_value(lark, tool, value, closer)}"
         needed = isinstance(required, list) and name in required
         parts.append(part if needed else f"({part})?")
@@ -127,41 +138,11 @@ def _plain_value(lark: Lark, tool: OfferedTool, schema: Any, closer: str) -> str
     if tool.kind == "custom":
         return lark.plain_input(tool, closer)
     if not is_text(schema):
-        return f"{lark.json(_alone(schema, tool), lenient=not tool.strict)} {lark.literal(closer)}"
+        return f"{lark.json(standing_alone(schema, schema_of(tool)), lenient=not tool.strict)} {lark.literal(closer)}"
     values = schema.get("enum") if isinstance(schema, dict) else None
     if isinstance(values, list) and values and all(isinstance(value, str) for value in values):
         return f"({' | '.join(lark.literal(value + closer) for value in values)})"
     return lark.any_text(closer)
-
-
-def _alone(schema: dict[str, Any], tool: OfferedTool) -> dict[str, Any]:
-    """A parameter's schema taken out of the whole: with the definitions it refers to; if it refers to more, anything."""
-    whole = schema_of(tool)
-    references = re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema))
-    if not references:
-        return schema
-    definitions = {key: whole[key] for key in _DEFINITIONS if key in whole}
-    if all(reference.startswith(tuple(f"#/{key}/" for key in definitions)) for reference in references):
-        return {**definitions, **schema}
-    return {}
-
-
-def is_text(schema: Any) -> bool:
-    """Whether values of ``schema`` are written as they are: strings, and what the schema says nothing of."""
-    if not isinstance(schema, dict):
-        return True
-    kinds = schema.get("type")
-    if kinds is None:
-        options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-        if isinstance(options, list) and options:
-            return any(is_text(option) for option in options)
-        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-        return not isinstance(values, list) or not values or any(isinstance(value, str) for value in values)
-    return "string" in kinds if isinstance(kinds, list) else kinds == "string"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False) if text else ""
 
 
 def _escaped(text: str) -> str:
@@ -171,3 +152,7 @@ def _escaped(text: str) -> str:
 
 def _slashed(pattern: str) -> str:
     return "/" + re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", pattern).replace("\n", "\\n") + "/"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else ""

@@ -54,12 +54,15 @@ class Llama:
 
     name = "llama_json"
     opener = ""
-    lead: str | None = r"\s*\{\s*\"name\""
     markers: tuple[str, ...] = (TAG,)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> LlamaReader:
         """Reads objects."""
         return LlamaReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> str:
+        """An object that begins with a name."""
+        return r'\s*\{\s*"name"'
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """Objects with semicolons between."""

@@ -75,7 +75,6 @@ class Mistral:
 
     name = "mistral"
     opener = OPENER
-    lead: str | None = None
     markers: tuple[str, ...] = (OPENER, ARGUMENTS, CALL_ID, *THINK)
 
     def __init__(self, named: bool) -> None:
@@ -84,6 +83,9 @@ class Mistral:
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> MistralReader:
         """Reads both forms."""
         return MistralReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """A list, or one marker for each call."""

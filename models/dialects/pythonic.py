@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import with_parsed_arguments
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
 from dovetail.models.dialects.reading import Reading, Wait
+from dovetail.models.dialects.schemas import properties_of
 
 START, END = "<|python_start|>", "<|python_end|>"
 
@@ -100,26 +102,30 @@ class Pythonic:
 
     name = "pythonic"
     opener = ""
-    lead: str | None = r"\s*\[[A-Za-z_][A-Za-z_0-9]*\("
     markers: tuple[str, ...] = (START, END)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> PythonicReader:
         """Reads lists."""
         return PythonicReader(tools, think=think, thinking=thinking)
 
+    def lead(self, tools: Sequence[OfferedTool]) -> str:
+        """A list that begins with a tool's name."""
+        names = "|".join(re.escape(tool.name).replace("/", "\\/") for tool in tools)
+        return rf"\s*\[({names})\("
+
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """A list; values are written as JSON, which Python reads but for true, false and null."""
-        one = lark.either(self._call(lark, tool) for tool in tools)
-        return f'"[" {lark.several(one, lark.literal(", "), parallel)} "]"'
+        first = lark.either(self._call(lark, tool, "[") for tool in tools)
+        more = f"({lark.either(self._call(lark, tool, ', ') for tool in tools)})*" if parallel else ""
+        return f'{first} {more} "]"'
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments as objects."""
         return with_parsed_arguments(message)
 
-    def _call(self, lark: Lark, tool: OfferedTool) -> str:
-        properties = schema_of(tool).get("properties")
-        names = list(properties) if isinstance(properties, dict) else []
+    def _call(self, lark: Lark, tool: OfferedTool, before: str) -> str:
+        names = list(properties_of(schema_of(tool)))
         value = lark.rule(r'/"([^"\\\n]|\\["\\nt])*"|-?[0-9]+(\.[0-9]+)?|True|False|None/', terminal=True)
         pairs = [f"{lark.literal(f'{name}=')} {value}" for name in names]
         inner = f"(({' | '.join(pairs)}) ({lark.literal(', ')} ({' | '.join(pairs)}))*)?" if pairs else '""'
-        return f'{lark.literal(f"{tool.name}(")} {inner} ")"'
+        return f'{lark.literal(f"{before}{tool.name}(")} {inner} ")"'

@@ -63,12 +63,14 @@ class QwenCoder:
 
     name = "qwen3_coder"
     opener = OPENER
-    lead: str | None = None
     markers: tuple[str, ...] = (OPENER, CLOSER)
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> QwenCoderReader:
         """Reads tags."""
         return QwenCoderReader(tools, think=think, thinking=thinking)
+
+    def lead(self, tools: Sequence[OfferedTool]) -> None:
+        """Calls have an opener."""
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One outer tag for each call, parameters in the schema's order."""

@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.models.dialects.lark import is_text
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
 from dovetail.models.dialects.reading import Reading, Wait, held_back
+from dovetail.models.dialects.schemas import is_text, properties_of
 
 
 class TaggedValues(Reading):
@@ -28,8 +28,7 @@ class TaggedValues(Reading):
 
     def _open(self, name: str) -> None:
         tool = self._tools.get(name)
-        properties = schema_of(tool).get("properties") if tool is not None else None
-        self._properties = properties if isinstance(properties, dict) else {}
+        self._properties = properties_of(schema_of(tool)) if tool is not None else {}
         self._custom = tool is not None and tool.kind == "custom"
         self._parameters = 0
         self._commit()

@@ -20,18 +20,11 @@ def _text_only(value: Any) -> bool:
     return value == ["text"] or not value
 
 
-def _free_choice(value: Any) -> bool:
-    return value in ("auto", "none")
-
-
 def _is(expected: object) -> Harmless:
     return lambda value: value == expected
 
 
 NOT_SERVED: Mapping[str, Harmless] = {
-    "tool_choice": _free_choice,
-    "function_call": _free_choice,
-    "prediction": _empty,
     "audio": _empty,
     "modalities": _text_only,
     "suffix": _empty,
@@ -54,6 +47,35 @@ NOT_SERVED: Mapping[str, Harmless] = {
     "json_schema": _empty,
 }
 """Fields that would change the result and are not served, each with the test for a value that asks for nothing."""
+
+IGNORED: Mapping[str, str] = {
+    "user": "a label of the client's",
+    "safety_identifier": "a label of the client's",
+    "prompt_cache_key": "prefixes are shared wherever they are the same; cache_salt keeps them apart",
+    "prompt_cache_options": "prefixes are kept as long as there is room",
+    "prompt_cache_retention": "prefixes are kept as long as there is room",
+    "moderation": "nothing is moderated here",
+    "verbosity": "open models have no such setting; say it in a message",
+    "web_search_options": "this server runs no tools itself",
+    "access_programs": "there are none here",
+    "background_options": "the defaults apply",
+    "image": "text models make no images",
+    "container": "this server runs no code",
+    "mcp_servers": "this server runs no tools itself",
+    "compaction": "clients compact by themselves",
+    "context_management": "the client's history is taken as it is",
+    "diagnostics": "there are none beyond /metrics",
+    "inference_geo": "it runs where this server runs",
+    "speed": "there is one",
+    "user_profile_id": "there are no accounts here",
+    "workspace_id": "there are no accounts here",
+    "betas": "a header of the client's",
+    "billing_policy": "nothing is billed here",
+    "fallback_credit_token": "nothing is billed here",
+    "fallbacks": "there is one model",
+    "thread": "the whole conversation is in every request",
+}
+"""Known fields that change nothing here, each with the reason; unknown ones are treated alike."""
 
 
 def ignored_fields(body: BaseModel, *also: str) -> list[str]:

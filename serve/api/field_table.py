@@ -1,0 +1,110 @@
+"""Every request field of every endpoint and what becomes of it: the table behind docs/api.md. Reads schemas, no requests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+from dovetail.serve.api.anthropic.body import MessagesBody
+from dovetail.serve.api.chat_body import ChatBody
+from dovetail.serve.api.completions import CompletionBody
+from dovetail.serve.api.edit_body import EditsBody
+from dovetail.serve.api.fields import IGNORED, NOT_SERVED
+from dovetail.serve.api.responses.body import ResponseBody
+
+Handling = Literal["served", "refused", "ignored"]
+
+ENDPOINTS: Mapping[str, type[BaseModel]] = {
+    "/v1/chat/completions": ChatBody,
+    "/v1/completions": CompletionBody,
+    "/v1/responses": ResponseBody,
+    "/v1/messages": MessagesBody,
+    "/v1/edits": EditsBody,
+}
+
+_CHAT, _PLAIN, _RESPONSES, _MESSAGES = list(ENDPOINTS)[:4]
+_REFUSED_BY = {_CHAT: (), _PLAIN: (), _RESPONSES: ("suffix",)}
+"""The endpoints that know NOT_SERVED, less what is not theirs."""
+
+_IGNORED_BY: Mapping[str, Collection[str]] = {
+    _CHAT: (
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "moderation",
+        "verbosity",
+        "web_search_options",
+    ),
+    _PLAIN: ("user",),
+    _RESPONSES: (
+        "access_programs",
+        "background_options",
+        "context_management",
+        "image",
+        "moderation",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+    ),
+    _MESSAGES: (
+        "container",
+        "mcp_servers",
+        "compaction",
+        "diagnostics",
+        "inference_geo",
+        "speed",
+        "user_profile_id",
+        "workspace_id",
+        "betas",
+        "billing_policy",
+        "fallback_credit_token",
+        "fallbacks",
+        "thread",
+    ),
+}
+
+NOTES: Mapping[str, str] = {
+    "model": "the served model's name, or an alias of it",
+    "messages": "text parts; other parts are refused by place",
+    "max_tokens": "at most what the context window leaves: more is clamped",
+    "max_completion_tokens": "at most what the context window leaves: more is clamped",
+    "max_output_tokens": "at most what the context window leaves: more is clamped",
+    "tools": "functions and custom tools; hosted ones are named in `x-dovetail-ignored`",
+    "tool_choice": "auto, none, required, one tool, allowed_tools; calls keep to their schema while they are decoded",
+    "functions": "the older form of tools",
+    "function_call": "the older form of tool_choice",
+    "prediction": "drafted from; accepted and rejected tokens are in usage",
+    "reasoning_effort": "where the model's template knows it; otherwise named in `x-dovetail-ignored`",
+    "store": "kept in memory unless the server is given a file",
+    "service_tier": "answered as `default`",
+    "timeout": "seconds until the request ends with a 504",
+    "cache_salt": "prompts with different salts share no cached prefix",
+    "priority": "a lower value runs first",
+    "best_of": "must equal n",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of one endpoint."""
+
+    name: str
+    handling: Handling
+    note: str
+
+
+def fields_of(endpoint: str) -> list[Field]:
+    """The table of one endpoint, by handling, then by name."""
+    schema = ENDPOINTS[endpoint]
+    served = sorted(each.alias or name for name, each in schema.model_fields.items())
+    refused = sorted(set(NOT_SERVED) - set(served) - set(_REFUSED_BY[endpoint])) if endpoint in _REFUSED_BY else []
+    ignored = sorted(set(_IGNORED_BY.get(endpoint, ())) - set(served))
+    return [
+        *(Field(name, "served", NOTES.get(name, "")) for name in served),
+        *(Field(name, "refused", "unless its value asks for nothing") for name in refused),
+        *(Field(name, "ignored", IGNORED[name]) for name in ignored),
+    ]
