@@ -182,6 +182,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         app,
         log_config=None,
         access_log=False,
+        ws="none",
         lifespan="off",
         timeout_graceful_shutdown=_CLOSE_S,
         server_header=False,

@@ -41,11 +41,10 @@ def routes(shared: Responses) -> APIRouter:
         headers = shared.context.ignored_header(http, turn.ignored)
         making = Making(shared, http, turn)
         if body.background:
-            run = background.start(making)
-            if body.stream:
-                return _stream(shared, run.follow(), headers)
             queued = {**turn.response, "status": "queued", "output": [], "error": None}
-            return JSONResponse(queued, headers=headers)
+            shared.archive.keep(queued, turn.told.items)
+            run = background.start(making)
+            return _stream(shared, run.follow(), headers) if body.stream else JSONResponse(queued, headers=headers)
         if body.stream:
             return _stream(shared, making.events(), headers, making)
         return JSONResponse(await sse.unless_gone(http, making.whole()), headers=headers)

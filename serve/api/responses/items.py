@@ -53,11 +53,9 @@ def _item(entry: Any, path: str) -> Item:
     kind = entry.get("type")
     if kind is None:
         kind = "message" if "role" in entry or "content" in entry else "item_reference"
-    read = _READERS.get(kind) if isinstance(kind, str) else None
-    if read is None:
-        if kind not in BYSTANDERS:
-            refuse(f"{path}.type", f"there are no items of type {kind!r}", "unknown_item_type")
-        read = _as_it_is
+    if not isinstance(kind, str) or kind not in ITEM_TYPES:
+        refuse(f"{path}.type", f"there are no items of type {kind!r}", "unknown_item_type")
+    read = _READERS.get(kind, _as_it_is)
     item = read(entry, path)
     given = entry.get("id")
     if given is not None and not isinstance(given, str):
