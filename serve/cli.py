@@ -72,6 +72,10 @@ def serve(
     any_model_name: Annotated[
         bool | None, typer.Option("--any-model-name", help="Answer whatever model is named.")
     ] = None,
+    keep_billing_header: Annotated[
+        bool | None,
+        typer.Option("--keep-billing-header", help="Leave the changing first line of Claude Code's system prompt."),
+    ] = None,
     docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,

@@ -46,7 +46,8 @@ class ServerConfig:
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
     says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
-    ``drain_seconds``: how long requests may go on after the server was asked to end.
+    ``drain_seconds``: how long requests may go on after the server was asked to end. ``keep_billing_header``: leave the
+    changing first line of Claude Code's system prompt in it.
     """
 
     model: Path | None = None
@@ -67,6 +68,7 @@ class ServerConfig:
     drain_seconds: int = 30
     max_body_bytes: int = 8 * MIB
     any_model_name: bool = False
+    keep_billing_header: bool = False
     docs: bool = False
     log_level: LogLevel = "info"
 
@@ -107,7 +109,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
 _PATHS = frozenset({"model"})
-_FLAGS = frozenset({"any_model_name", "docs"})
+_FLAGS = frozenset({"any_model_name", "keep_billing_header", "docs"})
 _WORDS = frozenset({"model_name", "host", *_CHOICES})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 

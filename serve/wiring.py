@@ -175,6 +175,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         max_body_bytes=config.max_body_bytes,
         max_in_flight=config.max_num_seqs + config.max_waiting,
         any_model_name=config.any_model_name,
+        drop_billing_header=not config.keep_billing_header,
         docs=config.docs,
     )
     app = create_app(engine, served, settings)

@@ -17,7 +17,7 @@ from dovetail.serve.api.responses import conversations
 from dovetail.serve.api.responses import endpoints as responses
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.making import Responses
-from dovetail.serve.api.sealed import Sealer
+from dovetail.serve.api.sealed import Sealer, kept_key
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.engine.base import Engine
@@ -39,7 +39,7 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
         app.include_router(part.routes(context))
     records = Records(settings.store)
     app.include_router(Chat(context, records).routes())
-    sealer = Sealer(settings.seal_key)
+    sealer = Sealer(settings.seal_key or kept_key(records))
     shared = Responses(context, Archive(records), sealer)
     app.include_router(responses.routes(shared))
     app.include_router(conversations.routes(shared))

@@ -1,4 +1,4 @@
-"""Text that a client carries for the server and gives back: compressed, authenticated, opaque. Keeps nothing itself.
+"""Text that a client carries for the server and gives back: compressed, authenticated, opaque. Keeps at most its key.
 
 Reasoning travels this way (``encrypted_content``, ``signature``) and so do compacted conversations. The seal proves that the
 text is this deployment's own and unchanged. It hides nothing: the client was, or may be, shown the same text.
@@ -10,13 +10,25 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 import zlib
+
+from dovetail.serve.api.records import Records
 
 PREFIX = "dv1."
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 """What a sealed text may unpack to; a seal of ours never holds more than a request does."""
 
 _TAG_BYTES = 16
+
+
+def kept_key(records: Records) -> bytes:
+    """The key of a deployment that was given none: made once, and kept where its answers are."""
+    kept = records.get("key", "seal")
+    if kept is None:
+        kept = {"key": secrets.token_hex(32)}
+        records.put("key", "seal", kept)
+    return bytes.fromhex(kept["key"])
 
 
 class Sealer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +15,8 @@ class ApiSettings:
     ``max_choices`` bounds prompts x n of one request, ``max_in_flight`` those of all requests together, waiting ones
     included. ``keepalive_seconds``: how long a stream may be silent before it
     carries a comment. ``retry_after_seconds``: what 503 answers advise. ``store``: the file of stored answers; None: kept in
-    memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this deployment's own. ``drop_billing_header``:
+    memory. ``seal_key``: proves sealed texts (serve/api/sealed.py)
+    to be this deployment's own; None: one that is made at first, and kept with the stored answers. ``drop_billing_header``:
     take the changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
     """
 
@@ -29,4 +29,4 @@ class ApiSettings:
     retry_after_seconds: int = 2
     drop_billing_header: bool = True
     store: Path | None = None
-    seal_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    seal_key: bytes | None = field(default=None, repr=False)

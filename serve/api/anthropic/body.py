@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dovetail.serve.api.answer_format import schema_format
 from dovetail.serve.api.sampling import MAX_STOPS, SamplingFields
+from dovetail.serve.types import GrammarSpec
 
 _OPEN = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -50,6 +52,12 @@ class ContextFields(BaseModel):
     tool_choice: Any = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+
+    @property
+    def answer_format(self) -> GrammarSpec | None:
+        """What the text is held to; None: nothing."""
+        wanted = self.output_config.format if self.output_config is not None else None
+        return schema_format(wanted.schema_, "output_config.format.schema", strict=True) if wanted else None
 
     @property
     def thinks(self) -> bool:

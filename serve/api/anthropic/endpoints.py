@@ -95,7 +95,10 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
     conversation, untold = _conversation(context, sealer, body)
     message_id = fresh("msg")
     fields = body.model_copy(update={"stop": body.stop_sequences}) if body.stop_sequences else body
-    requests = await engine_requests(context, conversation, fields, message_id, max_tokens=body.max_tokens)
+    answer = await asyncio.to_thread(lambda: body.answer_format)
+    requests = await engine_requests(
+        context, conversation, fields, message_id, max_tokens=body.max_tokens, answer=answer
+    )
     narrator = Narrator(
         message_id,
         context.served.name,

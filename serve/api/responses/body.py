@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from dovetail.serve.api.answer_format import schema_format
 from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, SamplingFields
 from dovetail.serve.errors import UserError
+from dovetail.serve.types import GrammarSpec
 
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
@@ -75,6 +77,16 @@ class ContextFields(BaseModel):
                 code="invalid_value",
                 param="previous_response_id",
             )
+
+    @property
+    def answer_format(self) -> GrammarSpec | None:
+        """What the text is held to; None: nothing."""
+        wanted = self.text.format if self.text is not None else None
+        if wanted is None or wanted.type == "text":
+            return None
+        if wanted.type == "json_object":
+            return GrammarSpec(kind="json_object", param="text.format")
+        return schema_format(wanted.schema_, "text.format.schema", strict=wanted.strict is True)
 
     @property
     def effort(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -98,7 +99,7 @@ async def prepare(context: ApiContext, archive: Archive, sealer: Sealer, body: R
     ignored = body.ignored()
     told = read_told(archive, sealer, body)
     response_id = fresh("resp")
-    requests = await _requests(context, told.conversation, body, response_id)
+    requests = await _requests(context, told.conversation, body, response_id, compacting=told.compacting)
     return Turn(
         body=body,
         told=told,
@@ -109,8 +110,9 @@ async def prepare(context: ApiContext, archive: Archive, sealer: Sealer, body: R
 
 
 async def _requests(
-    context: ApiContext, conversation: Conversation, body: ResponseBody, response_id: str
+    context: ApiContext, conversation: Conversation, body: ResponseBody, response_id: str, *, compacting: bool
 ) -> tuple[Request, ...]:
+    answer = None if compacting else await asyncio.to_thread(lambda: body.answer_format)
     while True:
         try:
             return await engine_requests(
@@ -120,6 +122,7 @@ async def _requests(
                 response_id,
                 max_tokens=body.max_output_tokens or body.max_tokens,
                 logprobs=body.logprobs,
+                answer=answer,
             )
         except ContextOverflow as overflow:
             shorter = shortened(conversation.messages) if body.truncation == "auto" else None

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.api.sealed import PREFIX, Sealer
+from dovetail.serve.api.records import Records
+from dovetail.serve.api.sealed import PREFIX, Sealer, kept_key
 
 SEALER = Sealer(b"one key")
 
@@ -40,3 +41,14 @@ def test_another_deployment_does_not_accept_it(other):
 
 def test_a_seal_holds_for_one_purpose():
     assert SEALER.unseal("compaction", SEALER.seal("reasoning", "x")) is None
+
+
+def test_a_key_is_kept_with_the_records(tmp_path):
+    file = tmp_path / "records.db"
+    keys = []
+    for path in (file, file, None):
+        records = Records(path)
+        keys.append(kept_key(records))
+        records.close()
+    assert keys[0] == keys[1] != keys[2]
+    assert len(keys[0]) == 32
