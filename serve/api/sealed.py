@@ -20,6 +20,7 @@ MAX_TEXT_BYTES = 16 * 1024 * 1024
 """What a sealed text may unpack to; a seal of ours never holds more than a request does."""
 
 _TAG_BYTES = 16
+_NONCE_BYTES = 9
 
 
 def kept_key(records: Records) -> bytes:
@@ -43,7 +44,8 @@ class Sealer:
 
     def seal(self, purpose: str, text: str) -> str:
         """``text`` as an opaque word that only ``unseal`` with the same purpose accepts."""
-        packed = zlib.compress(text.encode(), 6)
+        # No two seals are alike: Claude Code drops a thinking block whose signature it has seen before.
+        packed = secrets.token_bytes(_NONCE_BYTES) + zlib.compress(text.encode(), 6)
         return PREFIX + base64.urlsafe_b64encode(self._tag(purpose, packed) + packed).decode("ascii")
 
     def unseal(self, purpose: str, sealed: str) -> str | None:
@@ -58,7 +60,7 @@ class Sealer:
         if not hmac.compare_digest(tag, self._tag(purpose, packed)):
             return None
         unpacker = zlib.decompressobj()
-        text = unpacker.decompress(packed, MAX_TEXT_BYTES)
+        text = unpacker.decompress(packed[_NONCE_BYTES:], MAX_TEXT_BYTES)
         return text.decode() if unpacker.eof else None
 
     def _tag(self, purpose: str, packed: bytes) -> bytes:

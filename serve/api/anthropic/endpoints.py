@@ -52,7 +52,7 @@ def routes(context: ApiContext, sealer: Sealer) -> APIRouter:
         turn = await _turn(context, sealer, http, body)
         if body.stream:
             return sse.EventStream(
-                told(_stream(context, http, turn), sse_error),
+                told(_stream(context, http, turn), partial(sse_error, request_id=turn.headers["request-id"])),
                 keepalive_seconds=context.settings.keepalive_seconds,
                 headers=turn.headers,
             )

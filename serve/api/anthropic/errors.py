@@ -31,6 +31,6 @@ def body_of(error: DovetailError, request_id: str = "") -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
 
 
-def sse_error(error: DovetailError) -> bytes:
+def sse_error(error: DovetailError, request_id: str = "") -> bytes:
     """The same body as an event."""
-    return sse.typed("error", body_of(error))
+    return sse.typed("error", body_of(error, request_id))

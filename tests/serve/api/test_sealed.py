@@ -19,6 +19,10 @@ def test_a_sealed_text_comes_back(text):
     assert SEALER.unseal("reasoning", SEALER.seal("reasoning", text)) == text
 
 
+def test_no_two_seals_are_alike():
+    assert SEALER.seal("reasoning", "x") != SEALER.seal("reasoning", "x")
+
+
 @given(st.text(min_size=1), st.data())
 def test_a_damaged_seal_is_not_accepted(text, data):
     sealed = SEALER.seal("reasoning", text)
