@@ -175,7 +175,7 @@ async def test_compressed_bodies_are_refused(api):
 async def test_unknown_routes_and_methods(api):
     missing = await api.client.get("/v1/nothing")
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "unknown_route")
-    wrong = await api.client.get(CHAT)
+    wrong = await api.client.get(EDITS)
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
     assert "POST" in wrong.headers["allow"]
     for hidden in ("/docs", "/openapi.json", "/redoc"):
