@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -75,6 +76,61 @@ def test_answers(server: httpx.Client) -> None:
     body = {"model": "tiny-random", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
     assert server.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["role"] == "assistant"
     assert "dovetail_engine_steps_total" in server.get("/metrics").text
+
+
+LEVEL = {
+    "type": "function",
+    "function": {
+        "name": "set_level",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "level": {"enum": ["low", "high"]},
+                "steps": {"type": "integer", "minimum": 0, "maximum": 99},
+            },
+            "required": ["level", "steps"],
+            "additionalProperties": False,
+        },
+    },
+}
+WORD = {"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: ("ab" | "cd") "\\n" "end"'}}
+SAY = {"type": "custom", "custom": {"name": "say", "format": WORD}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_babbles_makes_valid_calls_where_it_must_call(server: httpx.Client, stream: bool) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    for seed in range(3):
+        body = {"messages": messages, "tools": [LEVEL], "tool_choice": "required", "seed": seed, "max_tokens": 400}
+        choice = {"type": "custom", "custom": {"name": "say"}}
+        custom = {"messages": messages, "tools": [SAY, LEVEL], "tool_choice": choice, "seed": seed, "max_tokens": 400}
+        for call in calls(server, {**body, "parallel_tool_calls": False}, stream):
+            arguments = json.loads(call["function"]["arguments"])
+            assert set(arguments) == {"level", "steps"}
+            assert arguments["level"] in ("low", "high")
+            assert 0 <= arguments["steps"] <= 99
+        for call in calls(server, {**custom, "parallel_tool_calls": False}, stream):
+            assert call["custom"]["input"] in ("ab\nend", "cd\nend")
+
+
+def calls(server: httpx.Client, body: dict[str, Any], stream: bool) -> list[dict[str, Any]]:
+    """The calls of an answer, which must end with them."""
+    answer = server.post("/v1/chat/completions", json={**body, "stream": stream})
+    assert answer.status_code == 200, answer.text
+    if not stream:
+        [choice] = answer.json()["choices"]
+        assert choice["finish_reason"] == "tool_calls", choice
+        return choice["message"]["tool_calls"]
+    lines = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
+    assert lines[-1]["choices"][0]["finish_reason"] == "tool_calls", lines
+    whole: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        for delta in line["choices"][0]["delta"].get("tool_calls", ()):
+            call = whole.setdefault(delta["index"], delta)
+            if call is not delta:
+                kind, key = ("custom", "input") if "custom" in delta else ("function", "arguments")
+                call[kind][key] += delta[kind][key]
+    return list(whole.values())
 
 
 def test_edits_whole_and_streamed_agree(server: httpx.Client) -> None:
