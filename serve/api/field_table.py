@@ -26,7 +26,7 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
 }
 
 _CHAT, _PLAIN, _RESPONSES, _MESSAGES = list(ENDPOINTS)[:4]
-_REFUSED_BY = {_CHAT: (), _PLAIN: (), _RESPONSES: ("suffix",)}
+_REFUSED_BY = {_CHAT: (), _PLAIN: (), _RESPONSES: ("suffix",), _MESSAGES: ("suffix",)}
 """The endpoints that know NOT_SERVED, less what is not theirs."""
 
 _IGNORED_BY: Mapping[str, Collection[str]] = {
@@ -85,6 +85,23 @@ NOTES: Mapping[str, str] = {
     "cache_salt": "prompts with different salts share no cached prefix",
     "priority": "a lower value runs first",
     "best_of": "must equal n",
+    "input": "text or items; the types of items are listed above",
+    "instructions": "a system message at the head; not carried over by previous_response_id",
+    "background": "made while nobody waits; needs store",
+    "conversation": "its items come first, and the answer is added to it",
+    "include": "`reasoning.encrypted_content`, `message.output_text.logprobs`; others are named in `x-dovetail-ignored`",
+    "max_tool_calls": "this server runs no tools itself, so it holds by itself",
+    "previous_response_id": "everything up to that response comes first",
+    "prompt_cache_key": "repeated in the answer; prefixes are shared wherever they are the same",
+    "reasoning": "effort; with a summary wish the thoughts come as summary, otherwise as content",
+    "stream_options": "there is no obfuscation to switch off",
+    "text": "format: text, json_object or json_schema, enforced; verbosity is named in `x-dovetail-ignored`",
+    "truncation": "auto: the oldest turns are left out until the rest fits",
+    "cache_control": "accepted anywhere; prefixes are cached by themselves, see `cache_read_input_tokens`",
+    "output_config": "effort; format: json_schema, enforced",
+    "stop_sequences": "at most 16",
+    "system": "text or blocks of text",
+    "thinking": "without it no thinking blocks; `display: omitted` gives the signature alone",
 }
 
 

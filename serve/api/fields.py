@@ -20,6 +20,10 @@ def _text_only(value: Any) -> bool:
     return value == ["text"] or not value
 
 
+def _plain_text(value: Any) -> bool:
+    return not value or value == {"type": "text"}
+
+
 def _is(expected: object) -> Harmless:
     return lambda value: value == expected
 
@@ -45,8 +49,14 @@ NOT_SERVED: Mapping[str, Harmless] = {
     "structured_outputs": _empty,
     "ebnf": _empty,
     "json_schema": _empty,
+    "response_format": _plain_text,
+    "regex": _empty,
+    "grammar": _empty,
+    "choice": _empty,
+    "prompt": _empty,
 }
-"""Fields that would change the result and are not served, each with the test for a value that asks for nothing."""
+"""Fields that would change the result and are not served, each with the test for a value that asks for nothing.
+Endpoints that do serve one have it in their schema."""
 
 IGNORED: Mapping[str, str] = {
     "user": "a label of the client's",

@@ -46,8 +46,14 @@ class Grammars:
         spec = grammar_of(fields)
         if spec is None:
             return None, []
+        return spec, await self.held(spec, fields)
+
+    async def held(self, spec: GrammarSpec | None, fields: SamplingFields) -> list[str]:
+        """Raise UserError 400 unless an answer to ``fields`` can be held to ``spec``; returns what of it is left out."""
+        if spec is None:
+            return []
         refuse_other_endings(fields)
-        return spec, list(await self.checked(spec))
+        return list(await self.checked(spec))
 
     async def checked(self, spec: GrammarSpec) -> list[str]:
         """Raise UserError 400 unless ``spec`` compiles; returns the keywords of its schema that are left out."""

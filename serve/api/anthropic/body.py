@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dovetail.serve.api.answer_format import schema_format
+from dovetail.serve.api.fields import ignored_fields
 from dovetail.serve.api.sampling import MAX_STOPS, SamplingFields
+from dovetail.serve.api.structured import schema_spec
 from dovetail.serve.types import GrammarSpec
 
 _OPEN = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -55,9 +56,9 @@ class ContextFields(BaseModel):
 
     @property
     def answer_format(self) -> GrammarSpec | None:
-        """What the text is held to; None: nothing."""
+        """What the text is held to, not yet checked; None: nothing."""
         wanted = self.output_config.format if self.output_config is not None else None
-        return schema_format(wanted.schema_, "output_config.format.schema", strict=True) if wanted else None
+        return schema_spec(wanted.schema_, param="output_config.format.schema") if wanted is not None else None
 
     @property
     def thinks(self) -> bool:
@@ -83,9 +84,8 @@ class MessagesBody(SamplingFields, ContextFields):
     cache_control: Any = None
 
     def ignored(self) -> list[str]:
-        """Names of what is accepted and changes nothing."""
-        acted_on = {"stop_sequences", "metadata", "cache_control", "service_tier"}
-        names = [name for name, value in (self.model_extra or {}).items() if value is not None and name not in acted_on]
+        """Names of what is accepted and changes nothing; a UserError for what would change the answer."""
+        names = ignored_fields(self)
         edits = (self.context_management or {}).get("edits")
         for edit in edits if isinstance(edits, list) else []:
             if isinstance(edit, dict) and edit.get("keep") != "all":

@@ -95,9 +95,9 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
     conversation, untold = _conversation(context, sealer, body)
     message_id = fresh("msg")
     fields = body.model_copy(update={"stop": body.stop_sequences}) if body.stop_sequences else body
-    answer = await asyncio.to_thread(lambda: body.answer_format)
+    left_out = await context.grammars.held(body.answer_format, body)
     requests = await engine_requests(
-        context, conversation, fields, message_id, max_tokens=body.max_tokens, answer=answer
+        context, conversation, fields, message_id, max_tokens=body.max_tokens, answer=body.answer_format
     )
     narrator = Narrator(
         message_id,
@@ -111,7 +111,10 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
         narrator.message["context_management"] = {"applied_edits": []}
     headers = {"request-id": str(http.scope.get("dovetail.request_id", ""))}
     return Turn(
-        conversation, requests, narrator, {**headers, **context.ignored_header(http, [*body.ignored(), *untold])}
+        conversation,
+        requests,
+        narrator,
+        {**headers, **context.ignored_header(http, [*body.ignored(), *left_out, *untold])},
     )
 
 

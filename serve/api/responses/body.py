@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from dovetail.serve.api.answer_format import schema_format
-from dovetail.serve.api.fields import ignored_fields, not_available
+from dovetail.serve.api.fields import ignored_fields
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, SamplingFields
+from dovetail.serve.api.structured import schema_spec
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
 
@@ -80,13 +80,15 @@ class ContextFields(BaseModel):
 
     @property
     def answer_format(self) -> GrammarSpec | None:
-        """What the text is held to; None: nothing."""
+        """What the text is held to, not yet checked; None: nothing."""
         wanted = self.text.format if self.text is not None else None
         if wanted is None or wanted.type == "text":
             return None
         if wanted.type == "json_object":
             return GrammarSpec(kind="json_object", param="text.format")
-        return schema_format(wanted.schema_, "text.format.schema", strict=wanted.strict is True)
+        if wanted.schema_ is None:
+            raise UserError("text.format.schema is required.", code="missing_field", param="text.format.schema")
+        return schema_spec(wanted.schema_, param="text.format.schema", strict=wanted.strict)
 
     @property
     def effort(self) -> str | None:
@@ -112,7 +114,6 @@ class ResponseBody(SamplingFields, ContextFields):
     store: bool | None = None
     background: bool | None = None
     metadata: dict[str, str] | None = None
-    prompt: Any = None
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
     service_tier: str | None = None
@@ -131,8 +132,6 @@ class ResponseBody(SamplingFields, ContextFields):
     def ignored(self) -> list[str]:
         """Names of what is accepted and changes nothing; a UserError for what would change the answer."""
         self.require_one_past()
-        if self.prompt is not None:
-            raise not_available("prompt", " (this server keeps no prompt templates)")
         if self.background and self.store is False:
             raise UserError(
                 "background needs store: true, or its result could never be read.", code="invalid_value", param="store"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from dovetail.serve.api.responses.tools import Offered, read_tool_choice, read_t
 from dovetail.serve.api.sealed import Sealer
 from dovetail.serve.api.wire import refuse
 from dovetail.serve.errors import ContextOverflow
-from dovetail.serve.types import Request
+from dovetail.serve.types import GrammarSpec, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,20 +98,21 @@ async def prepare(context: ApiContext, archive: Archive, sealer: Sealer, body: R
     ignored = body.ignored()
     told = read_told(archive, sealer, body)
     response_id = fresh("resp")
-    requests = await _requests(context, told.conversation, body, response_id, compacting=told.compacting)
+    answer = None if told.compacting else body.answer_format
+    left_out = await context.grammars.held(answer, body)
+    requests = await _requests(context, told.conversation, body, response_id, answer)
     return Turn(
         body=body,
         told=told,
         requests=requests,
         response=_response(context, response_id, body, told.offered, requests[0]),
-        ignored=(*ignored, *told.ignored),
+        ignored=(*ignored, *left_out, *told.ignored),
     )
 
 
 async def _requests(
-    context: ApiContext, conversation: Conversation, body: ResponseBody, response_id: str, *, compacting: bool
+    context: ApiContext, conversation: Conversation, body: ResponseBody, response_id: str, answer: GrammarSpec | None
 ) -> tuple[Request, ...]:
-    answer = None if compacting else await asyncio.to_thread(lambda: body.answer_format)
     while True:
         try:
             return await engine_requests(

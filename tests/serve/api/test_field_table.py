@@ -52,7 +52,7 @@ async def test_what_the_table_says_is_what_happens(api, endpoint):
         answer = await api.post(endpoint, {**BODIES[endpoint], field.name: {"odd": "value"}})
         if field.handling == "refused":
             assert answer.status_code == 400, field
-            assert answer.json()["error"]["param"] == field.name
+            assert answer.json()["error"]["message"].startswith(f"{field.name} is not available")
         else:
             assert answer.status_code == 200, field
             assert field.name in answer.headers["x-dovetail-ignored"].split(", ")

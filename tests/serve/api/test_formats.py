@@ -24,8 +24,8 @@ def message(format: object) -> tuple[str, dict[str, object]]:
 @pytest.mark.parametrize(
     ("asked", "param", "lenient"),
     [
-        (response({"type": "json_schema", "name": "n", "schema": SCHEMA}), "text.format.schema", True),
-        (response({"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}), "text.format.schema", False),
+        (response({"type": "json_schema", "name": "n", "schema": SCHEMA}), "text.format.schema", False),
+        (response({"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": False}), "text.format.schema", True),
         (message({"type": "json_schema", "schema": SCHEMA}), "output_config.format.schema", False),
     ],
 )
