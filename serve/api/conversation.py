@@ -42,7 +42,10 @@ class ToolGrammar:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A tool that the model may call. ``parameters`` None: a function without any. ``grammar`` None: free text (custom)."""
+    """A tool that the model may call. ``parameters`` None: a function without any. ``grammar`` None: free text (custom).
+
+    ``path``: of what its input is held to, in the request, for refusals.
+    """
 
     name: str
     description: str = ""
@@ -50,6 +53,7 @@ class Tool:
     kind: ToolKind = "function"
     grammar: ToolGrammar | None = None
     strict: bool = False
+    path: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ def _checked(tool: Tool, index: int) -> Tool:
     """The tool with its schema as grammars need it."""
     if tool.parameters is None:
         return tool
-    path = f"tools[{index}].function.parameters"
+    path = tool.path or f"tools[{index}].function.parameters"
     source = json.dumps(tool.parameters, ensure_ascii=False)
     spec = GrammarSpec(kind="json_schema", source=source, param=path, lenient=not tool.strict)
     return replace(tool, parameters=prepared_schema(spec).schema)

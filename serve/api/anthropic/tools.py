@@ -75,4 +75,5 @@ def _tool(wire: dict[str, Any], at: str) -> Tool:
         description=optional_text(wire.get("description"), f"{at}.description"),
         parameters=None if schema is None else as_object(schema, f"{at}.input_schema"),
         strict=wire.get("strict") is True,
+        path=f"{at}.input_schema",
     )

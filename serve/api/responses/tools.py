@@ -143,11 +143,18 @@ def _tool(wire: dict[str, Any], kind: str, at: str, namespace: str | None = None
     described = "\n".join(text for text in (about, description) if text)
     flat = ToolNames.flatten(name, namespace)
     if kind == "custom":
-        return Tool(name=flat, description=described, kind="custom", grammar=_grammar(wire.get("format"), at))
+        return Tool(
+            name=flat,
+            description=described,
+            kind="custom",
+            grammar=_grammar(wire.get("format"), at),
+            path=f"{at}.format",
+        )
     parameters = wire.get("parameters")
     if parameters is not None:
         as_object(parameters, f"{at}.parameters")
-    return Tool(name=flat, description=described, parameters=parameters, strict=wire.get("strict") is True)
+    strict = wire.get("strict") is True
+    return Tool(name=flat, description=described, parameters=parameters, strict=strict, path=f"{at}.parameters")
 
 
 def _grammar(value: Any, at: str) -> ToolGrammar | None:

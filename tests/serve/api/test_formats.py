@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from marked_dialect import marked_model
 
 from dovetail.serve.types import GrammarSpec
 
@@ -62,3 +63,28 @@ async def test_a_format_that_cannot_be_kept_is_refused_before_anything_is_asked(
     answer = await api.post(*asked)
     assert (answer.status_code, api.engine.requests) == (400, [])
     assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "place"),
+    [
+        (
+            "/v1/responses",
+            {"input": "x", "tools": [{"type": "function", "name": "f", "parameters": ODD, "strict": True}]},
+            "tools[0].parameters",
+        ),
+        (
+            "/v1/messages",
+            {
+                "max_tokens": 9,
+                "messages": [{"role": "user", "content": "x"}],
+                "tools": [{"name": "f", "input_schema": ODD, "strict": True}],
+            },
+            "tools.0.input_schema",
+        ),
+    ],
+)
+async def test_a_strict_tool_that_cannot_be_kept_to_is_refused_by_its_place(make_api, url, body, place):
+    answer = await make_api(served=marked_model()).post(url, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith(place)
