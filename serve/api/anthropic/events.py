@@ -82,7 +82,7 @@ class Narrator:
             }
             return self._start(call)
         if isinstance(piece, CallArguments):
-            return self._delta({"type": "input_json_delta", "partial_json": piece.text}, piece.text)
+            return self._arguments(piece.text)
         if isinstance(piece, CallEnd | LogprobsPiece):
             return []  # a call's block is closed by what follows; log probabilities are unknown to this protocol
         return self._finish(piece)
@@ -108,6 +108,11 @@ class Narrator:
             self._texts.append(text)
             return opened
         return [*opened, *self._delta({"type": "thinking_delta", "thinking": text}, text)]
+
+    def _arguments(self, text: str) -> list[Event]:
+        # Anthropic's own client cannot read JSON that begins with white space alone.
+        text = text if self._texts else text.lstrip()
+        return self._delta({"type": "input_json_delta", "partial_json": text}, text) if text else []
 
     def _finish(self, piece: Finish) -> list[Event]:
         events: list[Event] = []
