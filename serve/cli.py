@@ -72,6 +72,11 @@ def serve(
     any_model_name: Annotated[
         bool | None, typer.Option("--any-model-name", help="Answer whatever model is named.")
     ] = None,
+    model_alias: Annotated[
+        list[str] | None,
+        typer.Option("--model-alias", help="Another name of the model, such as 'claude-*'; repeatable."),
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="A file for stored answers; else they are kept in memory.")] = None,
     keep_billing_header: Annotated[
         bool | None,
         typer.Option("--keep-billing-header", help="Leave the changing first line of Claude Code's system prompt."),
@@ -81,7 +86,7 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:
     """Serve a model until it is stopped."""
-    flags = {key: value for key, value in locals().items() if key != "config"}
+    flags = {key: value for key, value in locals().items() if key != "config" and value != []}
     settings = load_config(flags, os.environ, config)
     require_servable(settings)
     from dovetail.agent.terminal import loading_bars

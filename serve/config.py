@@ -46,7 +46,8 @@ class ServerConfig:
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
     says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
-    ``drain_seconds``: how long requests may go on after the server was asked to end. ``keep_billing_header``: leave the
+    ``drain_seconds``: how long requests may go on after the server was asked to end. ``model_alias``: other names of
+    the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it.
     """
 
@@ -68,6 +69,8 @@ class ServerConfig:
     drain_seconds: int = 30
     max_body_bytes: int = 8 * MIB
     any_model_name: bool = False
+    model_alias: tuple[str, ...] = ()
+    store: Path | None = None
     keep_billing_header: bool = False
     docs: bool = False
     log_level: LogLevel = "info"
@@ -108,9 +111,10 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "log_level": get_args(LogLevel),
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
-_PATHS = frozenset({"model"})
+_PATHS = frozenset({"model", "store"})
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "docs"})
 _WORDS = frozenset({"model_name", "host", *_CHOICES})
+_LISTS = frozenset({"model_alias"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 
 
@@ -199,6 +203,8 @@ def _parse(key: str, value: Any, source: str) -> Any:
         return value
     if key in _FLAGS:
         return _parse_flag(value, source)
+    if key in _LISTS:
+        return _parse_list(key, value, source)
     if isinstance(value, bool) or key in _PATHS | _WORDS:
         raise ConfigError(f"{source}: {value!r} is not usable here.", param=key)
     if isinstance(value, int):
@@ -208,6 +214,14 @@ def _parse(key: str, value: Any, source: str) -> Any:
     except (TypeError, ValueError) as error:
         wanted = "a size such as 512MiB" if key in _SIZES else "a whole number"
         raise ConfigError(f"{source}: {value!r} is not {wanted}.", param=key) from error
+
+
+def _parse_list(key: str, value: Any, source: str) -> tuple[str, ...]:
+    """Words: a list of them, or as one text with commas between."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise ConfigError(f"{source}: {value!r} is not a list of names.", param=key)
+    return tuple(word.strip() for word in words)
 
 
 def _parse_flag(value: Any, source: str) -> bool:

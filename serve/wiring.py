@@ -175,6 +175,8 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         max_body_bytes=config.max_body_bytes,
         max_in_flight=config.max_num_seqs + config.max_waiting,
         any_model_name=config.any_model_name,
+        model_aliases=config.model_alias,
+        store=config.store,
         drop_billing_header=not config.keep_billing_header,
         docs=config.docs,
     )
@@ -270,9 +272,11 @@ def _flags(config: ServerConfig, port: int) -> list[str]:
     for key, value in values.items():
         if key == "model" or value is None or value is False:
             continue
-        flags.append(f"--{key.replace('_', '-')}")
-        if value is not True:
-            flags.append(str(value))
+        flag = f"--{key.replace('_', '-')}"
+        if value is True:
+            flags.append(flag)
+        else:
+            flags += [part for each in (value if isinstance(value, tuple) else (value,)) for part in (flag, str(each))]
     return flags
 
 

@@ -5,6 +5,7 @@ Knows no endpoint and no wire format.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import re
 import time
@@ -74,6 +75,8 @@ class ApiContext:
     def require_model(self, name: str | None) -> None:
         """Raise a 404 if the request names another model."""
         if name is None or name == self.served.name or self.settings.any_model_name:
+            return
+        if any(fnmatch.fnmatchcase(name, alias) for alias in self.settings.model_aliases):
             return
         raise UserError(
             f"The model {name!r} does not exist here; this server serves {self.served.name!r}.",

@@ -13,15 +13,16 @@ class ApiSettings:
     """Limits and switches of the API.
 
     ``max_choices`` bounds prompts x n of one request, ``max_in_flight`` those of all requests together, waiting ones
-    included. ``keepalive_seconds``: how long a stream may be silent before it
-    carries a comment. ``retry_after_seconds``: what 503 answers advise. ``store``: the file of stored answers; None: kept in
-    memory. ``seal_key``: proves sealed texts (serve/api/sealed.py)
-    to be this deployment's own; None: one that is made at first, and kept with the stored answers. ``drop_billing_header``:
-    take the changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
+    included. ``model_aliases``: other names of the model, ``*`` standing for anything. ``keepalive_seconds``: how long a
+    stream may be silent before it carries a comment. ``retry_after_seconds``: what 429 and 503 answers advise. ``store``:
+    the file of stored answers; None: kept in memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this
+    deployment's own; None: one that is made at first, and kept with the stored answers. ``drop_billing_header``: take the
+    changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
     """
 
     max_body_bytes: int = 8 * MIB
     any_model_name: bool = False
+    model_aliases: tuple[str, ...] = ()
     docs: bool = False
     max_choices: int = 64
     max_in_flight: int = 1088

@@ -81,3 +81,14 @@ def test_a_bad_file(tmp_path: Path, text: str, message: str) -> None:
 def test_what_kubernetes_injects_is_not_ours() -> None:
     environ = {"DOVETAIL_PORT": "tcp://10.0.0.1:80", "DOVETAIL_SERVICE_HOST": "10.0.0.1", "DOVETAIL_PORT_80_TCP": "x"}
     assert load_config({}, environ) == ServerConfig()
+
+
+def test_lists_from_every_source(tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text('model_alias = ["a", "b-*"]\n')
+    assert load_config({}, {}, file).model_alias == ("a", "b-*")
+    assert load_config({}, {"DOVETAIL_MODEL_ALIAS": "c, d"}, file).model_alias == ("c", "d")
+    assert load_config({"model_alias": ["e"]}, {"DOVETAIL_MODEL_ALIAS": "c"}).model_alias == ("e",)
+    for wrong in ([1], "a,,b", [""]):
+        with pytest.raises(ConfigError):
+            load_config({"model_alias": wrong}, {})

@@ -122,6 +122,13 @@ async def test_an_unknown_model_says_which_there_is(api, make_api):
     assert (answer.status_code, answer.json()["model"]) == (200, "tiny")
 
 
+async def test_a_model_may_have_other_names(make_api):
+    api = make_api(model_aliases=("gpt-5", "claude-*"))
+    for name, status in (("gpt-5", 200), ("claude-opus-5-5", 200), ("gpt-4", 404), ("Claude-x", 404), ("tiny", 200)):
+        assert (await api.post(*chat(model=name))).status_code == status
+        assert (await api.client.get(f"/v1/models/{name}")).status_code == status
+
+
 @pytest.mark.parametrize("url", [CHAT, PLAIN, EDITS])
 @pytest.mark.parametrize(
     ("body", "code"),

@@ -1,0 +1,47 @@
+"""Stored objects: kept, replaced, listed in order, gone when deleted; in a file they outlive the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dovetail.serve.api.records import Records
+from dovetail.serve.errors import EngineError
+
+
+def test_records_are_kept_by_kind_and_id():
+    records = Records()
+    records.put("a", "1", {"x": 1})
+    records.put("a", "2", {"x": 2})
+    records.put("b", "1", {"x": 3})
+    records.put("a", "1", {"x": 4})
+    assert records.get("a", "1") == {"x": 4}
+    assert records.get("a", "3") is None
+    assert records.of_kind("a") == [{"x": 4}, {"x": 2}], "what is replaced keeps its place"
+    assert records.delete("a", "1")
+    assert not records.delete("a", "1")
+    assert records.of_kind("a") == [{"x": 2}]
+
+
+def test_a_file_outlives_its_process(tmp_path: Path):
+    records = Records(tmp_path / "store.db")
+    records.put("a", "1", {"x": "é"})
+    records.close()
+    assert Records(tmp_path / "store.db").get("a", "1") == {"x": "é"}
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path):
+    with pytest.raises(EngineError, match="nowhere"):
+        Records(tmp_path / "nowhere" / "store.db")
+
+
+def test_in_memory_the_oldest_make_room():
+    records = Records(most_characters=1000)
+    for number in range(100):
+        records.put("a", str(number), {"n": number, "text": "x" * 80})
+    kept = [record["n"] for record in records.of_kind("a")]
+    assert kept == list(range(kept[0], 100))
+    assert 5 < len(kept) < 12
+    records.put("a", "large", {"text": "x" * 5000})
+    assert records.get("a", "large") is not None, "the newest stays"
