@@ -28,6 +28,9 @@ from dovetail.models.errors import ChatTemplateError
 from dovetail.models.tokenizer import Tokenizer
 
 _TAIL_TOKENS = 16
+_BLANK = r"/\s{0,4}/"
+"""What may stand between the reasoning and a call."""
+
 _PROBE = "zebra"
 _LITTLE = ("none", "minimal")
 _EFFORTS = {"minimal": "low", "xhigh": "high", "max": "high"}
@@ -110,11 +113,10 @@ class ModelDialect:
         opener = self.family.opener
         calls = self.family.calls(tools, parallel, lark)
         begun = f"{lark.literal(opener)} {calls}" if opener else calls
-        blank = lark.rule(r"/\s{0,4}/", terminal=True)
         if required:
-            main = f"{blank} {begun}"
+            main = begun
         elif answer is not None:
-            main = f"{blank} ({begun} | {lark.rule(answer)})"
+            main = f"({begun} | {lark.rule(answer)})"
         else:
             # Text that looks like reasoning is reasoning, and text that looks like a call is one: llguidance reads on
             # with the longest terminal, and never goes back to another.
@@ -132,9 +134,8 @@ class ModelDialect:
         if self._think is None:
             return ""
         opener, closer = self._think
-        if self._thinks_already(prompt):
-            return lark.any_text(closer)
-        return f"({lark.literal(opener)} {lark.any_text(closer)})?"
+        thought = f"{lark.any_text(closer)} {lark.rule(_BLANK, terminal=True)}"
+        return thought if self._thinks_already(prompt) else f"({lark.literal(opener)} {thought})?"
 
     def _thinks_already(self, prompt: Sequence[int]) -> bool:
         if self._think is None:

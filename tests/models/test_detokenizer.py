@@ -65,3 +65,10 @@ def test_a_rewind_leaves_no_trace(data: bytes, junk: bytes, at: int) -> None:
     rest = "".join(detokenizer.push(byte) for byte in data[at:]) + detokenizer.flush()
     assert text + rest == data.decode(errors="replace")
     assert "".join(twin.push(byte) for byte in data[at:]) + twin.flush() == rest
+
+
+def test_special_tokens_are_spelled_where_they_are_wanted() -> None:
+    detokenizer = Detokenizer(Bytes(), {256: b"<call>"})
+    assert [detokenizer.push(token) for token in (97, 256, 98)] == ["a", "<call>", "b"]
+    assert detokenizer.copy().push(256) == "<call>"
+    assert Detokenizer(Bytes()).push(256) == ""

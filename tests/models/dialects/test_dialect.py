@@ -191,7 +191,7 @@ BAD = CALL.replace('"a"', "1")
             ["Hi <tool> there", "", CALL, f"So:\n{CALL}\n{CALL}", f"<think>\n{BAD}</think>{CALL}"],
             [BAD],
         ),
-        (True, None, "", [CALL, f"\n{CALL}", f"<think>hm</think>\n\n{CALL}"], ["Hi", BAD, f"So: {CALL}"]),
+        (True, None, "", [CALL, f"<think>hm</think>\n\n{CALL}"], ["Hi", BAD, f"So: {CALL}"]),
         (False, '%json {"type": "integer"}', "", ["12", CALL, "<think>x</think>12"], ["Hi", "a12", BAD]),
         (True, None, "<think>\n", [f"hm\n</think>\n{CALL}"], [CALL, "hm", f"hm</think>{BAD}"]),
         (False, None, "<think>\n", [f"hm\n</think>\n{CALL}", "hm</think>Hi"], [f"hm</think>{BAD}"]),

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -233,3 +234,12 @@ def test_a_prediction_changes_the_passes_not_the_tokens(tiny: Any, run: Run) -> 
     assert usage.predicted_accepted >= 40
     assert usage.predicted >= usage.predicted_accepted
     assert usage.forward_passes <= plain.finish.usage.forward_passes / 3
+
+
+def test_special_tokens_are_text_where_a_request_says_so(tiny: Any, run: Run) -> None:
+    name, token = next(
+        (name, token) for name, token in tiny.tokenizer.special.items() if token not in tiny.tokenizer.eos_ids
+    )
+    request = tiny.request("x", max_tokens=3, logit_bias={token: 100.0})
+    assert run(tiny.engine(), [request])["r"].text == ""
+    assert run(tiny.engine(), [msgspec.structs.replace(request, visible=(token,))])["r"].text == name * 3
