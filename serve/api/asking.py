@@ -10,7 +10,7 @@ from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation import Conversation, Message, ToolCall
 from dovetail.serve.api.sampling import SamplingFields, sampling_params
 from dovetail.serve.api.served import ChatMessage
-from dovetail.serve.api.tool_grammar import tool_grammar
+from dovetail.serve.api.tool_grammar import input_grammars, tool_grammar
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec, Request
 
@@ -41,6 +41,8 @@ async def engine_requests(
     dialect = served.dialect
     constraint = answer
     if dialect is not None:
+        for own in input_grammars(conversation):
+            await context.grammars.checked(own)
         constraint = await asyncio.to_thread(tool_grammar, dialect, conversation, prompt, fields, answer)
         if constraint is not None and constraint is not answer:
             await context.grammars.checked(constraint)

@@ -65,6 +65,7 @@ def _function(value: Any, path: str) -> Tool:
         description=optional_text(wire.get("description"), f"{path}.description"),
         parameters=parameters,
         strict=wire.get("strict") is True,
+        path=f"{path}.parameters",
     )
 
 
@@ -75,6 +76,7 @@ def _custom(value: Any, path: str) -> Tool:
         description=optional_text(wire.get("description"), f"{path}.description"),
         kind="custom",
         grammar=_grammar(wire.get("format"), f"{path}.format"),
+        path=f"{path}.format",
     )
 
 

@@ -48,7 +48,7 @@ def tool_grammar(
             )
         return None
     source = dialect.grammar(
-        [_checked(tool, conversation.tools.index(tool)) for tool in tools],
+        [_checked(tool) for tool in tools],
         prompt,
         required=required,
         parallel=conversation.parallel,
@@ -65,13 +65,21 @@ def tool_grammar(
     return answer
 
 
-def _checked(tool: Tool, index: int) -> Tool:
+def input_grammars(conversation: Conversation) -> list[GrammarSpec]:
+    """What the inputs of custom tools are held to, each by itself: so that a refusal names the tool."""
+    return [
+        GrammarSpec(kind=tool.grammar.syntax, source=tool.grammar.definition, param=tool.path or "tools")
+        for tool in conversation.callable_tools
+        if tool.grammar is not None
+    ]
+
+
+def _checked(tool: Tool) -> Tool:
     """The tool with its schema as grammars need it."""
     if tool.parameters is None:
         return tool
-    path = tool.path or f"tools[{index}].function.parameters"
     source = json.dumps(tool.parameters, ensure_ascii=False)
-    spec = GrammarSpec(kind="json_schema", source=source, param=path, lenient=not tool.strict)
+    spec = GrammarSpec(kind="json_schema", source=source, param=tool.path or "tools", lenient=not tool.strict)
     return replace(tool, parameters=prepared_schema(spec).schema)
 
 

@@ -339,7 +339,8 @@ async def test_a_grammar_that_does_not_compile_is_a_400_before_the_stream(speaki
         "custom": {"name": "a", "format": {"type": "grammar", "syntax": "lark", "definition": "start: ("}},
     }
     answer = await speaking().post(URL, ask(tools=[tool], stream=True))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_grammar")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_grammar", "tools[0].custom.format")
 
 
 async def test_hosted_tools_and_repeated_names_are_left_out_and_named(speaking):
