@@ -47,8 +47,8 @@ class SandboxedTemplate:
         Raises:
             ChatTemplateError: the template refused the values or failed on them.
         """
-        shielded = {name: self._plain(value) for name, value in values.items()}
         try:
+            shielded = {name: self._plain(value) for name, value in values.items()}
             return self._template.render({**shielded, **trusted})
         except jinja2.TemplateError as error:
             raise ChatTemplateError(str(error) or type(error).__name__) from error

@@ -12,6 +12,8 @@ from typing import Any
 
 Message = dict[str, Any]
 
+_MAX_DEPTH = 100
+
 
 def with_parsed_arguments(message: Mapping[str, Any]) -> Message:
     """The message, its calls' arguments as objects; what is not an object stands under ``raw``."""
@@ -32,7 +34,18 @@ def parsed(arguments: str) -> dict[str, Any]:
         return {"raw": arguments}
     if value is None:
         return {}
-    return value if isinstance(value, dict) else {"raw": arguments}
+    return value if isinstance(value, dict) and not _nested_deeply(value) else {"raw": arguments}
+
+
+def _nested_deeply(value: dict[str, Any]) -> bool:
+    """Whether a template's sandbox, which goes through values by recursion, might not come to their end."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        inner = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in inner if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def with_short_ids(message: Mapping[str, Any]) -> Message:

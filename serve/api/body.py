@@ -18,6 +18,9 @@ DISCARD_FACTOR = 16
 """A body over the limit is read on, and thrown away, up to this many times the limit: a client that is still sending
 does not look at the answer."""
 
+MAX_DEPTH = 128
+"""Levels of a body's JSON: what templates and schemas are walked with is recursive."""
+
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -65,6 +68,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise UserError(f"The body is not usable JSON: {error}.", code="invalid_json") from error
     if not isinstance(value, dict):
         raise UserError("The body must be a JSON object.", code="invalid_json")
+    if _depth_exceeds(value, MAX_DEPTH):
+        raise UserError(f"The body is nested more than {MAX_DEPTH} levels deep.", code="invalid_json")
     if _SURROGATE_ESCAPE.search(text):
         _refuse_lone_surrogates(value)
     return value
@@ -133,6 +138,20 @@ def path_of(location: Sequence[int | str]) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise UserError(f"The body is not valid JSON: {name} is not a JSON number.", code="invalid_json")
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_lone_surrogates(value: dict[str, Any]) -> None:

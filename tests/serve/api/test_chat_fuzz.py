@@ -165,6 +165,8 @@ def post(model: Any, body: Any, said: str) -> httpx.Response:
         engine = FakeEngine(lambda request: reply(request, pieces(said), model.codec.encode))
         transport = httpx.ASGITransport(app=create_app(engine, model), raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            if isinstance(body, bytes):
+                return await client.post(URL, content=body)
             return await client.post(URL, json=body)
 
     return asyncio.run(run())
@@ -194,3 +196,38 @@ def test_no_request_breaks_the_endpoint(model, body, said, stream):
 
 def test_the_body_that_is_changed_is_served(model):
     assert post(model, BODY, SAID[1]).status_code == 200
+
+
+DEEP = "here something deep"
+TOOL = {"type": "function", "function": {"name": "f", "parameters": DEEP}}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": DEEP}}
+
+
+@pytest.mark.parametrize("depth", [10, 50, 120, 450, 900, 980, 3000])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [TOOL]},
+        {"response_format": FORMAT},
+        *(
+            {key: DEEP}
+            for key in ("metadata", "prediction", "stop", "logit_bias", "tool_choice", "messages", "unknown")
+        ),
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_deep_nesting_is_served_or_refused(model, fields, depth):
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}], "store": True, **fields})
+    deep = '{"type": "object", "properties": {"a":' * (depth // 2) + "{}" + "}}" * (depth // 2)
+    answer = post(model, body.replace(json.dumps(DEEP), deep).encode(), "hi")
+    assert answer.status_code in (200, 400), answer.text
+    assert depth < 130 or answer.status_code == 400
+
+
+@pytest.mark.parametrize("depth", [50, 120, 450, 900, 980, 3000])
+@pytest.mark.parametrize("form", ['{"a":', "["])
+def test_arguments_nested_deeply_are_shown_as_they_are(model, depth, form):
+    text = form * depth + "1" + {"[": "]"}.get(form, "}") * depth
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": text}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+    assert post(model, {"messages": messages, "store": True}, "hi").status_code == 200
