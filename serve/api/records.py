@@ -48,13 +48,16 @@ class Records:
             raise EngineError(f"cannot keep stored answers in {path}: {error}") from error
 
     def put(self, kind: str, id: str, record: Record) -> None:
-        """Store or replace one record."""
+        """Store or replace one record. Raises EngineError where it cannot be kept, as on a full disk."""
         text = json.dumps(record, ensure_ascii=False)
-        replaced = self._database.execute(
-            "SELECT created FROM records WHERE kind = ? AND id = ?", (kind, id)
-        ).fetchone()
-        row = (kind, id, replaced[0] if replaced is not None else time.time(), text)
-        self._database.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
+        try:
+            replaced = self._database.execute(
+                "SELECT created FROM records WHERE kind = ? AND id = ?", (kind, id)
+            ).fetchone()
+            row = (kind, id, replaced[0] if replaced is not None else time.time(), text)
+            self._database.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise EngineError(f"The answer could not be stored: {error}.", status=500, code="store_failed") from error
         if self._bounded:
             self._characters += len(text)
             if self._characters > self._most:

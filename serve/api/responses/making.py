@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -65,9 +66,10 @@ class Making:
         return self.narrator.response
 
     def fail(self, error: DovetailError) -> list[Event]:
-        """The events of a failure, after the failed response is kept."""
+        """The events of a failure, after the failed response is kept, if it can be."""
         events = self.narrator.fail(error)
-        self.keep()
+        with contextlib.suppress(EngineError):
+            self.keep()
         return events
 
     def keep(self) -> None:

@@ -45,3 +45,10 @@ def test_in_memory_the_oldest_make_room():
     assert 5 < len(kept) < 12
     records.put("a", "large", {"text": "x" * 5000})
     assert records.get("a", "large") is not None, "the newest stays"
+
+
+def test_what_cannot_be_kept_is_said():
+    records = Records()
+    records.close()
+    with pytest.raises(EngineError, match="could not be stored"):
+        records.put("kind", "id", {})
