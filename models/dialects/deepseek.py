@@ -76,6 +76,7 @@ class DeepSeek:
     name = "deepseek"
     opener = SECTION
     markers: tuple[str, ...] = (SECTION, END_SECTION, CALL, END_CALL, SEPARATOR)
+    plain_inputs = True
 
     def __init__(self, fenced: bool) -> None:
         self._fenced = fenced

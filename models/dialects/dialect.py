@@ -72,6 +72,11 @@ class ModelDialect:
         """Whether the model has reasoning of its own."""
         return self._think is not None or isinstance(self.family, Harmony)
 
+    @property
+    def plain_inputs(self) -> bool:
+        """Whether inputs of custom tools can be held to Lark grammars."""
+        return self.family.plain_inputs
+
     def prompt(
         self, messages: Sequence[Message], tools: Sequence[OfferedTool] = (), effort: str | None = None
     ) -> list[int]:

@@ -19,11 +19,13 @@ class Family(Protocol):
         name: for logs and errors.
         opener: the text that begins the calls of an answer; empty if they begin it without any.
         markers: strings that may be special tokens of the model and belong to the dialect.
+        plain_inputs: whether custom tools' inputs can be written as they are, and so be held to a Lark grammar.
     """
 
     name: str
     opener: str
     markers: tuple[str, ...]
+    plain_inputs: bool
 
     def reader(self, tools: Sequence[OfferedTool], think: Think | None, thinking: bool) -> Reading:
         """For one answer. ``think``: how reasoning is marked; ``thinking``: it has begun in the prompt."""

@@ -62,6 +62,7 @@ class Glm:
     name = "glm"
     opener = OPENER
     markers: tuple[str, ...] = (OPENER, CLOSER, KEY, END_KEY, VALUE, END_VALUE)
+    plain_inputs = True
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GlmReader:
         """Reads tags."""

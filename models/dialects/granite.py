@@ -48,6 +48,7 @@ class Granite:
     name = "granite"
     opener = OPENERS[0]
     markers: tuple[str, ...] = OPENERS
+    plain_inputs = False
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GraniteReader:
         """Reads lists."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dovetail.models.dialects.json_calls import JsonCalls, arguments_text
+from dovetail.models.dialects.json_calls import JsonCalls, arguments_text, plain_input
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
@@ -37,13 +37,15 @@ class HarmonyReader(JsonCalls):
         if recipient is not None and self._tools:
             name = recipient.group(1)
             self._call(name)
-            yield from self._blank()
+            if not self._is_custom(name):
+                yield from self._blank()
             if (yield from self._next("{")) and not self._is_custom(name):
                 yield from self._object_streamed()
                 yield from self._until(*ENDS, START)
             else:
                 text, _ = yield from self._until(*ENDS, START)
-                self._emit("arguments", arguments_text(self._is_custom(name), text))
+                custom = self._is_custom(name)
+                self._emit("arguments", plain_input(text) if custom else arguments_text(False, text))
             self._emit("end")
         elif "analysis" in header:
             self._structure()
@@ -59,6 +61,7 @@ class Harmony:
     name = "harmony"
     opener = OPENER
     markers: tuple[str, ...] = (START, CHANNEL, CONSTRAIN, MESSAGE, *ENDS)
+    plain_inputs = True
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> HarmonyReader:
         """Reads channels, reasoning too."""

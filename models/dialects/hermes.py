@@ -65,6 +65,7 @@ class Hermes:
     name = "hermes"
     opener = OPENER
     markers: tuple[str, ...] = (OPENER, CLOSER)
+    plain_inputs = True
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> HermesReader:
         """Reads tags."""

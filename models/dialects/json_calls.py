@@ -193,6 +193,18 @@ def arguments_text(custom: bool, value: str) -> str:
     return parsed if isinstance(parsed, str) else value
 
 
+def plain_input(text: str) -> str:
+    """A custom tool's input where it stands by itself; models also write it as the object that they were shown."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    inner = parsed.get(INPUT) if set(parsed) == {INPUT} else None
+    return inner if isinstance(inner, str) else text
+
+
 def _cut_input(value: str) -> str:
     """The input of a custom tool's call that the budget cut off."""
     begun = _INPUT.match(value)

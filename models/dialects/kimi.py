@@ -61,6 +61,7 @@ class Kimi:
     name = "kimi"
     opener = SECTION
     markers: tuple[str, ...] = (SECTION, END_SECTION, CALL, END_CALL, ARGUMENTS)
+    plain_inputs = True
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> KimiReader:
         """Reads sections."""

@@ -88,14 +88,14 @@ class Lark:
         return self.json(schema, lenient=not tool.strict)
 
     def plain_input(self, tool: OfferedTool, closer: str) -> str:
-        """A custom tool's input as it is, and ``closer``."""
+        """A custom tool's input as it is, and ``closer``; without one it goes on to the end or to a special token."""
         if tool.grammar is None:
-            return self.any_text(closer)
+            return self.any_text(closer) if closer else self.text_without("")
         if tool.grammar.syntax == "regex":
             body = self.rule(_slashed(tool.grammar.definition), terminal=True)
         else:
             body = self.rule(f"%lark {{\n{tool.grammar.definition}\n}}")
-        return f"{body} {self.literal(closer)}"
+        return f"{body} {self.literal(closer)}" if closer else body
 
     def either(self, alternatives: Iterable[str]) -> str:
         """One of ``alternatives``."""

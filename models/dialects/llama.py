@@ -55,6 +55,7 @@ class Llama:
     name = "llama_json"
     opener = ""
     markers: tuple[str, ...] = (TAG,)
+    plain_inputs = False
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> LlamaReader:
         """Reads objects."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dovetail.models.dialects.json_calls import JsonCalls, arguments_text
+from dovetail.models.dialects.json_calls import JsonCalls, arguments_text, plain_input
 from dovetail.models.dialects.reading import Wait
 
 
@@ -15,13 +15,15 @@ class MarkedCalls(JsonCalls):
         """The call of ``name``: JSON, or the plain input of a custom tool up to one of ``enders``, which stays."""
         self._commit()
         self._call(name)
+        if self._is_custom(name):
+            self._emit("arguments", plain_input((yield from self._before(enders))))
+            self._emit("end")
+            return
         yield from self._blank()
-        custom = self._is_custom(name)
-        if (yield from self._next("{")) and not custom:
+        if (yield from self._next("{")):
             yield from self._object_streamed()
         else:
-            text = yield from self._before(enders)
-            self._emit("arguments", arguments_text(custom, text if custom else text.strip()))
+            self._emit("arguments", arguments_text(False, (yield from self._before(enders)).strip()))
         self._emit("end")
 
     def _before(self, markers: Sequence[str]) -> Wait[str]:

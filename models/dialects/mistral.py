@@ -79,6 +79,7 @@ class Mistral:
 
     def __init__(self, named: bool) -> None:
         self._named = named
+        self.plain_inputs = named
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> MistralReader:
         """Reads both forms."""
@@ -90,11 +91,16 @@ class Mistral:
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """A list, or one marker for each call."""
         if self._named:
-            heads = [lark.literal(f"{tool.name}{ARGUMENTS}") for tool in tools]
-            one = lark.either(f"{head} {lark.arguments(tool)}" for head, tool in zip(heads, tools, strict=True))
+            one = lark.either(self._call(lark, tool) for tool in tools)
             return lark.several(one, lark.literal(OPENER), parallel)
         one = lark.either(json_call(lark, tool) for tool in tools)
         return f'" "? "[" {lark.several(one, lark.literal(", "), parallel)} "]"'
+
+    def _call(self, lark: Lark, tool: OfferedTool) -> str:
+        head = lark.literal(f"{tool.name}{ARGUMENTS}")
+        if tool.kind == "custom":
+            return f"{head} {lark.plain_input(tool, '')}"
+        return f"{head} {lark.arguments(tool)}"
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Ids of nine letters or digits; arguments as text, which templates take either way."""

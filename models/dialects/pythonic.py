@@ -103,6 +103,7 @@ class Pythonic:
     name = "pythonic"
     opener = ""
     markers: tuple[str, ...] = (START, END)
+    plain_inputs = False
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> PythonicReader:
         """Reads lists."""

@@ -64,6 +64,7 @@ class QwenCoder:
     name = "qwen3_coder"
     opener = OPENER
     markers: tuple[str, ...] = (OPENER, CLOSER)
+    plain_inputs = True
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> QwenCoderReader:
         """Reads tags."""

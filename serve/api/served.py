@@ -86,6 +86,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def plain_inputs(self) -> bool:
+        """Whether inputs of custom tools can be held to Lark grammars."""
+        ...
+
+    @property
     def visible_ids(self) -> tuple[int, ...]:
         """Special tokens that belong to the dialect: engine requests ask for their spelling in the text."""
         ...

@@ -48,7 +48,7 @@ def tool_grammar(
             )
         return None
     source = dialect.grammar(
-        [_checked(tool) for tool in tools],
+        [_checked(tool, dialect) for tool in tools],
         prompt,
         required=required,
         parallel=conversation.parallel,
@@ -74,8 +74,15 @@ def input_grammars(conversation: Conversation) -> list[GrammarSpec]:
     ]
 
 
-def _checked(tool: Tool) -> Tool:
+def _checked(tool: Tool, dialect: Dialect) -> Tool:
     """The tool with its schema as grammars need it."""
+    if tool.grammar is not None and tool.grammar.syntax == "lark" and not dialect.plain_inputs:
+        raise UserError(
+            f"{tool.path or 'tools'}: this model writes inputs inside JSON, where no Lark grammar can hold them; "
+            "a regular expression or free text can be used.",
+            code="unsupported_parameter",
+            param=tool.path or "tools",
+        )
     if tool.parameters is None:
         return tool
     source = json.dumps(tool.parameters, ensure_ascii=False)

@@ -99,6 +99,11 @@ CALLS: list[tuple[Family, str, Means]] = [
     ),
     (mistral.Mistral(named=True), '[TOOL_CALLS]read[ARGS]{"path": "a.py"}[TOOL_CALLS]now[ARGS]{}', TWO),
     (
+        mistral.Mistral(named=True),
+        "[TOOL_CALLS]patch[ARGS]*** Begin\n+x\n*** End[TOOL_CALLS]digits[ARGS]12/3",
+        call("patch", "*** Begin\n+x\n*** End") + call("digits", "12/3"),
+    ),
+    (
         mistral.Mistral(named=False),
         '[TOOL_CALLS] [{"name": "read", "arguments": {"path": "a.py"}}, {"name": "now", "arguments": {}}]',
         TWO,
@@ -154,6 +159,8 @@ READ: list[tuple[Family, str, Means]] = [
         [("text", "Ok."), *A],
     ),
     (mistral.Mistral(named=True), '[TOOL_CALLS]read{"path": "a.py"}', A),
+    (mistral.Mistral(named=True), '[TOOL_CALLS]shell[ARGS] "x"\n', call("shell", ' "x"\n')),
+    (mistral.Mistral(named=True), '[TOOL_CALLS]shell[ARGS]{"input": "x"}', call("shell", "x")),
     (mistral.Mistral(named=True), "[TOOL_CALLS]read me", [("text", "[TOOL_CALLS]read me")]),
     (mistral.Mistral(named=False), "[TOOL_CALLS][", [("text", "[TOOL_CALLS][")]),
     (Llama(), '{"name": "Bob", "age": 3}', [("text", '{"name": "Bob", "age": 3}')]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,18 @@ def test_calls_without_an_opener(tokenizer, template, call, text, wrong):
     assert held is not None
     assert takes(held, call)
     assert not takes(held, text)
+
+
+def test_markers_that_are_special_tokens_are_visible_and_named_by_id(tiny_directory, tmp_path):
+    shutil.copytree(tiny_directory, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "tokenizer.json"
+    file.write_text(file.read_text().replace("<|im_start|>", "[TOOL_CALLS]"))
+    tokenizer = Tokenizer.load(tmp_path)
+    token = tokenizer.special["[TOOL_CALLS]"]
+    dialect = ModelDialect(tokenizer, ChatTemplate(MISTRAL, "here", tokenizer, {}))
+    assert dialect.visible_ids == (token,)
+    for required in (True, False):
+        grammar = dialect.grammar([READ], required=required, parallel=True)
+        assert grammar is not None
+        assert f"<[{token}]>" in grammar
+    assert tokenizer.detokenizer(dialect.visible_ids).push(token) == "[TOOL_CALLS]"

@@ -64,6 +64,7 @@ class MarkedReader:
 class MarkedDialect:
     reasons = True
     visible_ids = ()
+    plain_inputs = True
 
     def reader(self, tools: Sequence[OfferedTool], prompt: Sequence[int] = ()) -> MarkedReader:
         return MarkedReader(frozenset(tool.name for tool in tools))

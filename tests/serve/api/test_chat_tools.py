@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI
-from tool_model import pieces, tool_model
+from tool_model import TEMPLATE, pieces, tool_model
 
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.serve.engine.fake import reply
@@ -341,6 +341,14 @@ async def test_a_grammar_that_does_not_compile_is_a_400_before_the_stream(speaki
     answer = await speaking().post(URL, ask(tools=[tool], stream=True))
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_grammar", "tools[0].custom.format")
+
+
+async def test_a_lark_grammar_is_refused_where_inputs_stand_inside_json(make_api, directory):
+    api = make_api(served=tool_model(directory, TEMPLATE.replace("<tool_call>", "<|tool_call|>")))
+    answer = await api.post(URL, ask())
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "tools[2].custom.format")
+    assert (await api.post(URL, ask(tools=[READ]))).status_code == 200
 
 
 async def test_hosted_tools_and_repeated_names_are_left_out_and_named(speaking):
