@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.marked import MarkedCalls
+from dovetail.models.dialects.messages import Message
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 
@@ -94,12 +94,12 @@ class DeepSeek:
         joint = lark.literal("\n") if self._fenced else ""
         return f"{lark.several(one, joint, parallel)} {lark.literal(END_SECTION)}"
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as text, and calls without content as the templates tell them from answers."""
-        changed = dict(message)
-        if message.get("tool_calls") and not message.get("content"):
-            changed["content"] = None
-        return changed
+        return [
+            {**message, "content": None} if message.get("tool_calls") and not message.get("content") else message
+            for message in messages
+        ]
 
     def _call(self, lark: Lark, tool: OfferedTool) -> str:
         if not self._fenced:

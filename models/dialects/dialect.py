@@ -12,6 +12,7 @@ from typing import Any
 from dovetail.models.chat import ChatTemplate
 from dovetail.models.dialects.choose import family_of, think_of
 from dovetail.models.dialects.harmony import Harmony
+from dovetail.models.dialects.hermes import Hermes
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import (
     Message,
@@ -60,6 +61,9 @@ class ModelDialect:
         self._tokenizer = tokenizer
         self._template = template
         self.family = family_of(template.source, tokenizer.special)
+        self._takes_tools = self._shows_tools()
+        if not self._takes_tools and not isinstance(self.family, Harmony):
+            self.family = Hermes()  # what it is told of in words is what it is read by
         self._think = None if isinstance(self.family, Harmony) else think_of(template.source, tokenizer.special)
         marks = (*self.family.markers, *(self._think or ()))
         self._special = {mark: tokenizer.special[mark] for mark in marks if mark in tokenizer.special}
@@ -86,7 +90,7 @@ class ModelDialect:
             ChatTemplateError: no arrangement of the messages is one that the template takes.
         """
         if self._takes_tools:
-            shaped = [self.family.message(message) for message in messages]
+            shaped = self.family.messages(messages)
             offered = [template_tool(tool) for tool in tools]
         else:
             shaped = [as_text(message) for message in messages]
@@ -161,8 +165,7 @@ class ModelDialect:
         assert first is not None
         raise first
 
-    @cached_property
-    def _takes_tools(self) -> bool:
+    def _shows_tools(self) -> bool:
         """Whether the template shows tools and their results: one that does not would drop them in silence."""
         tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
         call = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -171,8 +174,7 @@ class ModelDialect:
             {"role": "assistant", "content": "", "tool_calls": [call]},
             {"role": "tool", "content": _PROBE, "tool_call_id": "abcdefghi", "name": "f"},
         ]
-        shaped = [self.family.message(message) for message in result]
-        return self._shows([{"role": "user", "content": "a"}], [tool]) and self._shows(shaped, [])
+        return self._shows([{"role": "user", "content": "a"}], [tool]) and self._shows(self.family.messages(result), [])
 
     @cached_property
     def _keeps_system(self) -> bool:

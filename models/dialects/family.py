@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from dovetail.models.dialects.lark import Lark
+from dovetail.models.dialects.messages import Message
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Reading
 
@@ -39,6 +40,6 @@ class Family(Protocol):
         """The Lark expression of one call, or several, after ``opener``."""
         ...
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """An earlier message as this family's templates read it."""
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
+        """Earlier messages as this family's templates read them."""
         ...

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark, named_values
-from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.messages import Message, with_parsed_arguments
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 from dovetail.models.dialects.tagged_values import TaggedValues
@@ -76,9 +75,9 @@ class Glm:
         one = lark.either(self._call(lark, tool) for tool in tools)
         return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects: templates go through their items."""
-        return with_parsed_arguments(message)
+        return [with_parsed_arguments(message) for message in messages]
 
     def _call(self, lark: Lark, tool: OfferedTool) -> str:
         values = named_values(lark, tool, (KEY, f"{END_KEY}\n{VALUE}"), f"{END_VALUE}\n")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.json_calls import JsonCalls
 from dovetail.models.dialects.lark import Lark, json_call
-from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.messages import Message, with_parsed_arguments
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 
@@ -62,6 +61,6 @@ class Granite:
         one = lark.either(json_call(lark, tool) for tool in tools)
         return f'" "? "[" {lark.several(one, lark.literal(", "), parallel)} "]"'
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""
-        return with_parsed_arguments(message)
+        return [with_parsed_arguments(message) for message in messages]

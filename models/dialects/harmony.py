@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.json_calls import JsonCalls, arguments_text, plain_input
 from dovetail.models.dialects.lark import Lark
+from dovetail.models.dialects.messages import Message, with_parsed_arguments
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 
@@ -74,12 +74,14 @@ class Harmony:
         """One call: it ends the answer."""
         return lark.either(self._call(lark, tool) for tool in tools)
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Reasoning under the name that the template reads."""
-        changed = dict(message)
-        if changed.get("tool_calls") and changed.get("reasoning_content"):
-            changed["thinking"] = changed["reasoning_content"]
-        return changed
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
+        """Arguments as objects, and reasoning before a call under the name that the template reads."""
+        return [
+            {**message, "thinking": message["reasoning_content"]}
+            if message.get("tool_calls") and message.get("reasoning_content") and not message.get("content")
+            else message
+            for message in map(with_parsed_arguments, messages)
+        ]
 
     def _call(self, lark: Lark, tool: OfferedTool) -> str:
         if tool.kind == "custom":

@@ -7,12 +7,11 @@ input follows the object as it is, up to the closing tag.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.json_calls import JsonCalls
 from dovetail.models.dialects.lark import Lark, json_call
-from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.messages import Message, with_parsed_arguments
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 
@@ -79,9 +78,9 @@ class Hermes:
         one = lark.either(self._call(lark, tool) for tool in tools)
         return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects: templates write them with ``tojson``."""
-        return with_parsed_arguments(message)
+        return [with_parsed_arguments(message) for message in messages]
 
     def _call(self, lark: Lark, tool: OfferedTool) -> str:
         if tool.kind == "custom" and tool.grammar is not None and tool.grammar.syntax == "lark":

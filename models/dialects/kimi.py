@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.marked import MarkedCalls
+from dovetail.models.dialects.messages import Message
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 
@@ -76,9 +76,21 @@ class Kimi:
         one = lark.either(self._call(lark, tool, number) for tool in tools)
         return f"{lark.several(one, '', parallel)} {lark.literal(END_SECTION)}"
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """As it is: ids are the client's, arguments text."""
-        return dict(message)
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
+        """Ids as Kimi counts them, which are all that its templates show of a name; arguments as text."""
+        ids: dict[str, str] = {}
+        shown = []
+        for message in messages:
+            changed = dict(message)
+            for call in message.get("tool_calls") or ():
+                ids[call["id"]] = f"functions.{call['function']['name']}:{len(ids)}"
+            if message.get("tool_calls"):
+                changed["tool_calls"] = [{**call, "id": ids[call["id"]]} for call in message["tool_calls"]]
+            if message["role"] == "tool":
+                call_id = message.get("tool_call_id", "")
+                changed["tool_call_id"] = ids.get(call_id, call_id)
+            shown.append(changed)
+        return shown
 
     def _call(self, lark: Lark, tool: OfferedTool, number: str) -> str:
         head = f"{lark.literal(f'{CALL}functions.{tool.name}:')} {number} {lark.literal(ARGUMENTS)}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark, json_call
 from dovetail.models.dialects.marked import MarkedCalls
-from dovetail.models.dialects.messages import with_short_ids
+from dovetail.models.dialects.messages import Message, with_parsed_arguments, with_short_ids
 from dovetail.models.dialects.pieces import OfferedTool
 from dovetail.models.dialects.reading import Wait
 
@@ -102,6 +101,7 @@ class Mistral:
             return f"{head} {lark.plain_input(tool, '')}"
         return f"{head} {lark.arguments(tool)}"
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Ids of nine letters or digits; arguments as text, which templates take either way."""
-        return with_short_ids(message)
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
+        """Ids of nine letters or digits; arguments as objects where they stand in a list."""
+        shown = [with_short_ids(message) for message in messages]
+        return shown if self._named else [with_parsed_arguments(message) for message in shown]

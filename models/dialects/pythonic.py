@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dovetail.models.dialects.lark import Lark
-from dovetail.models.dialects.messages import with_parsed_arguments
+from dovetail.models.dialects.messages import Message, with_parsed_arguments
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
 from dovetail.models.dialects.reading import Reading, Wait
 from dovetail.models.dialects.schemas import properties_of
@@ -120,9 +120,9 @@ class Pythonic:
         more = f"({lark.either(self._call(lark, tool, ', ') for tool in tools)})*" if parallel else ""
         return f'{first} {more} "]"'
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""
-        return with_parsed_arguments(message)
+        return [with_parsed_arguments(message) for message in messages]
 
     def _call(self, lark: Lark, tool: OfferedTool, before: str) -> str:
         names = list(properties_of(schema_of(tool)))

@@ -70,4 +70,25 @@ MISTRAL = """{%- for message in messages %}
 {%- else %}{{ message.content }}{% endif %}
 {%- endfor %}"""
 
-ALL = {"qwen": QWEN, "bare": BARE, "strict": STRICT, "gemma": GEMMA, "silent": SILENT, "mistral": MISTRAL}
+KIMI = """{%- if tools %}<|im_system|>{{ tools | tojson }}{% endif %}
+{%- for message in messages %}<|{{ message.role }}|>{{ message.content or '' }}
+{%- for call in message.tool_calls or [] %}<|tool_calls_section_begin|><|tool_call_begin|>{{ call.id }}
+{#- -#}<|tool_call_argument_begin|>{{ call.function.arguments }}<|tool_call_end|><|tool_calls_section_end|>
+{%- endfor %}{% if message.role == 'tool' %}## Return of {{ message.tool_call_id }}{% endif %}
+{%- endfor %}"""
+
+DEEPSEEK = """{% for message in messages %}<｜{{ message.role }}｜>{{ message.content or '' }}
+{%- for call in message.tool_calls or [] %}<｜tool▁calls▁begin｜>{{ call.function.arguments }}{% endfor %}
+{%- endfor %}"""
+"""Shows calls, and no tools: those are for the caller to describe."""
+
+ALL = {
+    "qwen": QWEN,
+    "bare": BARE,
+    "strict": STRICT,
+    "gemma": GEMMA,
+    "silent": SILENT,
+    "mistral": MISTRAL,
+    "kimi": KIMI,
+    "deepseek": DEEPSEEK,
+}

@@ -85,7 +85,7 @@ def test_a_template_that_knows_tools_is_given_them(shown):
     assert '"parameters": {"type": "object", "properties": {}}' in shown("qwen", [user("hi")], [NOW])
 
 
-@pytest.mark.parametrize("name", ["bare", "strict", "gemma", "silent"])
+@pytest.mark.parametrize("name", ["bare", "strict", "gemma", "silent", "deepseek"])
 def test_a_template_that_knows_none_is_told_of_them(shown, name):
     text = shown(name, [user("hi"), CALLED, RESULT], TOOLS)
     for part in ('"name": "read"', "<tool_call>\n{", '"arguments": {"path": "a"}', "text of a", "Lark grammar"):
@@ -119,6 +119,17 @@ def test_a_conversation_may_begin_with_the_assistant(shown):
 
 def test_mistral_ids_have_nine_letters(shown):
     assert "[TOOL_RESULTS]text of a" in shown("mistral", [user("hi"), CALLED, RESULT], [READ])
+
+
+def test_kimi_ids_name_their_tool(shown):
+    text = shown("kimi", [user("hi"), CALLED, RESULT, CALLED | {"content": "x"}], [READ])
+    assert '<|tool_call_begin|>functions.read:0<|tool_call_argument_begin|>{"path": "a"}' in text
+    assert "## Return of functions.read:0" in text
+
+
+def test_a_model_is_read_by_the_dialect_that_it_was_told_of(dialects):
+    assert dialects["deepseek"].family.name == "hermes"
+    assert dialects["kimi"].family.name == "kimi"
 
 
 TEXTS = st.sampled_from(["", " ", "a", "{", "<tool_call>", "<|im_start|>", "{{ 1 }}", "é"])
