@@ -152,6 +152,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     ``min_z`` and ``sum_log_z``: the least, and the summed logarithm of the, probability mass that it left at a step.
     ``rollbacks``: times the output went back to its witness. ``forced``: tokens that had no alternative.
     ``resampled``: tokens drawn again after a refusal. ``truncated``: the budget ended inside a block, which was dropped.
+    ``overruled``: times tree-sitter and the syntax recogniser disagreed at the end of an edit; tree-sitter wins.
     """
 
     min_z: float = 1.0
@@ -160,6 +161,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     forced: int = 0
     resampled: int = 0
     truncated: bool = False
+    overruled: int = 0
 
 
 class TokensEvent(msgspec.Struct, frozen=True, kw_only=True, tag="tokens"):
@@ -204,7 +206,11 @@ Event = TokensEvent | RollbackEvent | FinishEvent | ErrorEvent
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of the engine: gauges, and counters since its start."""
+    """A snapshot of the engine: gauges, and counters since its start.
+
+    ``constraint_s``: seconds of steps spent in constraints; ``awaited_s``: spent waiting for their answers; ``sat_out``: times
+    a sequence sat out steps instead; ``overruled``: as in ConstraintReport.
+    """
 
     running: int = 0
     waiting: int = 0
@@ -219,6 +225,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     accepted_tokens: int = 0
     rollbacks: int = 0
     preemptions: int = 0
+    constraint_s: float = 0.0
+    awaited_s: float = 0.0
+    sat_out: int = 0
+    overruled: int = 0
     restarts: int = 0
     finished: dict[str, int] = {}
 

@@ -50,6 +50,7 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     from dovetail.models.tokenizer import Tokenizer
     from dovetail.serve.constrain.grammar.compile import compile_grammar
     from dovetail.serve.constrain.grammar.threads import GrammarThreads
+    from dovetail.serve.constrain.syntax.gate_process import GateProcess
     from dovetail.serve.constrain.vocabulary import Vocabulary
     from dovetail.serve.edit.compile import compile_edit
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
@@ -71,10 +72,11 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
     vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
 
     grammars = GrammarThreads()
+    gates = GateProcess()
 
     def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
         if isinstance(spec, EditSpec):
-            return compile_edit(spec, vocabulary)
+            return compile_edit(spec, vocabulary, gates)
         return grammars.submit(partial(compile_grammar, spec, vocabulary))
 
     settings = NativeSettings(

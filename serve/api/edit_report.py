@@ -131,6 +131,7 @@ def constraint_of(output: Output, landed: Landed) -> dict[str, Any]:
         "drafted": output.usage.drafted,
         "accepted": output.usage.accepted,
         "truncated": report.truncated,
+        "overruled": report.overruled,
         "syntax": landed.syntax,
         "origins": {origin: origins[origin] for origin in ORIGINS},
     }

@@ -83,7 +83,7 @@ class EngineCollector(Collector):
             "kv_blocks_free": (stats.kv_blocks_free, "KV blocks that no running request holds."),
             "kv_blocks_cached": (stats.kv_blocks_cached, "KV blocks that a new request may reuse."),
         }
-        counters = {
+        counters: dict[str, tuple[float, str]] = {
             "steps": (stats.steps, "Forward passes."),
             "prompt_tokens": (stats.prompt_tokens, "Prompt tokens run."),
             "cached_tokens": (stats.cached_tokens, "Prompt tokens found in the prefix cache."),
@@ -92,12 +92,16 @@ class EngineCollector(Collector):
             "accepted_tokens": (stats.accepted_tokens, "Draft tokens confirmed."),
             "rollbacks": (stats.rollbacks, "Outputs taken back to their witness."),
             "restarts": (stats.restarts, "Times the engine process was started again."),
+            "constraint_seconds": (stats.constraint_s, "Time of steps spent in constraints."),
+            "constraint_wait_seconds": (stats.awaited_s, "Time of steps spent waiting for a syntax gate."),
+            "sat_out": (stats.sat_out, "Times a request sat out steps until a syntax gate had answered."),
+            "syntax_overruled": (stats.overruled, "Times tree-sitter overruled the syntax recogniser."),
             "preemptions": (stats.preemptions, "Requests whose KV blocks were taken away for a while."),
         }
         for name, (value, text) in gauges.items():
             yield GaugeMetricFamily(f"dovetail_engine_{name}", text, value=value)
-        for name, (value, text) in counters.items():
-            yield CounterMetricFamily(f"dovetail_engine_{name}", text, value=value)
+        for name, (total, text) in counters.items():
+            yield CounterMetricFamily(f"dovetail_engine_{name}", text, value=total)
         finished = CounterMetricFamily("dovetail_engine_finished", "Requests by how they ended.", labels=("reason",))
         for reason, count in stats.finished.items():
             finished.add_metric((reason,), count)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +36,36 @@ class Retreat(NamedTuple):
     state: Constraint
 
 
+class Waitable(Protocol):
+    """An answer that is still being found."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for it a while; whether it is there."""
+        ...
+
+
+class Pending(Exception):
+    """Raised by ``allows`` and ``retreat``: the answer takes a while; ask again once it is there."""
+
+    def __init__(self, answer: Waitable) -> None:
+        super().__init__("still being found")
+        self.answer = answer
+
+
 class Constraint(Protocol):
     """One immutable state of a constraint over an output token sequence."""
 
     def allows(self, token: int) -> bool:
-        """Exact: whether ``token`` may come next."""
+        """Exact: whether ``token`` may come next.
+
+        Raises:
+            Pending: nobody can say yet.
+        """
         ...
 
     def mask_into(self, words: Int32Array) -> bool:
@@ -55,7 +80,10 @@ class Constraint(Protocol):
         ...
 
     def draft(self, limit: int) -> Draft:
-        """At most ``limit`` tokens likely to come next (every one of them allowed in its place); may be empty."""
+        """At most ``limit`` tokens likely to come next; may be empty.
+
+        Every one of them is allowed in its place, unless ``allows`` finds otherwise once it is asked there.
+        """
         ...
 
     def may_end(self) -> bool:
@@ -63,11 +91,24 @@ class Constraint(Protocol):
         ...
 
     def retreat(self) -> Retreat | None:
-        """Where to go back to when no token is allowed, or too many draws were refused; None: nowhere."""
+        """Where to go back to when no token is allowed, or too many draws were refused; None: nowhere.
+
+        Raises:
+            Pending: nobody can say yet.
+        """
         ...
 
     def settled(self) -> int | None:
         """How many tokens from the start form a complete output, should the budget end here; None: any number does."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A constraint with something to report at the end of its request."""
+
+    def overruled(self) -> int:
+        """How often so far a slow judge has overruled the quick one: each time is worth a look."""
         ...
 
 

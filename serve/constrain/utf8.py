@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 START = 0
@@ -40,6 +41,16 @@ def _step(state: int, byte: int) -> int | None:
         return 3 if 0xF1 <= byte <= 0xF3 else None
     due, low, high = _DUE[state]
     return due - 1 if low <= byte <= high else None
+
+
+def completions(state: int) -> Iterator[bytes]:
+    """What may end the character that a decoder is inside of: every way there is."""
+    due, low, high = _DUE[state]
+    for byte in range(low, high + 1) if due else ():
+        if due == 1:
+            yield bytes((byte,))
+        else:
+            yield from (bytes((byte,)) + rest for rest in completions(due - 1))
 
 
 def run(state: int, data: bytes) -> int | None:

@@ -168,6 +168,8 @@ class Vocabulary:
                 return cast(T, self._derived[key][0])
         made = build()
         with self._lock:
+            if key in self._derived:
+                return cast(T, self._derived[key][0])  # Another thread was first.
             self._derived_size += size + _DERIVED_LEAST - self._derived.get(key, (None, 0))[1]
             self._derived[key] = made, size + _DERIVED_LEAST
             while self._derived_size > _DERIVED_KEPT:

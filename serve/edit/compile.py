@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Gates
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.constraint import EditConstraint
 from dovetail.serve.edit.formats.apply_patch.zones import apply_patch_plan
@@ -24,11 +25,13 @@ PLANS: dict[EditFormat, Callable[[EditSpec, Vocabulary], Plan]] = {
 }
 
 
-def compile_edit(spec: EditSpec, vocabulary: Vocabulary) -> Constraint:
-    """The initial state that holds an output to edits of ``spec.files`` in its format.
+def compile_edit(spec: EditSpec, vocabulary: Vocabulary, gates: Gates = LOCAL_GATES) -> Constraint:
+    """The initial state that holds an output to edits of ``spec.files`` in its format. ``gates`` are asked about syntax.
 
     Raises:
         UserError: no files, a path given twice or not one line, text that is not Unicode, markers that a file holds, or
             protected lines that are not there.
     """
-    return EditConstraint.initial(PLANS[spec.format](spec, vocabulary))
+    plan = PLANS[spec.format](spec, vocabulary)
+    plan.prepare(gates)
+    return EditConstraint.initial(plan)

@@ -6,6 +6,7 @@ Counts output tokens, so that it can say what to keep. Knows nothing of models, 
 from __future__ import annotations
 
 from dovetail.serve.constrain.base import Draft, Int32Array, Retreat
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.plan import Plan
 from dovetail.serve.edit.zones.zone import Step, Zone
@@ -24,7 +25,7 @@ class EditConstraint:
         self.plan = plan
         self.zone = zone
         self.count = count
-        self._next: tuple[int, EditConstraint] | None = None
+        self._next: tuple[int, EditConstraint, list[Answer]] | None = None
 
     @classmethod
     def initial(cls, plan: Plan) -> EditConstraint:
@@ -32,9 +33,17 @@ class EditConstraint:
         return cls(plan, plan.between(Ledger(plan), 0), 0)
 
     def allows(self, token: int) -> bool:
-        """Exact: whether ``token`` may come next. An end that the gate refuses counts as one of its refusals."""
+        """Exact: whether ``token`` may come next. An end that the gate refuses counts as one of its refusals.
+
+        Raises:
+            Pending: the gate has not answered yet.
+        """
         if self.zone.stuck:
             return False
+        if self._next is not None and self._next[0] == token:
+            if all(answer.ready and answer.holds for answer in self._next[2]):
+                return True
+            self._next = None  # A draft hoped for an answer that is not there, or is no.
         return self.zone.passes(token) or self._after(token, sampled=True) is not None
 
     def mask_into(self, words: Int32Array) -> bool:
@@ -100,6 +109,10 @@ class EditConstraint:
         """The tokens up to the end of the last edit that stands."""
         return self.count if self.may_end() else self.zone.begin
 
+    def overruled(self) -> int:
+        """How often tree-sitter has overruled the recogniser at the gate."""
+        return self.plan.overruled
+
     def _after(self, token: int, sampled: bool) -> EditConstraint | None:
         """The state behind ``token``, None if it is not allowed; kept, since a draft is walked along more than once."""
         if self._next is not None and self._next[0] == token:
@@ -108,9 +121,10 @@ class EditConstraint:
         if not spelling:
             return None
         count = self.count + 1
-        zone = self.zone.feed(spelling, Step(count, sampled))
+        hopes: list[Answer] = []
+        zone = self.zone.feed(spelling, Step(count, sampled, None if sampled else hopes))
         if zone is None:
             return None
         after = EditConstraint(self.plan, zone.followed(token, self.zone).landed(count), count)
-        self._next = token, after
+        self._next = token, after, hopes
         return after

@@ -73,7 +73,7 @@ class Ledger:
         if self.plan.syntax != "final":
             return True
         return all(
-            self.targets[target].gate.holds(self.changes(target))
+            self.targets[target].gate.ask(self.changes(target)).holds
             for target in self.accepted
             if target not in self.deleted
         )

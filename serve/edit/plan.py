@@ -15,7 +15,8 @@ from dovetail.serve.constrain.copy.escaped import EscapedFile
 from dovetail.serve.constrain.copy.prepared import PreparedFile
 from dovetail.serve.constrain.copy.quotation import Quotable
 from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
-from dovetail.serve.constrain.syntax.gate import SyntaxGate
+from dovetail.serve.constrain.syntax.gate import Verdict
+from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Gate, Gates
 from dovetail.serve.constrain.syntax.recogniser import recogniser
 from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import controls_for
@@ -36,8 +37,16 @@ Span = tuple[int, int]
 class Target:
     """One file that may be edited. ``protected``: byte ranges of its prepared text that no edit may touch."""
 
-    def __init__(self, path: str, raw: bytes, vocabulary: Vocabulary, protected: tuple[Span, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: str,
+        raw: bytes,
+        vocabulary: Vocabulary,
+        protected: tuple[Span, ...] = (),
+        gates: Gates = LOCAL_GATES,
+    ) -> None:
         self.path = path
+        self.gates = gates
         self.protected = protected
         self._vocabulary = vocabulary
         self._digest = hashlib.sha256(raw).digest()
@@ -59,11 +68,11 @@ class Target:
         )
 
     @cached_property
-    def gate(self) -> SyntaxGate:
-        """The syntax gate of the file; its original is parsed when this is first asked for."""
-        key = ("gate", self.path, self._digest)
+    def gate(self) -> Gate:
+        """The syntax gate of the file."""
+        key = ("gate", self.gates, self.path, self._digest)
         raw = self.prepared.raw
-        return self._vocabulary.derived(key, lambda: SyntaxGate(self.path, raw), len(raw))
+        return self._vocabulary.derived(key, lambda: self.gates.open(self.path, raw), len(raw))
 
     @cached_property
     def checkpoints(self) -> Checkpoints | None:
@@ -80,6 +89,15 @@ class Target:
                 return None
 
         return self._vocabulary.derived(("checkpoints", language, self._digest), build, 4 * len(raw))
+
+    def prepare(self) -> None:
+        """Have the file parsed and its checkpoints found beside everything else."""
+
+        def warm() -> None:
+            if self.checkpoints is not None:
+                self.checkpoints.warm()
+
+        self.gate.prepare(warm)
 
     @cached_property
     def controls(self) -> re.Pattern[bytes]:
@@ -104,6 +122,8 @@ class Plan:
 
     refusal_limit = 3
     """Refused terminators after which a block must go back to where it could have ended."""
+    patient_limit = 12
+    """The same where the recogniser vouches that what was written can still become a whole file."""
     retreat_limit = 8
     """Times an output may go back before it may only end."""
 
@@ -121,6 +141,9 @@ class Plan:
     """What the format asks of a replacement beyond syntax."""
     openings: tuple[Opening, ...] = ()
     """What watches new text beside the syntax recogniser."""
+
+    gates: Gates = LOCAL_GATES
+    """Who is asked about syntax."""
 
     def __init__(self, spec: EditSpec, vocabulary: Vocabulary, between: Callable[[Ledger, int], Zone]) -> None:
         if not spec.files:
@@ -150,9 +173,21 @@ class Plan:
         self.overruled = 0
         """How often tree-sitter overruled the recogniser."""
 
+    def count(self, verdict: Verdict) -> None:
+        """Take note of a gate's answer."""
+        self.overruled += verdict.overruled
+
     def created(self, path: str) -> Target:
         """A file that is not there yet."""
-        return Target(path, b"", self.vocabulary)
+        return Target(path, b"", self.vocabulary, gates=self.gates)
+
+    def prepare(self, gates: Gates) -> None:
+        """Ask ``gates`` about syntax, and have them begin."""
+        self.gates = gates
+        for target in self.targets:
+            target.gates = gates
+            if self.syntax != "off":
+                target.prepare()
 
     def after_edit(self, ledger: Ledger, begin: int, count: int) -> Zone:
         """The zone behind an edit that ended after ``count`` tokens. It stands if every file may end as it is now."""

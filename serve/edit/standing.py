@@ -5,6 +5,7 @@ Knows no format: an edit is a place and, once it ends, a quote and its replaceme
 
 from __future__ import annotations
 
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.ledger import Ledger, Quote, raw_change
 from dovetail.serve.edit.watch import Watching
 
@@ -52,13 +53,10 @@ class Standing:
             return ended.syntax.accepts()
         return checkpoints.rejoins(ended.syntax, min(quote.end, self._raw_size) + self._shift)
 
-    def holds(self, watching: Watching, quote: Quote, replacement: bytes) -> bool:
+    def ask(self, watching: Watching, quote: Quote, replacement: bytes) -> Answer:
         """The gate: whether the file parses with the edit. tree-sitter has the last word."""
         gate = self._ledger.targets[self._target].gate
         changes = self._ledger.changes(self._target, quote, replacement)
-        expected = self.fits(watching, quote)
-        if expected is None:
-            return gate.holds(changes)
-        verdict = gate.confirms(changes, expected)
-        self._ledger.plan.overruled += verdict.overruled
-        return verdict.holds
+        answer = gate.ask(changes, self.fits(watching, quote))
+        answer.when_given(self._ledger.plan.count)
+        return answer

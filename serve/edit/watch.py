@@ -10,9 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from dovetail.serve.constrain.syntax.recogniser import State
+from dovetail.serve.constrain.utf8 import START, completions, run
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
+
+
+_THREE_MISSING = frozenset(run(START, bytes((lead,))) for lead in range(0xF0, 0xF5))
 
 
 class Watch(Protocol):
@@ -73,6 +77,16 @@ class Watching:
             if syntax is None:
                 return None
         return Watching(syntax, watches, self.lags, late)
+
+    def completes(self, decoder: int) -> bool:
+        """Whether the character that the text ends inside of has an end that the recogniser takes.
+
+        It cannot know before, and half a character from which nothing leads on would be a dead end. Where more than two bytes
+        are missing, they are too many to try.
+        """
+        if self.syntax is None or decoder == START or decoder in _THREE_MISSING or not self.syntax.known:
+            return True
+        return any(self.syntax.feed(rest) is not None for rest in completions(decoder))
 
     def ended(self, cut_short: bool) -> Watching | None:
         """With the line feed held back, unless it is ``cut_short``; None if the recogniser refuses it."""

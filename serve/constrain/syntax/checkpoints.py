@@ -59,6 +59,14 @@ class Checkpoints:
                     self._recent.popitem(last=False)
             return state
 
+    def warm(self) -> None:
+        """Find the state at every kept place, a little at a time, so that nobody else waits long."""
+        offset = 0
+        while offset < len(self.text):
+            offset = self._next_place(offset)
+            if not self.before(offset).known:
+                return
+
     def _found(self, offset: int) -> State:
         index = bisect_right(self._places, offset) - 1
         place, state = self._places[index], self._states[index]

@@ -65,6 +65,10 @@ class SyntaxGate:
     def _python(self) -> PythonJudge | None:
         return PythonJudge(self.original) if self.language == "python" else None
 
+    def prepare(self) -> None:
+        """Do ahead what the first judgement needs."""
+        _ = self._python
+
     @cached_property
     def syntax(self) -> Syntax:
         """Which parser vouches for changed versions."""
@@ -85,8 +89,10 @@ class SyntaxGate:
             return False
         return self._python_accepts(trimmed)
 
-    def confirms(self, changes: Sequence[Change], expected: bool) -> Verdict:
-        """``holds``, where the recogniser says what to expect: the whole is parsed only if a quick look says otherwise."""
+    def judge(self, changes: Sequence[Change], expected: bool | None) -> Verdict:
+        """``holds``, where the recogniser may say what to expect: then all is parsed only if a quick look says otherwise."""
+        if expected is None:
+            return Verdict(self.holds(changes))
         trimmed = [kept for kept in (_trim(self.original, change) for change in changes) if kept]
         if not trimmed or self.seems_to_hold(trimmed) == expected:
             verdict = expected or not trimmed

@@ -10,15 +10,20 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from dovetail.serve.constrain.copy.escaped import escaped
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.standing import Standing
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.far_trail import FarTrail
+from dovetail.serve.edit.zones.zone import Step
 from dovetail.serve.pointer import Trail
 
 _WITNESS_TRIES, _WITNESS_BYTES = 64, 8 << 20
 _EAGER_GATE_BYTES = 32_768
 _TRAIL_BYTES, _TRAIL_WORTH_KEEPING = 1 << 20, 4096
+
+
+_NO_TOKEN = Step(0, False)
 
 
 class Line:
@@ -64,19 +69,21 @@ class OpenEdit:
         self.target = target
         self.quote = quote
         self.in_json = in_json
-        self._verdicts: dict[bytes, bool] = {}
+        self._answers: dict[bytes, Answer] = {}
         self.refused: set[bytes] = set()
 
     def resumed(self, ledger: Ledger) -> OpenEdit:
         """The same edit after a retreat, with its verdicts and without its refusals."""
         twin = OpenEdit(ledger, self.begin, self.target, self.quote, self.in_json)
-        twin._verdicts = self._verdicts
+        twin._answers = self._answers
         return twin
 
     @property
     def stuck(self) -> bool:
         """Whether the gate has refused too often."""
-        return len(self.refused) >= self.ledger.plan.refusal_limit
+        plan = self.ledger.plan
+        watched = self.ledger.checkpoints(self.target) is not None
+        return len(self.refused) >= (plan.patient_limit if watched else plan.refusal_limit)
 
     @property
     def quoted(self) -> bytes:
@@ -92,7 +99,8 @@ class OpenEdit:
     def gate_is_cheap(self) -> bool:
         """Whether a draft may ask the gate ahead of the model."""
         raw = self.ledger.targets[self.target].prepared.raw
-        return self.ledger.plan.syntax != "each" or len(raw) <= _EAGER_GATE_BYTES
+        plan = self.ledger.plan
+        return plan.syntax != "each" or not plan.gates.blocking or len(raw) <= _EAGER_GATE_BYTES
 
     @cached_property
     def _standing(self) -> Standing:
@@ -119,34 +127,43 @@ class OpenEdit:
         key = "trail", hashlib.sha256(text).digest()
         return plan.vocabulary.derived(key, lambda: FarTrail(plan.tokens_after(b"", text)), 8 * len(text))
 
-    def closes(self, replacement: bytes, watching: Watching, sampled: bool) -> bool:
-        """The gate: whether the edit may end with ``replacement``, which ``watching`` has seen."""
-        verdict = self._verdicts.get(replacement)
-        if verdict is None:
-            verdict = self._verdicts[replacement] = self._judge(replacement, watching)
-        if sampled and not verdict:
+    def closes(self, replacement: bytes, watching: Watching, step: Step) -> bool:
+        """The gate: whether the edit may end with ``replacement``, which ``watching`` has seen.
+
+        Raises:
+            Pending: it has not answered yet.
+        """
+        answer = self._answers.get(replacement)
+        if answer is None:
+            answer = self._answers[replacement] = self._ask(replacement, watching)
+        verdict = step.trusts(answer)
+        if step.sampled and not verdict:
             self.refused.add(replacement)
         return verdict
 
-    def _judge(self, replacement: bytes, watching: Watching) -> bool:
+    def _ask(self, replacement: bytes, watching: Watching) -> Answer:
         plan, target = self.ledger.plan, self.ledger.targets[self.target]
         if plan.permits is not None and not plan.permits(target, self.quote, replacement):
-            return False
+            return Answer.known(False)
         if not watching.may_end():
-            return False
+            return Answer.known(False)
         if plan.syntax != "each" or replacement == self.quoted:
-            return True
-        return self._standing.holds(watching, self.quote, replacement)
+            return Answer.known(True)
+        return self._standing.ask(watching, self.quote, replacement)
 
     def known_to_refuse(self, replacement: bytes) -> bool:
         """Whether the gate has already said no to ``replacement``; asks nothing anew."""
-        return self._verdicts.get(replacement) is False
+        answer = self._answers.get(replacement)
+        return answer is not None and answer.ready and not answer.holds
 
     def witness(self, lines: Line | None) -> Line | None:
         """The last line end, at a token's end, at which the edit may end; the empty replacement is none.
 
-        Looked for from the latest on, in at most 64 places (fewer in a large file: some 8 MiB are parsed in all): a quick
-        guess first, the gate only where it says yes.
+        Looked for from the latest on, in at most 64 places (fewer in a large file: some 8 MiB are parsed in all): the
+        recogniser first, the gate only where it does not say no.
+
+        Raises:
+            Pending: a gate has not answered yet.
         """
         target = self.ledger.targets[self.target]
         tries = min(_WITNESS_TRIES, max(8, _WITNESS_BYTES // (len(target.prepared.raw) + 1)))
@@ -157,15 +174,11 @@ class OpenEdit:
                 return None
             tries -= 1
             text = joined(line)
-            if self._seems_to_close(text, line.watching) and self.closes(text, line.watching, sampled=False):
+            if self._seems_to_close(text, line.watching) and self.closes(text, line.watching, _NO_TOKEN):
                 return line
         return None
 
     def _seems_to_close(self, replacement: bytes, watching: Watching) -> bool:
         if replacement == self.quoted:
             return True
-        fits = self._standing.fits(watching, self.quote)
-        if fits is not None:
-            return fits
-        gate = self.ledger.targets[self.target].gate
-        return gate.seems_to_hold(self.ledger.changes(self.target, self.quote, replacement))
+        return self._standing.fits(watching, self.quote) is not False

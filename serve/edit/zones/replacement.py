@@ -75,10 +75,12 @@ class Replacing(Zone):
                 return self._closed(lines, watching, partial + data[position:], step)
             seen = watching.feed(line if plan.closing_run.startswith(partial) else fresh)
             held = plan.closing_run.startswith(line)
-            if seen is None and not (held and self.block.closes(joined(lines), watching, step.sampled)):
+            if seen is None and not (held and self.block.closes(joined(lines), watching, step)):
                 return None  # Nor does the terminator begin here.
             watching = watching if held or seen is None else seen
             if not stop:
+                if not watching.completes(decoder):
+                    return None
                 return Replacing(self.block, lines, line, decoder, self.pointer, watching)
             count = step.tokens if stop == len(data) else None
             lines, partial, position = Line(lines, line, count, watching), b"", stop
@@ -87,7 +89,7 @@ class Replacing(Zone):
         if not self.ledger.plan.closing_line.startswith(typed):  # Nor may a token go on behind the terminator.
             return None
         replacement = joined(lines)
-        if not self.block.closes(replacement, watching, step.sampled):
+        if not self.block.closes(replacement, watching, step):
             return None
         return Closing.at(self.block, replacement, len(typed))
 

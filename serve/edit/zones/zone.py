@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dovetail.serve.constrain.base import Draft, Int32Array
+from dovetail.serve.constrain.base import Draft, Int32Array, Pending
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.ledger import Ledger
 
@@ -17,11 +18,26 @@ class Step(NamedTuple):
     """One token on its way through the zones.
 
     ``tokens``: output tokens up to and with this one. ``sampled``: the model asked for it (a refusal is then counted);
-    not so when a draft is tried out.
+    not so when a draft is tried out. ``hopes``: takes the answers that a draft did not wait for; None: it is no draft.
     """
 
     tokens: int
     sampled: bool
+    hopes: list[Answer] | None = None
+
+    def trusts(self, answer: Answer) -> bool:
+        """What a gate answers. A draft goes on as the recogniser expects, and leaves it to the check of the token.
+
+        Raises:
+            Pending: it has not answered yet.
+        """
+        if answer.ready:
+            return answer.holds
+        if self.hopes is None:
+            raise Pending(answer)
+        if answer.expected:
+            self.hopes.append(answer)
+        return bool(answer.expected)
 
 
 class Zone:

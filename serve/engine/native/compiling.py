@@ -11,7 +11,7 @@ from concurrent.futures import Future, wait
 from typing import NamedTuple, TypeVar
 
 from dovetail.serve.constrain.base import CompileConstraint, Constraint
-from dovetail.serve.engine.native.guard import Fault, GuardedConstraint
+from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter
 from dovetail.serve.errors import DovetailError, EngineError, UserError
 from dovetail.serve.types import GrammarSpec, Request
 
@@ -29,12 +29,16 @@ class _Pending(NamedTuple):
 
 
 class Compiling:
-    """Compiles constraints, at once or in the compiler's own time; a failure is its own request's only."""
+    """Compiles constraints, at once or in the compiler's own time; a failure is its own request's only.
+
+    ``meter``: what the constraints take.
+    """
 
     def __init__(self, compile_constraint: CompileConstraint, seconds: float = COMPILE_SECONDS) -> None:
         self.compile = compile_constraint
         self._seconds = seconds
         self._pending: dict[str, _Pending] = {}
+        self.meter = Meter()
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -52,7 +56,7 @@ class Compiling:
         if isinstance(made, Future):
             self._pending[request.request_id] = _Pending(request, made, time.monotonic())
             return None
-        return GuardedConstraint(made, fault)
+        return GuardedConstraint(made, fault, self.meter)
 
     def drop(self, request_id: str) -> Request | None:
         """Forget a request, which is returned if it was waiting here."""
@@ -73,7 +77,7 @@ class Compiling:
                 continue
             fault = Fault()
             try:
-                yield request, GuardedConstraint(_result_of(future.result, fault), fault)
+                yield request, GuardedConstraint(_result_of(future.result, fault), fault, self.meter)
             except DovetailError as error:
                 yield request, error
 

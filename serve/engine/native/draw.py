@@ -1,12 +1,14 @@
 """Drawing one step's tokens: masks, sampling, the exact check, resampling. Works on host logits; owns no sequence.
 
 *Sample, check, resample*: a mask may be a superset of what the constraint allows. A sampled token that it refuses is
-banned and one more is drawn from what is left: the distribution of full masking at the cost of one check.
+banned and one more is drawn from what is left: the distribution of full masking at the cost of one check. After many refusals
+the likeliest tokens that are left are all checked, and one is drawn from those allowed.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.constrain.base import Constraint, Pending, Waitable
 from dovetail.serve.engine.native.sampler import (
     Rows,
     bars,
@@ -29,13 +31,19 @@ from dovetail.serve.engine.native.sampler import (
 from dovetail.serve.engine.native.sequence import Sequence, Work
 from dovetail.serve.types import Origin, SamplingParams, TokenLogprob
 
-MAX_DRAWS = 64
-"""Refused draws at one position after which the constraint is asked for its retreat."""
+MAX_DRAWS = 16
+"""Refused draws at one position after which the likeliest tokens that are left are all checked."""
+
+LIKELIEST = 512
+"""How many of them: where the constraint takes none of these, it is asked for its retreat."""
 
 
 @dataclass
 class Drawn:
-    """What one share of work produced: new tokens in order; ``stuck`` when nothing could be drawn after them."""
+    """What one share of work produced: new tokens in order; ``stuck`` when nothing could be drawn after them.
+
+    ``awaits``: what has to be known before anything can.
+    """
 
     tokens: list[int] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
@@ -44,6 +52,7 @@ class Drawn:
     state: Constraint | None = None
     accepted: int = 0
     stuck: bool = False
+    awaits: Waitable | None = None
 
 
 @dataclass
@@ -65,9 +74,16 @@ class Draw:
     def __init__(self, vocab_size: int, eos_ids: frozenset[int]) -> None:
         self._size = vocab_size
         self._eos = sorted(token for token in eos_ids if token < vocab_size)
+        self._patience_s = 0.0
+        self.awaited_s = 0.0
+        """Seconds spent waiting for constraints that could not say yet."""
 
-    def __call__(self, work: Seq[Work], logits: Tensor) -> list[Drawn]:
-        """One Drawn per share that samples, in order. ``logits``: float32 [R, >= vocab_size], one row per draw."""
+    def __call__(self, work: Seq[Work], logits: Tensor, patience_s: float = 0.0) -> list[Drawn]:
+        """One Drawn per share that samples, in order. ``logits``: float32 [R, >= vocab_size], one row per draw.
+
+        ``patience_s``: how long all of it may wait for constraints that cannot say yet.
+        """
+        self._patience_s = patience_s
         raw = logits[:, : self._size]
         shares = [share for share in work if share.samples]
         rows = [row for share in shares for row in self._rows(share)]
@@ -146,7 +162,11 @@ class Draw:
             token: int | None = tokens[index]
             origin: Origin = "sampled"
             if row.state is not None:
-                token, resampled = self._check(row, tokens[index], adjusted[index])
+                try:
+                    token, resampled = self._check(row, tokens[index], adjusted[index])
+                except Pending as pending:
+                    drawn.awaits = pending.answer
+                    return drawn
                 if token is None:
                     drawn.stuck = True
                     return drawn
@@ -168,13 +188,17 @@ class Draw:
         return drawn
 
     def _check(self, row: _Row, token: int, adjusted: Tensor) -> tuple[int | None, bool]:
-        """The first draw that the constraint accepts, and whether it took more than one; None: none was found."""
+        """The first draw that the constraint accepts, and whether it took more than one; None: none was found.
+
+        Raises:
+            Pending: the constraint cannot say yet. Asked again, it is about the same draws.
+        """
         assert row.state is not None
         if row.choices == 0:
             return None, False
         scores = adjusted
         for attempt in range(1, MAX_DRAWS + 1):
-            if token in self._eos or row.state.allows(token):
+            if token in self._eos or self._allows(row.state, token):
                 return token, attempt > 1
             if attempt == 1:
                 scores = adjusted.clone()
@@ -185,4 +209,32 @@ class Draw:
                 return None, True
             number = uniform(row.sequence.seed, row.position, attempt)
             token = sample(scores.unsqueeze(0), Rows([row.params], [number]))[0]
-        return None, True
+        return self._among_likeliest(row, scores), True
+
+    def _among_likeliest(self, row: _Row, scores: Tensor) -> int | None:
+        """A draw from all that the constraint takes of the likeliest tokens."""
+        assert row.state is not None
+        values, tokens = scores.topk(min(LIKELIEST, len(scores)))
+        found = [token for token, value in zip(tokens.tolist(), values.tolist(), strict=True) if value > -math.inf]
+        allowed = [token for token in found if token in self._eos or self._allows(row.state, token)]
+        if not allowed:
+            return None
+        kept = torch.full_like(scores, -math.inf)
+        kept[allowed] = scores[allowed]
+        row.log_z += float(kept.logsumexp(-1) - scores.logsumexp(-1))
+        number = uniform(row.sequence.seed, row.position, MAX_DRAWS + 1)
+        return sample(kept.unsqueeze(0), Rows([row.params], [number]))[0]
+
+    def _allows(self, state: Constraint, token: int) -> bool:
+        """The exact check; waits a little for an answer, since to come back costs the row once more."""
+        while True:
+            try:
+                return state.allows(token)
+            except Pending as pending:
+                began = time.perf_counter()
+                found = pending.answer.wait(max(0.0, self._patience_s))
+                waited = time.perf_counter() - began
+                self._patience_s -= waited
+                self.awaited_s += waited
+                if not found:
+                    raise

@@ -6,16 +6,24 @@ for a retreat. The one place of the engine that catches everything, since a cons
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
-from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Retreat
+from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Pending, Reporting, Retreat
 from dovetail.serve.errors import DovetailError
 
 _log = structlog.get_logger("dovetail.engine")
 _Result = TypeVar("_Result")
+
+
+class Meter:
+    """Seconds that constraints have taken, of all requests."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
 
 class Fault:
@@ -25,11 +33,13 @@ class Fault:
         self.error: Exception | None = None
 
     def guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
-        """``call()``, or ``otherwise`` once anything has gone wrong."""
+        """``call()``, or ``otherwise`` once anything has gone wrong. That an answer takes a while is no fault."""
         if self.error is not None:
             return otherwise
         try:
             return call()
+        except Pending:
+            raise
         except Exception as error:  # noqa: BLE001 (see the module's docstring)
             if not isinstance(error, DovetailError):  # that one is the client's to hear
                 _log.error("a constraint failed; its request ends", exc_info=error)
@@ -40,40 +50,55 @@ class Fault:
 class GuardedConstraint:
     """A constraint that never raises (see serve/constrain/base.py for the methods)."""
 
-    __slots__ = ("_inner", "fault")
+    __slots__ = ("_inner", "_meter", "fault")
 
-    def __init__(self, inner: Constraint, fault: Fault) -> None:
+    def __init__(self, inner: Constraint, fault: Fault, meter: Meter) -> None:
         self._inner = inner
+        self._meter = meter
         self.fault = fault
+
+    def _guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
+        began = time.perf_counter()
+        try:
+            return self.fault.guarded(call, otherwise)
+        finally:
+            self._meter.seconds += time.perf_counter() - began
 
     def allows(self, token: int) -> bool:
         """False once it has failed."""
-        return self.fault.guarded(lambda: self._inner.allows(token), False)
+        return self._guarded(lambda: self._inner.allows(token), False)
 
     def mask_into(self, words: Int32Array) -> bool:
         """Nothing is allowed once it has failed."""
-        restricts = self.fault.guarded(lambda: self._inner.mask_into(words), True)
+        restricts = self._guarded(lambda: self._inner.mask_into(words), True)
         if self.fault.error is not None:
             words.fill(0)
         return restricts
 
     def advance(self, token: int) -> Constraint:
         """The same state once it has failed."""
-        return GuardedConstraint(self.fault.guarded(lambda: self._inner.advance(token), self._inner), self.fault)
+        return GuardedConstraint(
+            self._guarded(lambda: self._inner.advance(token), self._inner), self.fault, self._meter
+        )
 
     def draft(self, limit: int) -> Draft:
         """Nothing once it has failed."""
-        return self.fault.guarded(lambda: self._inner.draft(limit), Draft(()))
+        return self._guarded(lambda: self._inner.draft(limit), Draft(()))
 
     def may_end(self) -> bool:
         """False once it has failed."""
-        return self.fault.guarded(lambda: self._inner.may_end(), False)
+        return self._guarded(lambda: self._inner.may_end(), False)
 
     def retreat(self) -> Retreat | None:
         """None once it has failed."""
-        retreat = self.fault.guarded(lambda: self._inner.retreat(), None)
-        return retreat._replace(state=GuardedConstraint(retreat.state, self.fault)) if retreat else None
+        retreat = self._guarded(lambda: self._inner.retreat(), None)
+        return retreat._replace(state=GuardedConstraint(retreat.state, self.fault, self._meter)) if retreat else None
 
     def settled(self) -> int | None:
         """None once it has failed."""
-        return self.fault.guarded(lambda: self._inner.settled(), None)
+        return self._guarded(lambda: self._inner.settled(), None)
+
+    def overruled(self) -> int:
+        """See Reporting."""
+        inner = self._inner
+        return self._guarded(lambda: inner.overruled(), 0) if isinstance(inner, Reporting) else 0

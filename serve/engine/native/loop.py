@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dovetail.kernels.ops import describe
 from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
+from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft, Pending, Reporting, Waitable
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.compiling import Compiling, constraint_failed
 from dovetail.serve.engine.native.draw import Draw, Drawn
@@ -37,6 +37,9 @@ from dovetail.serve.types import (
     Stats,
     TokensEvent,
 )
+
+_PATIENCE_S, _PATIENCE_ALONE_S = 0.001, 0.05
+"""How long a step may wait for constraints that cannot say yet: while others wait with it, and while nobody does."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class NativeEngine:
         self._deadlines: dict[str, tuple[float, float]] = {}
         self._finished: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
+        self._waited_s = 0.0
 
     @property
     def info(self) -> ModelInfo:
@@ -144,9 +148,11 @@ class NativeEngine:
         if not work:
             if self._compiling and not events:
                 self._compiling.wait()
+            self._await_any()
             return events
+        patience_s = _PATIENCE_S if self._scheduler.running > 1 else _PATIENCE_ALONE_S
         with memory_errors():
-            drawn = iter(self._draw(work, self._runner.forward(work)))
+            drawn = iter(self._draw(work, self._runner.forward(work), patience_s))
         decode_only = all(share.count == 1 for share in work)
         (self._cost if decode_only else self._prompts).observe(total_rows(work), time.perf_counter() - start)
         self._totals["steps"] += 1
@@ -161,6 +167,14 @@ class NativeEngine:
             else:
                 self._scheduler.computed(sequence)
         return events
+
+    def _await_any(self) -> None:
+        """Nothing can be computed: wait a little for what a constraint has to know, if that is why."""
+        answer = next((sequence.awaits for sequence in self._scheduler if sequence.awaits is not None), None)
+        if answer is not None:
+            began = time.perf_counter()
+            answer.wait(_PATIENCE_ALONE_S)
+            self._waited_s += time.perf_counter() - began
 
     def _expire(self, now: float) -> list[Event]:
         """End the requests whose time is up."""
@@ -189,6 +203,10 @@ class NativeEngine:
             accepted_tokens=self._totals["accepted"],
             rollbacks=self._totals["rollbacks"],
             preemptions=self._scheduler.preemptions,
+            constraint_s=self._compiling.meter.seconds,
+            awaited_s=self._waited_s + self._draw.awaited_s,
+            sat_out=self._totals["sat out"],
+            overruled=self._totals["overruled"],
             finished=dict(self._finished),
         )
 
@@ -266,9 +284,16 @@ class NativeEngine:
         if ended is not None:
             return self._finish(sequence, tokens, drawn, *ended)
         events = self._emit(sequence, tokens, drawn)
+        if drawn.awaits is not None:
+            self._sit_out(sequence, drawn.awaits)
         if drawn.stuck:
             events += self._retreat(sequence)
         return events
+
+    def _sit_out(self, sequence: Sequence, answer: Waitable) -> None:
+        """Leave the sequence out of steps until ``answer`` is there; then the same token is drawn, and checked again."""
+        sequence.awaits = answer
+        self._totals["sat out"] += 1
 
     def _ends(self, sequence: Sequence, token: int) -> bool:
         params = sequence.request.sampling
@@ -292,7 +317,11 @@ class NativeEngine:
     def _retreat(self, sequence: Sequence) -> list[Event]:
         """No token can come next: go back to the constraint's witness and on from there."""
         assert sequence.constraint is not None
-        retreat = sequence.constraint.retreat()
+        try:
+            retreat = sequence.constraint.retreat()
+        except Pending as pending:
+            self._sit_out(sequence, pending.answer)
+            return []
         if (
             isinstance(sequence.constraint, GuardedConstraint)
             and (error := sequence.constraint.fault.error) is not None
@@ -326,7 +355,9 @@ class NativeEngine:
                 keep_chars = sequence.rewind(settled)
                 request_id = sequence.request.request_id
                 events.append(RollbackEvent(request_id=request_id, keep_tokens=settled, keep_chars=keep_chars))
-            report = sequence.distortion.report(truncated=truncated)
+            overruled = sequence.constraint.overruled() if isinstance(sequence.constraint, Reporting) else 0
+            self._totals["overruled"] += overruled
+            report = sequence.distortion.report(truncated=truncated, overruled=overruled)
         del self._sequences[sequence.request.request_id]
         self._deadlines.pop(sequence.request.request_id, None)
         self._scheduler.remove(sequence)

@@ -86,10 +86,11 @@ class Scheduler:
         work: list[Work] = []
         preempted = self.preemptions
         self._running.sort(key=self._rank)
-        decoding = [sequence for sequence in self._running if sequence.pending == 1]
+        ready = [sequence for sequence in self._running if not sequence.waits]
+        decoding = [sequence for sequence in ready if sequence.pending == 1]
         if decoding and prompt_budget is not None:
             budget = min(budget, max(prompt_budget, len(decoding)))
-        for sequence in decoding + [sequence for sequence in self._running if sequence.pending > 1]:
+        for sequence in decoding + [sequence for sequence in ready if sequence.pending > 1]:
             if budget < 1:
                 break
             if sequence not in self._running:
@@ -102,6 +103,8 @@ class Scheduler:
         scarce = self.preemptions > preempted
         while self._waiting and budget > 0 and not scarce and len(self._running) < self._limits.max_num_seqs:
             sequence = self._waiting[0]
+            if sequence.waits:
+                break
             # A sequence starts only when all that is known of it fits: half-prefilled prompts must not block each other.
             cached = self._pool.reuse(sequence.table, sequence.tokens, sequence.request.cache_salt)
             if cached < 0:

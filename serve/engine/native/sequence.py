@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.constrain.base import Constraint, Waitable
 from dovetail.serve.engine.native.blocks import BlockTable
 from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, PredictionDrafter, SuffixDrafter
 from dovetail.serve.engine.native.pace import Acceptance
@@ -31,7 +31,7 @@ class Distortion:
         self.min_log_z = min(self.min_log_z, log_z)
         self.sum_log_z += log_z
 
-    def report(self, *, truncated: bool) -> ConstraintReport:
+    def report(self, *, truncated: bool, overruled: int) -> ConstraintReport:
         """The figures as the client sees them."""
         return ConstraintReport(
             min_z=math.exp(self.min_log_z),
@@ -40,6 +40,7 @@ class Distortion:
             forced=self.forced,
             resampled=self.resampled,
             truncated=truncated,
+            overruled=overruled,
         )
 
 
@@ -47,6 +48,7 @@ class Distortion:
 class Sequence:
     """Invariant between steps: ``computed < len(tokens)``, and the cache holds the keys and values of ``tokens[:computed]``.
 
+    ``awaits``: what its constraint has to know before it can go on; it sits out steps until then.
     ``cached``: tokens whose keys and values were found in the cache when the sequence first ran; None before that.
     """
 
@@ -66,6 +68,7 @@ class Sequence:
     predicted: int = 0
     predicted_accepted: int = 0
     passes: int = 0
+    awaits: Waitable | None = None
 
     @classmethod
     def start(cls, request: Request, seed: int, tokenizer: Tokenizer, constraint: Constraint | None) -> Sequence:
@@ -101,6 +104,13 @@ class Sequence:
     def left(self) -> int:
         """Output tokens that the budget still allows."""
         return self.request.sampling.max_tokens - self.generated
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has to sit out the coming step."""
+        if self.awaits is not None and self.awaits.ready:
+            self.awaits = None
+        return self.awaits is not None
 
     def follow(self, constraint: Constraint) -> None:
         """Make ``constraint`` the current state."""

@@ -111,7 +111,7 @@ def test_refusals_make_the_block_go_back_to_where_it_could_have_ended() -> None:
     good = HEAD + "    return 2\n=======\n    x = 3\n    return x\n"
     state = _after(good, _initial(CLASS))
     keep = len(vocabulary().encode(good))
-    for line in ("    y = (\n", "    1 +\n", "    2 +\n"):
+    for line in ("    y = (\n", *(f"    {number} +\n" for number in range(1, Plan.patient_limit))):
         assert masked(state, vocabulary())
         state = _after(line, state)
         _refuse(state, ">>>>>>> REPLACE\n")

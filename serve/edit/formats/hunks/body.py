@@ -13,6 +13,7 @@ from functools import cached_property
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.copy.prepared import Region
 from dovetail.serve.constrain.copy.quotation import Interval, Quotable
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.formats.hunks.dialect import Dialect
 from dovetail.serve.edit.formats.hunks.watching import Text, Ways, few
@@ -81,7 +82,7 @@ class OpenHunk:
         self.region = region
         self.dialect = dialect
         self.quotable: Quotable = ledger.targets[target].quotable()
-        self._verdicts: dict[tuple[Quote, bytes], bool] = {}
+        self._answers: dict[tuple[Quote, bytes], Answer] = {}
         self._trails: dict[tuple[bytes, ...], Trail] = {}
         self._standings: dict[int, Standing] = {}
         self.refused: set[tuple[Quote, bytes]] = set()
@@ -89,13 +90,14 @@ class OpenHunk:
     def resumed(self) -> OpenHunk:
         """The same hunk after a retreat, with its verdicts and without its refusals."""
         twin = OpenHunk(self.ledger.resumed(), self.begin, self.target, self.region, self.dialect)
-        twin._verdicts, twin._trails = self._verdicts, self._trails
+        twin._answers, twin._trails = self._answers, self._trails
         return twin
 
     @property
     def stuck(self) -> bool:
         """Whether the gate has refused too often."""
-        return len(self.refused) >= self.ledger.plan.refusal_limit
+        plan = self.ledger.plan
+        return len(self.refused) >= (plan.refusal_limit if self.unwatched else plan.patient_limit)
 
     @cached_property
     def unwatched(self) -> bool:
@@ -135,21 +137,29 @@ class OpenHunk:
         order, room = self.quotable.prepared.order, self.region.room
         return few([order[rank] for rank in range(at.low, at.high) if room[rank] >= at.depth])
 
-    def closes(self, quote: Quote, replacement: bytes, ways: Ways, sampled: bool) -> bool:
-        """The gate: whether the hunk may end with ``replacement``, which ``ways`` have seen."""
+    def closes(self, quote: Quote, replacement: bytes, ways: Ways, step: Step) -> bool:
+        """The gate: whether the hunk may end with ``replacement``, which ``ways`` have seen; see open_edit.OpenEdit."""
         key = quote, replacement
-        verdict = self._verdicts.get(key)
-        if verdict is None:
-            verdict = self._verdicts[key] = self._judge(quote, replacement, ways)
-        if sampled and not verdict:
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = self._ask(quote, replacement, ways)
+        verdict = step.trusts(answer)
+        if step.sampled and not verdict:
             self.refused.add(key)
         return verdict
 
-    def _judge(self, quote: Quote, replacement: bytes, ways: Ways) -> bool:
+    def known_to_refuse(self, quote: Quote, replacement: bytes) -> bool:
+        """Whether the gate has already said no; asks nothing anew."""
+        answer = self._answers.get((quote, replacement))
+        return answer is not None and answer.ready and not answer.holds
+
+    def _ask(self, quote: Quote, replacement: bytes, ways: Ways) -> Answer:
         watching = (ways.places or {}).get(quote.start, Watching(None))
         if not watching.may_end():
-            return False
-        return self.ledger.plan.syntax != "each" or self.standing(quote.start).holds(watching, quote, replacement)
+            return Answer.known(False)
+        if self.ledger.plan.syntax != "each":
+            return Answer.known(True)
+        return self.standing(quote.start).ask(watching, quote, replacement)
 
     def trail(self, deleted: tuple[bytes, ...]) -> Trail:
         """The deleted lines as new ones, in the tokenizer's words."""
@@ -283,7 +293,7 @@ class HunkBody(Zone):
         if quote is None or self.last is None:
             return None
         replacement = self.last.replacement
-        if not self.hunk.closes(quote, replacement, self.ways, step.sampled):
+        if not self.hunk.closes(quote, replacement, self.ways, step):
             return None
         after = self.ledger.accept(self.hunk.target, quote, replacement)
         return self.ledger.plan.after_edit(after, self.begin, step.tokens - 1).feed(data, step)
@@ -319,7 +329,10 @@ class HunkBody(Zone):
             if not tries or not line.changed:
                 return None
             tries -= 1
-            if self.hunk.closes(quote, line.replacement, line.ways, sampled=False):
+            watching = (line.ways.places or {}).get(quote.start, Watching(None))
+            if self.hunk.standing(quote.start).fits(watching, quote) is False:
+                continue
+            if self.hunk.closes(quote, line.replacement, line.ways, Step(0, False)):
                 return line.count, HunkBody(self.hunk.resumed(), line, line.at, only_end=True, ways=line.ways)
         return None
 
@@ -358,11 +371,12 @@ class HunkBody(Zone):
         quote = self.hunk.place(self.last) if self.mark is None else None
         if quote is None or self.last is None:
             return ()
-        refused = self.hunk._verdicts.get((quote, self.last.replacement)) is False
+        refused = self.hunk.known_to_refuse(quote, self.last.replacement)
         return () if refused else self.hunk.dialect.endings
 
     def drafts(self, spelling: bytes) -> bool:
-        if self.mark is not None or self.ledger.plan.syntax != "each":
+        plan = self.ledger.plan
+        if self.mark is not None or plan.syntax != "each" or not plan.gates.blocking:
             return True
         return len(self.hunk.quotable.prepared.raw) <= _EAGER_GATE_BYTES or spelling[0] in (KEPT, DELETED, ADDED)
 

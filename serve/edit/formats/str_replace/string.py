@@ -99,7 +99,7 @@ class StringReplacing(Zone):
                 return self._closed(lines, partial, after, data[position:], step) if after else None
             escape, position = b"\\", position + 1
         after = watching.feed(partial[seen:])
-        if after is None:
+        if after is None or not after.completes(decoder):
             return None
         return StringReplacing(self.block, lines, partial, decoder, escape, self.pointer, after)
 
@@ -125,7 +125,7 @@ class StringReplacing(Zone):
         replacement = joined(lines) + partial
         if partial and not self._may_end_inside_a_line:
             return None
-        if not self.block.closes(replacement, watching, step.sampled):
+        if not self.block.closes(replacement, watching, step):
             return None
         return Closing.at(self.block, replacement, len(typed))
 

@@ -1,0 +1,69 @@
+"""What crosses the pipes between an engine and its gate process, as MessagePack behind a length. Knows no edits."""
+
+from __future__ import annotations
+
+from typing import IO
+
+import msgspec
+
+_LENGTH_BYTES = 4
+
+
+class Open(msgspec.Struct, frozen=True, tag="open"):
+    """A text to judge changes of, from now on ``gate``. Answered by Opened."""
+
+    gate: int
+    path: str
+    original: bytes
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """Whether a gate's text may be changed so; see SyntaxGate.judge. Answered by Judged."""
+
+    gate: int
+    question: int
+    changes: tuple[tuple[int, int, bytes], ...]
+    expected: bool | None
+
+
+class Close(msgspec.Struct, frozen=True, tag="close"):
+    """The gate is not needed any more."""
+
+    gate: int
+
+
+class Opened(msgspec.Struct, frozen=True, tag="opened"):
+    """What SyntaxGate says of the text."""
+
+    gate: int
+    language: str | None
+    faulty: bool
+
+
+class Judged(msgspec.Struct, frozen=True, tag="judged"):
+    """See gate.Verdict."""
+
+    question: int
+    holds: bool
+    overruled: bool
+
+
+ToGates = Open | Ask | Close
+FromGates = Opened | Judged
+
+
+def send(stream: IO[bytes], message: ToGates | FromGates) -> None:
+    """Write one message."""
+    content = msgspec.msgpack.encode(message)
+    stream.write(len(content).to_bytes(_LENGTH_BYTES, "little") + content)
+    stream.flush()
+
+
+def received(stream: IO[bytes]) -> bytes | None:
+    """The next message's bytes; None at the end of the stream."""
+    head = stream.read(_LENGTH_BYTES)
+    if len(head) < _LENGTH_BYTES:
+        return None
+    size = int.from_bytes(head, "little")
+    content = stream.read(size)
+    return content if len(content) == size else None
