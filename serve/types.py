@@ -152,6 +152,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     ``min_z`` and ``sum_log_z``: the least, and the summed logarithm of the, probability mass that it left at a step.
     ``rollbacks``: times the output went back to its witness. ``forced``: tokens that had no alternative.
     ``resampled``: tokens drawn again after a refusal. ``truncated``: the budget ended inside a block, which was dropped.
+    ``distorted``: an edit stands where the model hardly wanted to begin one, and no other place served it better.
     ``overruled``: times tree-sitter and the syntax recogniser disagreed at the end of an edit; tree-sitter wins.
     """
 
@@ -162,6 +163,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     resampled: int = 0
     truncated: bool = False
     overruled: int = 0
+    distorted: bool = False
 
 
 class TokensEvent(msgspec.Struct, frozen=True, kw_only=True, tag="tokens"):

@@ -5,6 +5,7 @@ One of the two places that may import everything (the other is wiring.py, for th
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.engine.process.breadcrumb import Breadcrumb, beside
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.errors import ModelError
 from dovetail.serve.types import ConstraintSpec, EditSpec
@@ -39,7 +41,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False
 
 
-def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) -> Core:
+def load_native(
+    config: WorkerConfig, progress: Callable[[float, str], None], note: Callable[[str], None] = lambda text: None
+) -> Core:
     """The native engine over ``config.model``; raises ModelError when the directory cannot be served, MemoryError when it does
     not fit."""
     progress(0.0, "starting torch")
@@ -88,7 +92,7 @@ def load_native(config: WorkerConfig, progress: Callable[[float, str], None]) ->
         max_draft=config.max_draft,
     )
     with memory_errors():
-        return NativeEngine(model, tokenizer, settings, compile_constraint)
+        return NativeEngine(model, tokenizer, settings, compile_constraint, note)
 
 
 def main() -> int:
@@ -96,9 +100,11 @@ def main() -> int:
     # Threads that spin while they wait cost a factor of 20 as soon as anything else runs on the same cores (docs/log.md);
     # read by the OpenMP runtime when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
     config = msgspec.json.decode(sys.argv[1].encode(), type=WorkerConfig)
-    return run_worker(sys.argv[2], lambda progress: load_native(config, progress), debug=config.debug)
+    crumb = Breadcrumb(beside(sys.argv[2]))
+    return run_worker(sys.argv[2], lambda progress: load_native(config, progress, crumb.note), debug=config.debug)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,7 @@ def constraint_of(output: Output, landed: Landed) -> dict[str, Any]:
         "accepted": output.usage.accepted,
         "truncated": report.truncated,
         "overruled": report.overruled,
+        "distorted": report.distorted,
         "syntax": landed.syntax,
         "origins": {origin: origins[origin] for origin in ORIGINS},
     }

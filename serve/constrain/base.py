@@ -104,6 +104,19 @@ class Constraint(Protocol):
 
 
 @runtime_checkable
+class Choosing(Protocol):
+    """A constraint under which the model chooses places of a text, perhaps against its will."""
+
+    def chosen(self) -> tuple[int, int] | None:
+        """The output tokens, first and last + 1, that chose the place of what is being written; None: none is chosen."""
+        ...
+
+    def reconsider(self) -> Retreat | None:
+        """Back to before that choice, for another place; None: this one has to do."""
+        ...
+
+
+@runtime_checkable
 class Reporting(Protocol):
     """A constraint with something to report at the end of its request."""
 

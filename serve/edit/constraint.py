@@ -5,7 +5,7 @@ Counts output tokens, so that it can say what to keep. Knows nothing of models, 
 
 from __future__ import annotations
 
-from dovetail.serve.constrain.base import Draft, Int32Array, Retreat
+from dovetail.serve.constrain.base import Draft, Int32Array, Pending, Retreat
 from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.plan import Plan
@@ -19,9 +19,12 @@ class EditConstraint:
     in any of its states: ``mask_into`` writes an empty mask, and the step loop retreats.
     """
 
-    __slots__ = ("_next", "count", "plan", "zone")
+    __slots__ = ("_choice", "_next", "count", "plan", "zone")
 
-    def __init__(self, plan: Plan, zone: Zone, count: int) -> None:
+    def __init__(
+        self, plan: Plan, zone: Zone, count: int, choice: tuple[int | None, int | None] = (None, None)
+    ) -> None:
+        self._choice = choice
         self.plan = plan
         self.zone = zone
         self.count = count
@@ -41,9 +44,12 @@ class EditConstraint:
         if self.zone.stuck:
             return False
         if self._next is not None and self._next[0] == token:
-            if all(answer.ready and answer.holds for answer in self._next[2]):
+            late = next((answer for answer in self._next[2] if not answer.ready), None)
+            if late is not None:
+                raise Pending(late)
+            if all(answer.holds for answer in self._next[2]):
                 return True
-            self._next = None  # A draft hoped for an answer that is not there, or is no.
+            self._next = None  # A draft hoped in vain.
         return self.zone.passes(token) or self._after(token, sampled=True) is not None
 
     def mask_into(self, words: Int32Array) -> bool:
@@ -109,6 +115,32 @@ class EditConstraint:
         """The tokens up to the end of the last edit that stands."""
         return self.count if self.may_end() else self.zone.begin
 
+    def chosen(self) -> tuple[int, int] | None:
+        """The tokens of the first line that the edit being written quotes, once it is complete."""
+        begin, end = self._choice
+        return (begin, end) if begin is not None and end is not None else None
+
+    def reconsider(self) -> Retreat | None:
+        """Back to before the edit, which then begins elsewhere, if that can be."""
+        zone, line = self.zone, self.zone.first_line()
+        target = zone.given_up()[0]
+        if line is None or target is None:
+            return None
+        ledger = zone.ledger.doubted(target, line.starts)
+        if ledger is None:
+            return None
+        return Retreat(zone.begin, EditConstraint(self.plan, self.plan.between(ledger, zone.begin), zone.begin))
+
+    def _choice_behind(self, zone: Zone) -> tuple[int | None, int | None]:
+        """Where the first quoted line begins and ends in the output, as far as is known in ``zone``, one token on."""
+        begin, end = self._choice if zone.ledger is self.zone.ledger else (None, None)
+        if end is not None:
+            return begin, end
+        line = zone.first_line()
+        if line is None or not line.begun:
+            return None, None
+        return begin if begin is not None else self.count, self.count + 1 if line.done else None
+
     def overruled(self) -> int:
         """How often tree-sitter has overruled the recogniser at the gate."""
         return self.plan.overruled
@@ -125,6 +157,7 @@ class EditConstraint:
         zone = self.zone.feed(spelling, Step(count, sampled, None if sampled else hopes))
         if zone is None:
             return None
-        after = EditConstraint(self.plan, zone.followed(token, self.zone).landed(count), count)
+        zone = zone.followed(token, self.zone).landed(count)
+        after = EditConstraint(self.plan, zone, count, self._choice_behind(zone))
         self._next = token, after, hopes
         return after

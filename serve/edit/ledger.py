@@ -36,6 +36,8 @@ class Ledger:
         self.nearest: dict[int, int] = {}
         self.last: int | None = None
         self.retreats = 0
+        self.doubts = 0
+        self._doubted: tuple[int, frozenset[int]] | None = None
         self.deleted: frozenset[int] = frozenset()
         self.renamed: dict[int, str] = {}
         self.stands: Ledger | None = None
@@ -48,6 +50,7 @@ class Ledger:
         twin.targets, twin.deleted, twin.renamed = self.targets, self.deleted, dict(self.renamed)
         twin.accepted, twin.banned, twin.nearest = dict(self.accepted), dict(self.banned), dict(self.nearest)
         twin.last, twin.retreats, twin._regions = self.last, self.retreats, dict(self._regions)
+        twin.doubts, twin._doubted = self.doubts, self._doubted
         twin.stands, twin.undone = self.stands, self.undone
         twin._checkpoints = dict(self._checkpoints)
         return twin
@@ -185,6 +188,9 @@ class Ledger:
     def _next(self) -> Ledger:
         after = self._copy()
         after.undone = None
+        if self._doubted is not None:
+            after._bar(self._doubted[0], self.banned[self._doubted[0]] - self._doubted[1])
+            after._doubted = None
         if self.plan.syntax == "final" and self.stands is None:
             after.stands = self.undone or self
         return after
@@ -198,9 +204,27 @@ class Ledger:
         if target is not None and target >= len(after.targets):
             return after
         if target is not None and starts:
-            after.banned[target] = base.banned.get(target, frozenset()) | starts
-            after._regions = {key: region for key, region in after._regions.items() if key[0] != target}
+            after._bar(target, base.banned.get(target, frozenset()) | starts)
         return after
+
+    def doubted(self, target: int, starts: frozenset[int]) -> Ledger | None:
+        """Back to what stands, with ``starts`` barred for one edit: the model hardly wanted to begin it there.
+
+        None if that has been tried for this edit, often enough in this output, or if nothing would be left to quote.
+        """
+        base = self.undone or self
+        base = base.stands or base
+        if not starts or self._doubted is not None or self.doubts >= self.plan.doubt_limit:
+            return None
+        after = base._copy()
+        after.doubts = self.doubts + 1
+        after._bar(target, base.banned.get(target, frozenset()) | starts)
+        after._doubted = target, starts - base.banned.get(target, frozenset())
+        return after if target < len(base.targets) and after.offers(target) else None
+
+    def _bar(self, target: int, starts: frozenset[int]) -> None:
+        self.banned[target] = starts
+        self._regions = {key: region for key, region in self._regions.items() if key[0] != target}
 
     def resumed(self) -> Ledger:
         """After going back within an edit."""

@@ -127,6 +127,9 @@ class Plan:
     retreat_limit = 8
     """Times an output may go back before it may only end."""
 
+    doubt_limit = 2
+    """Times an output may go back because the model hardly wanted to begin an edit where it had to."""
+
     divider = b""
     """What ends a quotation and begins its replacement, in a format that has such a line."""
     closing_run = b""

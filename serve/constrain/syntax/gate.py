@@ -91,7 +91,7 @@ class SyntaxGate:
 
     def judge(self, changes: Sequence[Change], expected: bool | None) -> Verdict:
         """``holds``, where the recogniser may say what to expect: then all is parsed only if a quick look says otherwise."""
-        if expected is None:
+        if expected is None or self._tree is None or self._faults:
             return Verdict(self.holds(changes))
         trimmed = [kept for kept in (_trim(self.original, change) for change in changes) if kept]
         if not trimmed or self.seems_to_hold(trimmed) == expected:

@@ -48,6 +48,7 @@ class _Child:
         self.asked: dict[int, tuple[float, str, Answer]] = {}
         self.awaited: dict[int, tuple[float, RemoteGate]] = {}
         self.lost = False
+        self.over = threading.Event()
 
 
 class GateProcess:
@@ -82,7 +83,7 @@ class GateProcess:
             child, self._child = self._child, None
         if child is not None:
             child.outbox.put(None)
-            child.process.wait()
+            child.over.wait(self._patience_s)
 
     def _opened(self, gate: RemoteGate) -> _Child:
         """The process, with the gate open in it. Called with the lock held."""
@@ -131,9 +132,11 @@ class GateProcess:
         try:
             while (message := child.outbox.get()) is not None:
                 send(child.process.stdin, message)
-            child.process.stdin.close()
         except OSError:
-            return  # The reader notices.
+            pass  # The reader notices.
+        finally:
+            with contextlib.suppress(OSError):
+                child.process.stdin.close()
 
     def _read(self, child: _Child) -> None:
         decoder = msgspec.msgpack.Decoder(FromGates)
@@ -144,12 +147,12 @@ class GateProcess:
                 child.awaited.pop(message.gate)[1].known(message.language, message.faulty)
             elif isinstance(message, Judged):
                 child.asked.pop(message.question)[2].give(Verdict(message.holds, message.overruled))
+        child.process.stdout.close()
         self._lose(child)
 
     def _watch(self, child: _Child) -> None:
         """Kill a process that takes too long over a question."""
-        while not child.lost:
-            time.sleep(_LOOK_EVERY_S)
+        while not child.over.wait(_LOOK_EVERY_S):
             began = [each[0] for each in list(child.asked.values())]
             oldest = min(began + [each[0] for each in list(child.awaited.values())], default=None)
             if oldest is not None and time.monotonic() - oldest > self._patience_s:
@@ -171,6 +174,7 @@ class GateProcess:
             answer.give(Verdict(holds=False))
         for gate in awaited:
             gate.known(None, faulty=True)
+        child.over.set()
 
 
 class RemoteGate:

@@ -15,7 +15,7 @@ from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.standing import Standing
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.far_trail import FarTrail
-from dovetail.serve.edit.zones.zone import Step
+from dovetail.serve.edit.zones.zone import FirstLine, Step
 from dovetail.serve.pointer import Trail
 
 _WITNESS_TRIES, _WITNESS_BYTES = 64, 8 << 20
@@ -89,6 +89,11 @@ class OpenEdit:
     def quoted(self) -> bytes:
         """The lines to replace, the imagined last line feed included."""
         return self.ledger.targets[self.target].prepared.text[self.quote.start : self.quote.end]
+
+    @property
+    def first_line(self) -> FirstLine | None:
+        """The first line quoted."""
+        return FirstLine(True, True, frozenset((self.quote.start,))) if self.quote.start < self.quote.end else None
 
     def given_up(self) -> tuple[int, frozenset[int]]:
         """The target and the line starts that this edit gives up when it is dropped."""

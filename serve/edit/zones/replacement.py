@@ -10,7 +10,7 @@ from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.choice import Closed
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
-from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
+from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
 from dovetail.serve.pointer import Pointer
 
 
@@ -109,6 +109,9 @@ class Replacing(Zone):
             return None
         return line.count, Closing(self.block.resumed(self.ledger.resumed()), joined(line), 0)
 
+    def first_line(self) -> FirstLine | None:
+        return self.block.first_line
+
     def given_up(self) -> tuple[int | None, frozenset[int]]:
         return self.block.given_up()
 
@@ -165,6 +168,9 @@ class Closing(Zone):
 
     def mask(self) -> Int32Array:
         return self.ledger.plan.vocabulary.pack(self.ledger.plan.vocabulary.along(self._rest))
+
+    def first_line(self) -> FirstLine | None:
+        return self.block.first_line
 
     def given_up(self) -> tuple[int | None, frozenset[int]]:
         return self.block.given_up()

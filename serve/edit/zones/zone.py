@@ -3,10 +3,12 @@ answer drives."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dovetail.serve.constrain.base import Draft, Int32Array, Pending
+from dovetail.serve.constrain.copy.prepared import PreparedFile
+from dovetail.serve.constrain.copy.quotation import Interval
 from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.ledger import Ledger
@@ -38,6 +40,24 @@ class Step(NamedTuple):
         if answer.expected:
             self.hopes.append(answer)
         return bool(answer.expected)
+
+
+class FirstLine(NamedTuple):
+    """The first line that an edit quotes: what decides its place.
+
+    ``begun``: some of it has been read; ``done``: all of it; ``starts``: where in the raw file it may begin, if they are few.
+    """
+
+    begun: bool
+    done: bool
+    starts: frozenset[int]
+
+    @classmethod
+    def of(cls, prepared: PreparedFile, at: Interval, starts: Iterable[int]) -> FirstLine:
+        """From a quotation so far, and the line starts of ``prepared`` that it may begin at."""
+        begin = prepared.order[at.low]
+        done = at.depth > 0 and prepared.line_end(begin) <= begin + at.depth
+        return cls(at.depth > 0, done, frozenset(prepared.to_raw(start) for start in starts))
 
 
 class Zone:
@@ -109,6 +129,10 @@ class Zone:
 
     def witness(self) -> tuple[int, Zone] | None:
         """Where inside the edit being written it could have ended: the tokens to keep, and a zone that only ends it."""
+        return None
+
+    def first_line(self) -> FirstLine | None:
+        """The first line quoted by the edit being written; None outside edits, and where none is quoted."""
         return None
 
     def given_up(self) -> tuple[int | None, frozenset[int]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from dovetail.serve.constrain.base import CompileConstraint, Constraint
 from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter
 from dovetail.serve.errors import DovetailError, EngineError, UserError
-from dovetail.serve.types import GrammarSpec, Request
+from dovetail.serve.types import EditSpec, GrammarSpec, Request
 
 COMPILE_SECONDS = 10.0
 """After so long a request stops waiting for its constraint."""
@@ -34,11 +34,16 @@ class Compiling:
     ``meter``: what the constraints take.
     """
 
-    def __init__(self, compile_constraint: CompileConstraint, seconds: float = COMPILE_SECONDS) -> None:
+    def __init__(
+        self,
+        compile_constraint: CompileConstraint,
+        seconds: float = COMPILE_SECONDS,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.compile = compile_constraint
         self._seconds = seconds
         self._pending: dict[str, _Pending] = {}
-        self.meter = Meter()
+        self.meter = Meter(note)
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -51,7 +56,8 @@ class Compiling:
         spec = request.constraint
         if spec is None:
             return None
-        fault = Fault()
+        fault = Fault(_owner(request))
+        self.meter.works(fault.owner)
         made = _result_of(lambda: self.compile(spec), fault)
         if isinstance(made, Future):
             self._pending[request.request_id] = _Pending(request, made, time.monotonic())
@@ -75,7 +81,7 @@ class Compiling:
             if late:
                 yield request, _too_slow(request, self._seconds)
                 continue
-            fault = Fault()
+            fault = Fault(_owner(request))
             try:
                 yield request, GuardedConstraint(_result_of(future.result, fault), fault, self.meter)
             except DovetailError as error:
@@ -84,6 +90,15 @@ class Compiling:
     def wait(self) -> None:
         """A few milliseconds, or until a constraint is there: for a step with nothing else to do."""
         wait([pending.future for pending in self._pending.values()], _POLL_S, return_when="FIRST_COMPLETED")
+
+
+def _owner(request: Request) -> str:
+    """The request and what it is about, for a log."""
+    spec = request.constraint
+    about = (
+        f"{spec.format} of {', '.join(file.path for file in spec.files)}" if isinstance(spec, EditSpec) else "grammar"
+    )
+    return f"{request.request_id}: {about}"
 
 
 def constraint_failed() -> EngineError:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Pending, Reporting, Retreat
+from dovetail.serve.constrain.base import Choosing, Constraint, Draft, Int32Array, Pending, Reporting, Retreat
 from dovetail.serve.errors import DovetailError
 
 _log = structlog.get_logger("dovetail.engine")
@@ -20,16 +20,26 @@ _Result = TypeVar("_Result")
 
 
 class Meter:
-    """Seconds that constraints have taken, of all requests."""
+    """Seconds that constraints have taken, of all requests. ``note``: told whose constraint is at work, since it runs native
+    code on whatever a client sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[str], None] = lambda text: None) -> None:
         self.seconds = 0.0
+        self._note = note
+        self._owner = ""
+
+    def works(self, owner: str) -> None:
+        """The constraint of ``owner`` is at work; empty: none is."""
+        if owner is not self._owner:
+            self._owner = owner
+            self._note(owner)
 
 
 class Fault:
-    """What went wrong in one request's constraint, if anything; shared by all its states."""
+    """What went wrong in the constraint of ``owner``, if anything; shared by all its states."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
+        self.owner = owner
         self.error: Exception | None = None
 
     def guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
@@ -42,7 +52,7 @@ class Fault:
             raise
         except Exception as error:  # noqa: BLE001 (see the module's docstring)
             if not isinstance(error, DovetailError):  # that one is the client's to hear
-                _log.error("a constraint failed; its request ends", exc_info=error)
+                _log.error("a constraint failed; its request ends", request=self.owner, exc_info=error)
             self.error = error
             return otherwise
 
@@ -58,6 +68,7 @@ class GuardedConstraint:
         self.fault = fault
 
     def _guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
+        self._meter.works(self.fault.owner)
         began = time.perf_counter()
         try:
             return self.fault.guarded(call, otherwise)
@@ -92,11 +103,26 @@ class GuardedConstraint:
     def retreat(self) -> Retreat | None:
         """None once it has failed."""
         retreat = self._guarded(lambda: self._inner.retreat(), None)
-        return retreat._replace(state=GuardedConstraint(retreat.state, self.fault, self._meter)) if retreat else None
+        return self._wrapped(retreat)
 
     def settled(self) -> int | None:
         """None once it has failed."""
         return self._guarded(lambda: self._inner.settled(), None)
+
+    def chosen(self) -> tuple[int, int] | None:
+        """See Choosing."""
+        inner = self._inner
+        return self._guarded(inner.chosen, None) if isinstance(inner, Choosing) else None
+
+    def reconsider(self) -> Retreat | None:
+        """See Choosing."""
+        inner = self._inner
+        return self._wrapped(self._guarded(inner.reconsider, None) if isinstance(inner, Choosing) else None)
+
+    def _wrapped(self, retreat: Retreat | None) -> Retreat | None:
+        if retreat is None:
+            return None
+        return retreat._replace(state=GuardedConstraint(retreat.state, self.fault, self._meter))
 
     def overruled(self) -> int:
         """See Reporting."""

@@ -9,12 +9,23 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dovetail.kernels.ops import describe
 from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft, Pending, Reporting, Waitable
+from dovetail.serve.constrain.base import (
+    Choosing,
+    CompileConstraint,
+    Constraint,
+    Draft,
+    Pending,
+    Reporting,
+    Retreat,
+    Waitable,
+)
+from dovetail.serve.engine.native.admission import check_request
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.compiling import Compiling, constraint_failed
 from dovetail.serve.engine.native.draw import Draw, Drawn
@@ -59,15 +70,23 @@ class NativeSettings:
 
 
 class NativeEngine:
-    """Generates for every added request until it ends; ``step`` returns the events of one forward pass."""
+    """Generates for every added request until it ends; ``step`` returns the events of one forward pass.
+
+    ``note``: told what native code is at work, for the log of a crash.
+    """
 
     def __init__(
-        self, model: LoadedModel, tokenizer: Tokenizer, settings: NativeSettings, compile_constraint: CompileConstraint
+        self,
+        model: LoadedModel,
+        tokenizer: Tokenizer,
+        settings: NativeSettings,
+        compile_constraint: CompileConstraint,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._settings = settings
-        self._compiling = Compiling(compile_constraint)
+        self._compiling = Compiling(compile_constraint, note=note)
         self._pool = BlockPool(settings.kv_blocks, settings.block_size)
         limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
         self._scheduler = Scheduler(self._pool, limits)
@@ -103,7 +122,10 @@ class NativeEngine:
     def add(self, request: Request) -> list[Event]:
         """Take a request; returns its one ErrorEvent when it cannot be served."""
         try:
-            self._validate(request)
+            if request.request_id in self._sequences or request.request_id in self._compiling:
+                raise UserError(f"request id {request.request_id!r} is already running", code="duplicate_request")
+            longest = min(self._settings.max_model_len, self._pool.total * self._pool.block_size)
+            check_request(request, longest, self._model.config.vocab_size)
             constraint = self._compiling.start(request)
         except DovetailError as error:
             return [_error_event(request.request_id, error)]
@@ -150,6 +172,7 @@ class NativeEngine:
                 self._compiling.wait()
             self._await_any()
             return events
+        self._compiling.meter.works("")
         patience_s = _PATIENCE_S if self._scheduler.running > 1 else _PATIENCE_ALONE_S
         with memory_errors():
             drawn = iter(self._draw(work, self._runner.forward(work), patience_s))
@@ -215,25 +238,6 @@ class NativeEngine:
         self._scheduler.check()
         assert set(self._sequences.values()) == set(self._scheduler), "a sequence is scheduled but unknown, or lost"
 
-    def _validate(self, request: Request) -> None:
-        total = len(request.prompt) + request.sampling.max_tokens
-        longest = min(self._settings.max_model_len, self._pool.total * self._pool.block_size)
-        if request.request_id in self._sequences or request.request_id in self._compiling:
-            raise UserError(f"request id {request.request_id!r} is already running", code="duplicate_request")
-        if not request.prompt:
-            raise UserError("the prompt is empty; send at least one token", param="prompt")
-        if request.sampling.max_tokens < 1:
-            raise UserError("max_tokens must be at least 1", param="max_tokens")
-        if total > longest:
-            raise UserError(
-                f"the prompt has {len(request.prompt)} tokens and max_tokens is {request.sampling.max_tokens}, together "
-                f"more than the {longest} that fit; shorten the prompt or lower max_tokens",
-                code="context_length_exceeded",
-                param="prompt",
-            )
-        if not all(0 <= token < self._model.config.vocab_size for token in request.prompt):
-            raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")
-
     def _propose(self, sequence: Sequence, limit: int) -> Draft:
         if sequence.drafter is None:
             return Draft(())
@@ -286,9 +290,22 @@ class NativeEngine:
         events = self._emit(sequence, tokens, drawn)
         if drawn.awaits is not None:
             self._sit_out(sequence, drawn.awaits)
-        if drawn.stuck:
+        retreat = self._reconsidered(sequence)
+        if retreat is not None:
+            events.append(self._go_back(sequence, retreat))
+        elif drawn.stuck:
             events += self._retreat(sequence)
         return events
+
+    def _reconsidered(self, sequence: Sequence) -> Retreat | None:
+        """Where to go back to if the model hardly wanted what it has just had to choose; None: nowhere."""
+        constraint, distortion = sequence.constraint, sequence.distortion
+        chosen = constraint.chosen() if isinstance(constraint, Choosing) else None
+        if chosen is None or not isinstance(constraint, Choosing) or not distortion.reluctant(chosen):
+            return None
+        retreat = constraint.reconsider()
+        distortion.distorted |= retreat is None
+        return retreat
 
     def _sit_out(self, sequence: Sequence, answer: Waitable) -> None:
         """Leave the sequence out of steps until ``answer`` is there; then the same token is drawn, and checked again."""
@@ -332,13 +349,16 @@ class NativeEngine:
         if retreat is None:
             complete = sequence.constraint.may_end()  # a model without an end token of its own
             return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
+        return [self._go_back(sequence, retreat)]
+
+    def _go_back(self, sequence: Sequence, retreat: Retreat) -> Event:
         sequence.distortion.rollbacks += 1
         self._totals["rollbacks"] += 1
+        sequence.awaits = None
         keep_chars = sequence.rewind(retreat.keep)
         self._scheduler.rewound(sequence)
         sequence.follow(retreat.state)
-        request_id = sequence.request.request_id
-        return [RollbackEvent(request_id=request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)]
+        return RollbackEvent(request_id=sequence.request.request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)
 
     def _finish(
         self, sequence: Sequence, tokens: list[int], drawn: Drawn, reason: FinishReason, stop: str | int | None

@@ -15,11 +15,19 @@ from dovetail.serve.engine.native.sampler import needs_history
 from dovetail.serve.engine.native.text import OutputText
 from dovetail.serve.types import ConstraintReport, Request, Usage
 
+_RELUCTANT = math.log(1e-3)
+
 
 @dataclass
 class Distortion:
-    """What the constraint did to this output so far (see types.ConstraintReport)."""
+    """What the constraint did to this output so far (see types.ConstraintReport).
 
+    ``log_zs``: per output token, as it stands. ``judged``: the last choice of a place that was looked at.
+    """
+
+    log_zs: list[float] = field(default_factory=list)
+    judged: tuple[int, int] | None = None
+    distorted: bool = False
     min_log_z: float = 0.0
     sum_log_z: float = 0.0
     rollbacks: int = 0
@@ -28,8 +36,16 @@ class Distortion:
 
     def step(self, log_z: float) -> None:
         """Count one emitted token at which the constraint left the probability mass ``exp(log_z)``."""
+        self.log_zs.append(log_z)
         self.min_log_z = min(self.min_log_z, log_z)
         self.sum_log_z += log_z
+
+    def reluctant(self, chosen: tuple[int, int]) -> bool:
+        """Whether the constraint left hardly any mass over the output tokens ``chosen``; said once for each choice."""
+        if chosen == self.judged:
+            return False
+        self.judged = chosen
+        return sum(self.log_zs[slice(*chosen)]) < _RELUCTANT
 
     def report(self, *, truncated: bool, overruled: int) -> ConstraintReport:
         """The figures as the client sees them."""
@@ -41,6 +57,7 @@ class Distortion:
             resampled=self.resampled,
             truncated=truncated,
             overruled=overruled,
+            distorted=self.distorted,
         )
 
 
@@ -121,6 +138,8 @@ class Sequence:
     def rewind(self, keep: int) -> int:
         """Drop all but the first ``keep`` output tokens (the cache follows); returns how many sent characters stay valid."""
         del self.tokens[len(self.request.prompt) + keep :]
+        del self.distortion.log_zs[keep:]
+        self.distortion.judged = None
         self.computed = min(self.computed, len(self.tokens) - 1)
         if self.drafter is not None:
             self.drafter.rewind(keep)

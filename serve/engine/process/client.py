@@ -17,6 +17,7 @@ import structlog
 import zmq
 import zmq.asyncio
 
+from dovetail.serve.engine.process.breadcrumb import beside, last_note
 from dovetail.serve.engine.process.messages import (
     Add,
     Cancel,
@@ -171,14 +172,21 @@ class EngineProcess:
             wait = _BACK_OFF_S[min(max(deaths, 1), len(_BACK_OFF_S)) - 1]
             code, message = self._last_words or _SUDDEN
             self._last_words = None
-            _log.error("engine process ended; starting it again", status=self._returncode, code=code, wait_s=wait)
+            at_work = last_note(beside(self._address)) or None
+            _log.error(
+                "engine process ended; starting it again",
+                status=self._returncode,
+                code=code,
+                wait_s=wait,
+                constraint_at_work=at_work,
+            )
             self._fail_all(code, message)
             await asyncio.sleep(wait)
             self.restarts += 1
 
     async def _run_once(self, first: asyncio.Future[None]) -> ModelError | None:
         """One life of the process. Returns what kept the model from loading, if that is why it ended."""
-        address = f"ipc://{self._directory}/engine-{self.restarts}.sock"
+        address = self._address
         socket = self._context.socket(zmq.PAIR)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, 0)
@@ -216,6 +224,10 @@ class EngineProcess:
                 _log.error("engine process hangs; killing it", silent_s=self._hang_timeout_s)
                 process.kill()
                 return
+
+    @property
+    def _address(self) -> str:
+        return f"ipc://{self._directory}/engine-{self.restarts}.sock"
 
     @property
     def _returncode(self) -> int | None:

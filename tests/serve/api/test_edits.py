@@ -59,6 +59,7 @@ async def test_the_answer(make_api, tmp_path: Path):
         "accepted": 15,
         "truncated": False,
         "overruled": 0,
+        "distorted": False,
         "syntax": {"calc.py": "compiler", "notes.txt": "off"},
         "origins": {"sampled": len("".join(FIRST)) - 2, "drafted": 0, "forced": 2, "resampled": 0},
     }

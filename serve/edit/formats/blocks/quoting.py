@@ -7,7 +7,7 @@ from dovetail.serve.constrain.copy.quotation import Interval, Quotable
 from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.zones.open_edit import OpenEdit
 from dovetail.serve.edit.zones.replacement import Replacing
-from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
+from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
 
 _BAN_AT_MOST = 16
 _DRAFT_BYTES_PER_TOKEN = 16
@@ -86,6 +86,12 @@ class Quoting(Zone):
         """Whether the quotation may end here, but need not."""
         quotable, region = self.quotable, self.ledger.region(self.target)
         return self.at is not None and quotable.closing(region, self.at) is not None and not self._at_its_limit(self.at)
+
+    def first_line(self) -> FirstLine | None:
+        if self.at is None:
+            return FirstLine(True, True, frozenset((self.quote.start,))) if self.quote else None
+        wide = self.at.high - self.at.low > _BAN_AT_MOST
+        return FirstLine.of(self.quotable.prepared, self.at, () if wide else self._starts(self.at))
 
     def given_up(self) -> tuple[int | None, frozenset[int]]:
         """The candidates, unless the quotation has hardly begun."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dovetail.serve.constrain.copy.quotation import Interval
 from dovetail.serve.constrain.vocabulary import Vocabulary
-from dovetail.serve.edit.formats.hunks.body import HunkBody, OpenHunk
+from dovetail.serve.edit.formats.hunks.body import HunkBody
 from dovetail.serve.edit.formats.hunks.dialect import Dialect
+from dovetail.serve.edit.formats.hunks.open_hunk import OpenHunk
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.plan import Plan
 from dovetail.serve.edit.zones.choice import Choice, Closed, OneOf

@@ -10,7 +10,7 @@ from dovetail.serve.edit.formats.str_replace.string import StringReplacing
 from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.zones.choice import Choice, OneOf
 from dovetail.serve.edit.zones.open_edit import OpenEdit
-from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
+from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
 
 NEW_STRING = b'", "new_string": "'
 _BAN_AT_MOST = 16
@@ -70,6 +70,11 @@ class StringQuoting(Zone):
         quotable = self.ledger.targets[self.target].escaped
         return quotable.kept_mask(self.ledger.region(self.target, quotable), self.at, "str_replace", super().mask)
 
+    def first_line(self) -> FirstLine | None:
+        wide = self.at.high - self.at.low > _BAN_AT_MOST
+        prepared = self.ledger.targets[self.target].escaped.prepared
+        return FirstLine.of(prepared, self.at, () if wide else prepared.order[self.at.low : self.at.high])
+
     def given_up(self) -> tuple[int | None, frozenset[int]]:
         """The candidates, unless the quotation has hardly begun."""
         if not self.at.depth or self.at.high - self.at.low > _BAN_AT_MOST:
@@ -109,6 +114,9 @@ class Ending(OneOf):
     def feed(self, data: bytes, step: Step) -> Zone | None:
         zone = super().feed(data, step)
         return Ending(self.block, self.choices, self.depth + len(data)) if type(zone) is OneOf else zone
+
+    def first_line(self) -> FirstLine | None:
+        return self.block.first_line
 
     def given_up(self) -> tuple[int | None, frozenset[int]]:
         return self.block.given_up()

@@ -9,7 +9,7 @@ from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
 from dovetail.serve.edit.zones.replacement import Closing
-from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
+from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
 from dovetail.serve.pointer import Pointer
 
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]')
@@ -151,6 +151,9 @@ class StringReplacing(Zone):
         if line is None or line.count is None:
             return None
         return line.count, Closing(self.block.resumed(self.ledger.resumed()), joined(line), 0)
+
+    def first_line(self) -> FirstLine | None:
+        return self.block.first_line
 
     def given_up(self) -> tuple[int | None, frozenset[int]]:
         return self.block.given_up()

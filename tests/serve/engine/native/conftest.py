@@ -64,14 +64,16 @@ class Tiny:
         self.model = model
         self.tokenizer = tokenizer
 
-    def engine(self, constraint: Constraint | None = None, **sizes: Any) -> NativeEngine:
+    def engine(
+        self, constraint: Constraint | None = None, note: Callable[[str], None] = lambda text: None, **sizes: Any
+    ) -> NativeEngine:
         settings = NativeSettings(**{"max_model_len": 512, "kv_blocks": 400, "block_size": 4, **sizes})
 
         def compile_constraint(spec: object) -> Constraint:
             assert constraint is not None
             return constraint
 
-        return NativeEngine(self.model, self.tokenizer, settings, compile_constraint)
+        return NativeEngine(self.model, self.tokenizer, settings, compile_constraint, note)
 
     def request(self, text: str = "def add(a, b):\n", name: str = "r", **sampling: Any) -> Request:
         params = SamplingParams(**{"max_tokens": 20, "temperature": 0.0, **sampling})

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dovetail.serve.constrain.base import Draft, Int32Array, Retreat
+from dovetail.serve.constrain.base import Draft, Int32Array, Pending, Retreat
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditSpec, Request, SourceFile
 
@@ -134,3 +134,97 @@ def test_a_constraint_that_does_not_compile_ends_only_its_own_request(
     results = run(engine, [constrained(tiny.request()), tiny.request(name="other", max_tokens=5)])
     assert results["r"].error.status == status
     assert results["other"].finish is not None
+
+
+class Slow:
+    """An answer that is there after a few questions whether it is."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    @property
+    def ready(self) -> bool:
+        self.after -= 1
+        return self.after <= 0
+
+    def wait(self, seconds: float) -> bool:
+        return False
+
+
+class Waiting(Spelling):
+    """Cannot say at first whether its third token may come, nor where to go back to."""
+
+    answer = Slow(4)
+
+    def _moved(self, at: int) -> Waiting:
+        return Waiting(self.tokens, at, hint=self.hint, dead_at=self.dead_at)
+
+    def allows(self, token: int) -> bool:
+        if self.at == 2 and Waiting.answer.after > 0:
+            raise Pending(Waiting.answer)
+        return super().allows(token)
+
+    def advance(self, token: int) -> Waiting:
+        assert token == self.tokens[self.at]
+        return self._moved(self.at + 1)
+
+    def retreat(self) -> Retreat | None:
+        if Waiting.answer.after > 0:
+            raise Pending(Waiting.answer)
+        return super().retreat()
+
+
+@pytest.mark.parametrize("hint", [0, 4])
+def test_a_sequence_sits_out_steps_until_its_constraint_can_say(tiny: Any, run: Run, hint: int) -> None:
+    Waiting.answer = Slow(6)
+    engine = tiny.engine(Waiting(WANTED, hint=hint))
+    results = run(engine, [constrained(tiny.request(name="slow")), tiny.request(name="other")])
+    assert results["slow"].tokens == WANTED
+    assert results["slow"].finish.reason == "stop"
+    assert results["other"].finish.reason == "length"
+    assert engine.stats().sat_out >= 1
+    assert engine.stats().constraint_s > 0
+
+
+def test_going_back_waits_until_the_constraint_can_say_where_to(tiny: Any, run: Run) -> None:
+    Waiting.answer = Slow(5)
+    engine = tiny.engine(Waiting(WANTED, 0, dead_at=2))
+    results = run(engine, [constrained(tiny.request(name="slow"))])
+    assert results["slow"].rollbacks == 1
+    assert results["slow"].finish is not None
+
+
+class Reluctant(Spelling):
+    """Its first three tokens choose a place; asked to, it goes back to the beginning so many times."""
+
+    times = 1
+
+    def _moved(self, at: int) -> Reluctant:
+        return Reluctant(self.tokens, at, hint=self.hint)
+
+    def chosen(self) -> tuple[int, int] | None:
+        return (0, 3) if self.at >= 3 else None
+
+    def reconsider(self) -> Retreat | None:
+        Reluctant.times -= 1
+        return Retreat(0, Reluctant([*reversed(self.tokens[:3]), *self.tokens[3:]])) if Reluctant.times >= 0 else None
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_a_place_that_the_model_hardly_wants_is_reconsidered_then_flagged(tiny: Any, run: Run, times: int) -> None:
+    Reluctant.times = times
+    engine = tiny.engine(Reluctant(WANTED, hint=2))
+    result = run(engine, [constrained(tiny.request(name="r"))])["r"]
+    assert result.rollbacks == times
+    assert result.finish.constraint.distorted
+    assert result.finish.constraint.rollbacks == times
+    assert result.tokens == (WANTED if not times else [*reversed(WANTED[:3]), *WANTED[3:]])
+
+
+def test_the_crash_log_is_told_whose_constraint_is_at_work(tiny: Any) -> None:
+    notes: list[str] = []
+    engine = tiny.engine(Spelling(WANTED), note=notes.append)
+    engine.add(constrained(tiny.request(name="mine")))
+    engine.step()
+    assert notes[0] == "mine: blocks of a.py"
+    assert "" in notes

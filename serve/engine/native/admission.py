@@ -1,0 +1,24 @@
+"""Whether a request can be served at all, by this engine's sizes. Knows no other request."""
+
+from __future__ import annotations
+
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import Request
+
+
+def check_request(request: Request, longest: int, vocab_size: int) -> None:
+    """Raises UserError if not. ``longest``: tokens of prompt and output together."""
+    total = len(request.prompt) + request.sampling.max_tokens
+    if not request.prompt:
+        raise UserError("the prompt is empty; send at least one token", param="prompt")
+    if request.sampling.max_tokens < 1:
+        raise UserError("max_tokens must be at least 1", param="max_tokens")
+    if total > longest:
+        raise UserError(
+            f"the prompt has {len(request.prompt)} tokens and max_tokens is {request.sampling.max_tokens}, together "
+            f"more than the {longest} that fit; shorten the prompt or lower max_tokens",
+            code="context_length_exceeded",
+            param="prompt",
+        )
+    if not all(0 <= token < vocab_size for token in request.prompt):
+        raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")

@@ -1,0 +1,87 @@
+"""The gate process: the same answers, from a process that may die."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from dovetail.serve.constrain.syntax.change import Change
+from dovetail.serve.constrain.syntax.gate import SyntaxGate
+from dovetail.serve.constrain.syntax.gate_process import GateProcess
+
+TEXT = b"def f(a):\n    return a\n\n\nx = f(1)\n"
+CHANGES = (
+    [Change(0, 10, b"def g(a):\n")],
+    [Change(0, 10, b"def g(a:\n")],
+    [Change(10, 23, b"    return = a\n")],
+    [Change(10, 23, b"    pass\n"), Change(25, 34, b"print 'x'\n")],
+    [],
+)
+
+
+@pytest.fixture
+def gates() -> Iterator[GateProcess]:
+    process = GateProcess()
+    yield process
+    process.close()
+
+
+def test_it_says_what_the_gate_says(gates: GateProcess) -> None:
+    for path in ("a.py", "a.js", "a.txt"):
+        remote, local = gates.open(path, TEXT), SyntaxGate(path, TEXT)
+        assert (remote.language, remote.faulty) == (local.language, local.faulty)
+        for changes in CHANGES:
+            for expected in (None, True, False):
+                assert remote.ask(changes, expected).holds == local.holds(changes)
+
+
+def test_wrong_expectations_are_overruled_and_counted(gates: GateProcess) -> None:
+    gate = gates.open("a.py", TEXT)
+    overruled: list[bool] = []
+    for changes, expected in ((CHANGES[0], False), (CHANGES[1], True), (CHANGES[0], True)):
+        answer = gate.ask(changes, expected)
+        answer.when_given(lambda verdict: overruled.append(verdict.overruled))
+        assert answer.wait(30)
+    assert overruled == [True, True, False]
+
+
+def test_what_is_to_be_prepared_runs_once_the_text_is_known(gates: GateProcess) -> None:
+    done = threading.Event()
+    gate = gates.open("a.py", TEXT)
+    gate.prepare(done.set)
+    assert done.wait(30)
+    again = threading.Event()
+    gate.prepare(again.set)
+    assert again.wait(30)
+
+
+DYING = """
+import sys
+from dovetail.serve.constrain.syntax import gate_worker
+from dovetail.serve.constrain.syntax.gate import SyntaxGate
+judge = SyntaxGate.judge
+def dies(self, changes, expected):
+    if changes and changes[0].replacement == b"die":
+        sys.exit(3)
+    while changes and changes[0].replacement == b"hang":
+        pass
+    return judge(self, changes, expected)
+SyntaxGate.judge = dies
+gate_worker.main()
+"""
+
+
+@pytest.mark.parametrize("poison", [b"die", b"hang"])
+def test_a_text_that_breaks_the_process_is_refused_and_others_are_answered(poison: bytes) -> None:
+    gates = GateProcess(patience_s=3, command=(sys.executable, "-c", DYING))
+    gate = gates.open("a.py", TEXT)
+    other = gates.open("b.py", TEXT)
+    try:
+        assert not gate.ask([Change(0, 0, poison)]).holds
+        assert other.ask(CHANGES[0], True).holds
+        assert gate.ask(CHANGES[0]).holds
+    finally:
+        gates.close()
