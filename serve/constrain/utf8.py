@@ -20,6 +20,8 @@ _DUE: tuple[tuple[int, int, int], ...] = (
     (3, 0x90, 0xBF),  # after F0
     (3, 0x80, 0x8F),  # after F4
 )
+ONE_MISSING = 1
+"""Inside a character whose last byte comes next."""
 STATES = len(_DUE)
 CONTINUATIONS = range(1, STATES)
 """The states inside a character."""
@@ -43,14 +45,10 @@ def _step(state: int, byte: int) -> int | None:
     return due - 1 if low <= byte <= high else None
 
 
-def completions(state: int) -> Iterator[bytes]:
-    """What may end the character that a decoder is inside of: every way there is."""
-    due, low, high = _DUE[state]
-    for byte in range(low, high + 1) if due else ():
-        if due == 1:
-            yield bytes((byte,))
-        else:
-            yield from (bytes((byte,)) + rest for rest in completions(due - 1))
+def completions() -> Iterator[bytes]:
+    """What may end a character of which one byte is missing."""
+    _, low, high = _DUE[ONE_MISSING]
+    return (bytes((byte,)) for byte in range(low, high + 1))
 
 
 def run(state: int, data: bytes) -> int | None:

@@ -10,13 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from dovetail.serve.constrain.syntax.recogniser import State
-from dovetail.serve.constrain.utf8 import START, completions, run
+from dovetail.serve.constrain.utf8 import ONE_MISSING, completions
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
-
-
-_THREE_MISSING = frozenset(run(START, bytes((lead,))) for lead in range(0xF0, 0xF5))
 
 
 class Watch(Protocol):
@@ -81,12 +78,12 @@ class Watching:
     def completes(self, decoder: int) -> bool:
         """Whether the character that the text ends inside of has an end that the recogniser takes.
 
-        It cannot know before, and half a character from which nothing leads on would be a dead end. Where more than two bytes
-        are missing, they are too many to try.
+        It cannot know before, and half a character from which nothing leads on is a dead end. Asked where one byte is missing:
+        the ways to end it are too many to try before.
         """
-        if self.syntax is None or decoder == START or decoder in _THREE_MISSING or not self.syntax.known:
+        if self.syntax is None or decoder != ONE_MISSING or not self.syntax.known:
             return True
-        return any(self.syntax.feed(rest) is not None for rest in completions(decoder))
+        return any(self.syntax.feed(rest) is not None for rest in completions())
 
     def ended(self, cut_short: bool) -> Watching | None:
         """With the line feed held back, unless it is ``cut_short``; None if the recogniser refuses it."""

@@ -192,7 +192,7 @@ def test_when_the_recogniser_has_a_say(content: str, syntax: str, refused: bool)
 def test_half_a_character_that_nothing_completes_is_refused() -> None:
     state, _ = compiled("blocks", [SourceFile("a.json", '{"a": 1}\n')])
     _, at = _passed(state, vocabulary().encode('a.json\n<<<<<<< SEARCH\n{"a": 1}\n=======\n{"a": '))
-    leads = [vocabulary().prefixes[bytes([byte])][0] for byte in (0xC3, 0xCA, 0xE4)]
+    leads = [vocabulary().prefixes[bytes([byte])][0] for byte in (0xC3, 0xCA)]
     assert not any(at.allows(lead) for lead in leads)  # Outside strings, JSON has no such character.
     count, inside = _passed(at, vocabulary().encode('"x'))
     assert count
