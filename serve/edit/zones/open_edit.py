@@ -56,25 +56,28 @@ def joined(lines: Line | None) -> bytes:
 class OpenEdit:
     """The edit being written: its place, and a memo shared by all its states.
 
-    ``in_json``: the replacement is written inside a JSON string.
+    ``in_json``: the replacement is written inside a JSON string. ``whole``: it is the whole file, and nothing was quoted.
 
     The memo is a cache but for ``refused``: the distinct replacements after which the model asked for the terminator and
     the gate refused it. Once there are ``Plan.refusal_limit``, the edit's states allow nothing, so that the step loop
     retreats. That is the one thing about a state that changes.
     """
 
-    def __init__(self, ledger: Ledger, begin: int, target: int, quote: Quote, in_json: bool = False) -> None:
+    def __init__(
+        self, ledger: Ledger, begin: int, target: int, quote: Quote, in_json: bool = False, whole: bool = False
+    ) -> None:
         self.ledger = ledger
         self.begin = begin
         self.target = target
         self.quote = quote
         self.in_json = in_json
+        self.whole = whole
         self._answers: dict[bytes, Answer] = {}
         self.refused: set[bytes] = set()
 
     def resumed(self, ledger: Ledger) -> OpenEdit:
         """The same edit after a retreat, with its verdicts and without its refusals."""
-        twin = OpenEdit(ledger, self.begin, self.target, self.quote, self.in_json)
+        twin = OpenEdit(ledger, self.begin, self.target, self.quote, self.in_json, self.whole)
         twin._answers = self._answers
         return twin
 
@@ -93,7 +96,9 @@ class OpenEdit:
     @property
     def first_line(self) -> FirstLine | None:
         """The first line quoted."""
-        return FirstLine(True, True, frozenset((self.quote.start,))) if self.quote.start < self.quote.end else None
+        if self.whole or self.quote.start == self.quote.end:
+            return None
+        return FirstLine(True, True, frozenset((self.quote.start,)))
 
     def given_up(self) -> tuple[int, frozenset[int]]:
         """The target and the line starts that this edit gives up when it is dropped."""

@@ -263,6 +263,35 @@ def test_where_nothing_else_could_be_quoted_no_place_is_barred() -> None:
     assert at.reconsider() is None
 
 
+def test_filling_an_empty_file_chooses_no_place() -> None:
+    state, _ = compiled("blocks", [SourceFile("a.txt", "")])
+    _, at = _passed(state, vocabulary().encode("a.txt\n<<<<<<< SEARCH\n=======\nx\n"))
+    assert isinstance(at, EditConstraint)
+    assert at.chosen() is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_choice_is_the_first_quoted_line_in_every_format(name: EditFormat) -> None:
+    file = SourceFile("a.txt", "one\ntwo\nthree\nfour\n")
+    state, markers = compiled(name, [file])
+    edit = written(name, file, 4, 14, "two\n3\n", markers)
+    choices: set[tuple[int, int]] = set()
+    for token in vocabulary().encode(edit):
+        assert state.allows(token)
+        state = state.advance(token)
+        assert isinstance(state, EditConstraint)
+        chosen = state.chosen()
+        choices |= {chosen} if chosen else set()
+    if name == "whole_file":
+        assert not choices  # It quotes nothing.
+        return
+    (chosen,) = choices
+    tokens = vocabulary().encode(edit)[slice(*chosen)]
+    text = b"".join(vocabulary().spelling(token) or b"" for token in tokens)
+    assert b"one" in text or b"two" in text
+    assert b"three" not in text
+
+
 @pytest.mark.parametrize("path", sorted(FILES))
 def test_every_start_of_a_ledger_agrees_with_the_gate(path: str) -> None:
     """The recogniser's view of a file already edited is that of the text it has become."""

@@ -89,7 +89,8 @@ class Quoting(Zone):
 
     def first_line(self) -> FirstLine | None:
         if self.at is None:
-            return FirstLine(True, True, frozenset((self.quote.start,))) if self.quote else None
+            quoted = self.quote is not None and self.quote.start < self.quote.end
+            return FirstLine(True, True, frozenset((self.quote.start,))) if self.quote and quoted else None
         wide = self.at.high - self.at.low > _BAN_AT_MOST
         return FirstLine.of(self.quotable.prepared, self.at, () if wide else self._starts(self.at))
 

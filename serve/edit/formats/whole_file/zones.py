@@ -28,7 +28,8 @@ def whole_file_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
 
     def between(ledger: Ledger, begin: int) -> Zone:
         def opened(after: Ledger, target: int) -> Zone:
-            return Replacing.begun(OpenEdit(after, begin, target, Quote(0, len(after.targets[target].prepared.text))))
+            quote = Quote(0, len(after.targets[target].prepared.text))
+            return Replacing.begun(OpenEdit(after, begin, target, quote, whole=True))
 
         def given(target: int) -> Choice:
             head = ledger.targets[target].path.encode() + b"\n" + fence + b"\n"
