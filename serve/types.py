@@ -62,6 +62,10 @@ EditFormat = Literal["blocks", "apply_patch", "unified_diff", "whole_file", "str
 SyntaxGating = Literal["each", "final", "off"]
 """When edited files must parse: after every edit, only when the output ends, or never."""
 
+LineEnds = Literal["own", "verbatim"]
+"""What a model reads and writes of a file's line ends: line feeds only, its new lines getting the file's own ends (and a byte
+order mark stays out of sight); or the bytes as they are, for texts that clients apply themselves."""
+
 FileOperation = Literal["create", "delete", "rename"]
 ProtectedLines = tuple[str, int, int]
 """A path, and the first and last line, from 1, that no edit may quote, replace or insert between."""
@@ -79,6 +83,7 @@ class EditSpec(msgspec.Struct, frozen=True, kw_only=True, tag="edits"):
     syntax: SyntaxGating = "each"
     protected: tuple[ProtectedLines, ...] = ()
     operations: tuple[FileOperation, ...] = ()
+    line_ends: LineEnds = "verbatim"
 
 
 GrammarKind = Literal["json_schema", "json_object", "regex", "lark", "choice"]

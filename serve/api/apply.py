@@ -21,7 +21,9 @@ from dovetail.serve.api.edit_report import edits_of, syntax_by_path
 from dovetail.serve.api.failures import body_of
 from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import EditError
+from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.view import as_read, restored, views_for, with_line_feeds
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditFormat, Markers, SyntaxGating
 
@@ -29,7 +31,7 @@ ENDPOINT = "/v1/edits/apply"
 
 
 class MarkerLines(BaseModel):
-    """The marker lines of the text's blocks, where they are not of the usual shape."""
+    """The marker lines of the text's blocks, where they are neither of the usual shape nor those that /v1/edits would choose."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -70,8 +72,11 @@ def routes(context: ApiContext) -> APIRouter:
 def _applied(body: ApplyBody) -> dict[str, Any]:
     files = check_files(body.files)
     protected = check_protected(files, body.protected)
-    markers = Markers(**body.markers.model_dump()) if body.markers is not None else Markers()
-    edits = FORMATS[body.format].read_foreign(body.text, files, markers)
+    markers = Markers(**body.markers.model_dump()) if body.markers is not None else choose_markers(as_read(files))
+    form = FORMATS[body.format]
+    views = views_for(body.text, files, verbatim=form.verbatim(body.text))
+    edits = form.read_foreign(with_line_feeds(body.text), [view.file for view in views.values()], markers)
+    edits = restored(edits, views)
     after = apply_edits(files, edits, syntax=body.syntax, protected=protected)
     answer = {
         "id": fresh_id("apply"),

@@ -7,9 +7,9 @@ from typing import Any
 
 from dovetail.serve.api.edit_report import edit_of, violation
 from dovetail.serve.edit.block import EditError
+from dovetail.serve.edit.formats.blocks.restored import RestoredStream
 from dovetail.serve.edit.formats.blocks.stream import (
     BlockEvent,
-    BlockStream,
     EditDone,
     EditStarted,
     ReplaceDelta,
@@ -24,7 +24,7 @@ class EditEvents:
     """Turns engine events into wire events, one request long."""
 
     def __init__(self, files: Sequence[SourceFile], markers: Markers) -> None:
-        self._stream = BlockStream(files, markers)
+        self._stream = RestoredStream(files, markers)
 
     def after(self, event: Event) -> list[Named]:
         """The wire events that one engine event brings."""

@@ -15,6 +15,7 @@ from dovetail.serve.api.served import TextCodec
 from dovetail.serve.edit.apply import Applied, apply_edits, syntax_of
 from dovetail.serve.edit.block import Block, EditError, Edits, Operation
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.view import restored, views_of
 from dovetail.serve.errors import EngineError
 from dovetail.serve.types import ConstraintReport, EditSpec, Origin, SourceFile, Syntax, SyntaxGating
 
@@ -58,8 +59,10 @@ def violation(error: EditError) -> GuaranteeViolated:
 def land(text: str, spec: EditSpec) -> Landed:
     """Apply an output to the files. Trusts nothing that the constraint did."""
     form = FORMATS[spec.format]
+    views = views_of(spec.files, spec.line_ends)
+    written = form.completed(text)
     try:
-        edits = form.read(form.completed(text), spec.files, spec.markers)
+        edits = restored(form.read(written, [view.file for view in views.values()], spec.markers), views)
         _check_rules(edits, spec)
         after = apply_edits(spec.files, edits, syntax=spec.syntax, protected=spec.protected)
     except EditError as error:
@@ -69,7 +72,9 @@ def land(text: str, spec: EditSpec) -> Landed:
         changed=after.changed,
         patch=after.patch,
         syntax=syntax_by_path(after, spec.syntax),
-        text=after.patch if spec.format == "unified_diff" else form.completed(text),
+        text=written
+        if spec.format != "unified_diff" and all(view.same for view in views.values())
+        else form.render(spec.files, edits, spec.markers),
     )
 
 

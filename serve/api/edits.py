@@ -27,6 +27,7 @@ from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.view import as_read
 from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import EditSpec, Request
 
@@ -67,11 +68,12 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
     context.admit(1)
     spec = EditSpec(
         files=files,
-        markers=await asyncio.to_thread(choose_markers, files),
+        markers=await asyncio.to_thread(lambda: choose_markers(as_read(files))),
         format=body.format,
         syntax=body.syntax,
         protected=check_protected(files, body.protected),
         operations=tuple(body.operations or ()),
+        line_ends="own",
     )
     prompt = tuple(await asyncio.to_thread(render, context.served, spec, body.instruction))
     room = context.room(len(prompt), "files")
@@ -98,10 +100,11 @@ def render(served: ServedModel, spec: EditSpec, instruction: str) -> list[int]:
 
     A model's own form is of blocks over the given files; every other format is asked for in a conversation.
     """
+    files = as_read(spec.files, spec.line_ends)
     if served.render_edit is not None and spec.format == "blocks" and not spec.operations:
-        return served.render_edit(spec.files, instruction, spec.markers)
+        return served.render_edit(files, instruction, spec.markers)
     if served.render_chat is not None:
-        messages = FORMATS[spec.format].messages(spec.files, instruction, spec.markers, spec.operations)
+        messages = FORMATS[spec.format].messages(files, instruction, spec.markers, spec.operations)
         return served.render_chat(list(messages))
     if served.render_edit is not None:
         raise UserError(

@@ -27,7 +27,7 @@ CONTINUATIONS = range(1, STATES)
 """The states inside a character."""
 
 _SPECIAL_LEADS = {0xE0: 4, 0xED: 5, 0xF0: 6, 0xF4: 7}
-_USUAL_CONTROLS = frozenset(b"\t\n\f\r")
+_USUAL_CONTROLS = frozenset(b"\t\n\f")
 
 
 def _step(state: int, byte: int) -> int | None:
@@ -84,7 +84,7 @@ def forbidden_controls(usual: frozenset[int] = _USUAL_CONTROLS) -> re.Pattern[by
 def controls_for(content: bytes) -> re.Pattern[bytes]:
     """Finds the control characters that a replacement in ``content`` may not hold: those that no source file has.
 
-    Tab, line feed, form feed and carriage return always pass, and whatever ``content`` itself holds.
+    Tab, line feed and form feed always pass, and whatever ``content`` itself holds.
     """
     held = frozenset(byte for byte in (*range(1, 0x20), 0x7F) if byte in content)
     return forbidden_controls(_USUAL_CONTROLS | held)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.gate import SyntaxGate
-from dovetail.serve.edit.block import Block, EditError, Edits, Operation, locate_exact
+from dovetail.serve.edit.block import BYTE_ORDER_MARK, Block, EditError, Edits, Operation, first_place, locate_exact
 from dovetail.serve.edit.patch import unified_diff
 from dovetail.serve.edit.protected import protected_lines
 from dovetail.serve.types import ProtectedLines, SourceFile, Syntax, SyntaxGating
@@ -128,8 +128,9 @@ def _place(index: int, block: Block, content: str) -> tuple[int, int]:
     cut_short = block.search.endswith("\n") and block.replace and not block.replace.endswith("\n")
     if cut_short and not content.endswith(block.search):  # Only the file's last line may do without a line feed.
         raise EditError(index, block.path, "not_lines", "REPLACE must be whole lines.")
-    if not content and not block.search:
-        return 0, 0
+    begin = first_place(content)
+    if len(content) == begin and not block.search:
+        return begin, begin
     if not block.anchored:
         return locate_exact(index, block.path, content, block.search)
     starts = [0]
@@ -140,6 +141,7 @@ def _place(index: int, block: Block, content: str) -> tuple[int, int]:
             index, block.path, "not_found", f"the file has no lines {block.start_line} to {block.end_line}."
         )
     start, end = (min(starts[line], len(content)) for line in (block.start_line - 1, block.end_line))
+    start = begin if start == 0 and not block.search.startswith(BYTE_ORDER_MARK) else start
     end = max(start, end)
     if content[start:end] != block.search:
         raise EditError(index, block.path, "not_found", f"lines {block.start_line} to {block.end_line} read otherwise.")
@@ -181,7 +183,10 @@ def _protected_characters(file: SourceFile, protected: Sequence[ProtectedLines])
     for line in file.content.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
     size = len(file.content)  # What comes behind a protected last line without a line feed leaves it as it is.
-    return [(starts[first - 1], min(starts[last], size)) for first, last in protected_lines(file, protected)]
+    begin = first_place(file.content)
+    return [
+        (max(begin, starts[first - 1]), min(starts[last], size)) for first, last in protected_lines(file, protected)
+    ]
 
 
 def _check_kept(
@@ -189,7 +194,7 @@ def _check_kept(
 ) -> None:
     """A block over protected lines may only be the whole file, with those lines in it as they were, in their order."""
     texts = [file.content[begin:stop] for begin, stop in stretches]
-    whole = start == 0 and end == len(file.content)
+    whole = start <= first_place(file.content) and end == len(file.content)
     if not whole or not keeps_lines(replace, texts):
         raise EditError(index, file.path, "protected", "it touches protected lines; leave them out.")
 

@@ -11,6 +11,7 @@ from dovetail.serve.errors import DovetailError
 from dovetail.serve.types import FileOperation
 
 _LINES_LOOKED_AT, _CANDIDATES = 20_000, 8
+BYTE_ORDER_MARK = "\ufeff"
 
 Reason = Literal[
     "malformed",
@@ -129,9 +130,16 @@ def locate_exact(block: int, path: str, content: str, text: str) -> tuple[int, i
     if content.find(text, start + 1) >= 0:
         raise EditError(block, path, "ambiguous", "SEARCH is there more than once; quote more lines around it.")
     end = start + len(text)
-    if (start and content[start - 1] != "\n") or (end < len(content) and content[end - 1] != "\n"):
+    if (start > first_place(content) and content[start - 1] != "\n") or (
+        end < len(content) and content[end - 1] != "\n"
+    ):
         raise EditError(block, path, "not_lines", "SEARCH must be whole lines.")
     return start, end
+
+
+def first_place(content: str) -> int:
+    """Where the first line begins: a byte order mark is no part of it, but may be quoted with it."""
+    return len(BYTE_ORDER_MARK) if content.startswith(BYTE_ORDER_MARK) else 0
 
 
 def line_span(content: str, start: int, end: int) -> tuple[int, int]:

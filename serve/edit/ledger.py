@@ -136,7 +136,7 @@ class Ledger:
             return None
         if target not in self._checkpoints:
             given = self.targets[target].checkpoints
-            self._checkpoints[target] = given.edited(self.changes(target)) if given is not None else None
+            self._checkpoints[target] = given.edited(self.changes_as_read(target)) if given is not None else None
         return self._checkpoints[target]
 
     def free_for_insertion(self, target: int, place: int) -> bool:
@@ -233,7 +233,12 @@ class Ledger:
         return after
 
     def changes(self, target: int, quote: Quote | None = None, replacement: bytes = b"") -> list[Change]:
-        """The changes of the target's raw content that its accepted edits, and one more, make, by place."""
+        """The changes of the target, as it is, that its accepted edits, and one more, make, by place."""
+        changes = self.changes_as_read(target, quote, replacement)
+        return [self.targets[target].restored(change) for change in changes]
+
+    def changes_as_read(self, target: int, quote: Quote | None = None, replacement: bytes = b"") -> list[Change]:
+        """The same, of the target as the model reads it."""
         raw = self.targets[target].prepared.raw
         edits = [*self.accepted.get(target, ()), *([(quote, replacement)] if quote is not None else [])]
         if not self.plan.final_line_feed:

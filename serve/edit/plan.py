@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from dovetail.serve.constrain.copy.escaped import EscapedFile
 from dovetail.serve.constrain.copy.prepared import PreparedFile
 from dovetail.serve.constrain.copy.quotation import Quotable
+from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
 from dovetail.serve.constrain.syntax.gate import Verdict
 from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Gate, Gates
@@ -22,8 +24,9 @@ from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import controls_for
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.protected import protected_spans
+from dovetail.serve.edit.view import View
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import EditSpec
+from dovetail.serve.types import EditSpec, SourceFile
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
@@ -35,20 +38,18 @@ Span = tuple[int, int]
 
 
 class Target:
-    """One file that may be edited. ``protected``: byte ranges of its prepared text that no edit may touch."""
+    """One file that may be edited, as the model reads it. ``protected``: byte ranges of its prepared text that no edit may
+    touch."""
 
     def __init__(
-        self,
-        path: str,
-        raw: bytes,
-        vocabulary: Vocabulary,
-        protected: tuple[Span, ...] = (),
-        gates: Gates = LOCAL_GATES,
+        self, view: View, vocabulary: Vocabulary, protected: tuple[Span, ...] = (), gates: Gates = LOCAL_GATES
     ) -> None:
-        self.path = path
+        self.path = view.given.path
+        self.view = view
         self.gates = gates
         self.protected = protected
         self._vocabulary = vocabulary
+        raw = view.file.content.encode()
         self._digest = hashlib.sha256(raw).digest()
         self.prepared = vocabulary.derived(("prepared", self._digest), lambda: PreparedFile(raw), len(raw))
 
@@ -69,20 +70,32 @@ class Target:
 
     @cached_property
     def gate(self) -> Gate:
-        """The syntax gate of the file."""
-        key = ("gate", self.gates, self.path, self._digest)
-        raw = self.prepared.raw
+        """The syntax gate of the file as it is."""
+        raw = self.prepared.raw if self.view.same else self.view.given.content.encode()
+        key = ("gate", self.gates, self.path, self._digest if self.view.same else hashlib.sha256(raw).digest())
         return self._vocabulary.derived(key, lambda: self.gates.open(self.path, raw), len(raw))
+
+    def restored(self, change: Change) -> Change:
+        """A change of whole lines of the file as the model reads it, as a change of the file as it is."""
+        if self.view.same:
+            return change
+        bounds, starts = [0, *self.prepared.ends], self.view.byte_starts
+        first, last = bisect_left(bounds, change.start), bisect_left(bounds, change.end)
+        text = self.view.restored(first, last, change.replacement.decode())
+        return Change(starts[first], starts[last], text.encode())
 
     @cached_property
     def checkpoints(self) -> Checkpoints | None:
-        """Where the syntax recogniser stands at each line; None of a file with errors, or in no language it knows."""
+        """Where the syntax recogniser stands at each line, as the model reads the file; None of a file with errors, or in no
+        language it knows."""
         language = self.gate.language
         if language is None or self.gate.faulty:
             return None
         raw = self.prepared.raw
 
         def build() -> Checkpoints | None:
+            if not self.view.same and self.gates.open(self.path, raw).faulty:
+                return None  # Its line ends mean something to the grammar.
             try:
                 return Checkpoints(recogniser(language), raw, valid=True)
             except TableError:
@@ -106,7 +119,7 @@ class Target:
 
     @cached_property
     def usual_controls(self) -> bool:
-        """Whether the file holds no control character beyond the usual four."""
+        """Whether the file holds no control character beyond the usual three."""
         return self.controls is controls_for(b"")
 
 
@@ -165,10 +178,11 @@ class Plan:
             seen.add(file.path)
             try:
                 file.path.encode()
-                raw = file.content.encode()
+                file.content.encode()
             except UnicodeEncodeError as error:
                 raise UserError(f"{file.path!r}: not valid Unicode text.", param=f"{param}.content") from error
-            targets.append(Target(file.path, raw, vocabulary, protected_spans(file, spec.protected)))
+            view = View(file, spec.line_ends)
+            targets.append(Target(view, vocabulary, protected_spans(view.file, spec.protected)))
         for index, (path, _, _) in enumerate(spec.protected):
             if path not in seen:
                 raise UserError(f"{path!r} is none of the given files.", param=f"protected[{index}]")
@@ -182,7 +196,7 @@ class Plan:
 
     def created(self, path: str) -> Target:
         """A file that is not there yet."""
-        return Target(path, b"", self.vocabulary, gates=self.gates)
+        return Target(View(SourceFile(path, "")), self.vocabulary, gates=self.gates)
 
     def prepare(self, gates: Gates) -> None:
         """Ask ``gates`` about syntax, and have them begin."""

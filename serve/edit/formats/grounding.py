@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from dovetail.serve.edit.apply import Applied, apply_edits
-from dovetail.serve.edit.block import Block, Edits, block_at
+from dovetail.serve.edit.block import Block, Edits, block_at, first_place
 from dovetail.serve.types import SourceFile
 
 _CONTEXTS = (0, 1, 3, 10, 40)
@@ -47,8 +47,9 @@ def _whole_lines(block: Block) -> bool:
 
 
 def _cut(path: str, before: str, after: str) -> list[Block]:
-    old, new = _lines(before), _lines(after)
-    starts = [0]
+    begin = first_place(before)
+    old, new = _lines(before[begin:]), _lines(after[begin:])
+    starts = [begin]
     for line in old:
         starts.append(starts[-1] + len(line))
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
@@ -60,7 +61,7 @@ def _cut(path: str, before: str, after: str) -> list[Block]:
             blocks.append(block_at(path, before, starts[first[1]], starts[last[2]], text))
         if not any(block.anchored for block in blocks):
             return blocks
-    return [block_at(path, before, 0, len(before), after)] if before != after else []
+    return [block_at(path, before, begin, len(before), after[begin:])] if before != after else []
 
 
 def _lines(content: str) -> list[str]:

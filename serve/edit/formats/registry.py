@@ -14,7 +14,7 @@ from dovetail.serve.edit.formats.blocks.parse import parse_answer
 from dovetail.serve.edit.formats.blocks.prompt import edit_messages
 from dovetail.serve.edit.formats.blocks.render import render_blocks
 from dovetail.serve.edit.formats.grounding import applied
-from dovetail.serve.edit.formats.str_replace.parse import parse_calls
+from dovetail.serve.edit.formats.str_replace.parse import calls_are_verbatim, parse_calls
 from dovetail.serve.edit.formats.str_replace.prompt import str_replace_messages
 from dovetail.serve.edit.formats.str_replace.render import render_calls
 from dovetail.serve.edit.formats.unified_diff.parse import completed_diff, parse_diff
@@ -22,6 +22,7 @@ from dovetail.serve.edit.formats.unified_diff.prompt import unified_diff_message
 from dovetail.serve.edit.formats.whole_file.parse import parse_files
 from dovetail.serve.edit.formats.whole_file.prompt import whole_file_messages
 from dovetail.serve.edit.formats.whole_file.render import render_files
+from dovetail.serve.edit.view import is_verbatim
 from dovetail.serve.types import EditFormat, FileOperation, Markers, SourceFile
 
 Files = Sequence[SourceFile]
@@ -33,7 +34,8 @@ class Format:
     """One format. ``operations``: what it has words for.
 
     ``read`` reads what the constraint lets through, ``read_foreign`` what was made elsewhere; both raise EditError.
-    ``completed`` ends an output that the budget ended between two edits.
+    ``completed`` ends an output that the budget ended between two edits. ``verbatim``: whether a text made elsewhere quotes
+    files byte for byte, and not as a model reads them.
     """
 
     name: EditFormat
@@ -43,6 +45,7 @@ class Format:
     read_foreign: Callable[[str, Files, Markers], Edits]
     render: Callable[[Files, Edits, Markers], str]
     completed: Callable[[str], str] = str
+    verbatim: Callable[[str], bool] = is_verbatim
 
 
 FORMATS: dict[EditFormat, Format] = {
@@ -87,5 +90,6 @@ FORMATS: dict[EditFormat, Format] = {
         read=lambda text, files, _: parse_calls(text, files),
         read_foreign=lambda text, files, _: parse_calls(text, files, lines_only=False),
         render=lambda files, edits, _: render_calls(files, edits),
+        verbatim=calls_are_verbatim,
     ),
 }

@@ -127,3 +127,28 @@ async def test_a_model_without_a_conversation_is_asked_for_blocks_only(make_api,
     answer = await api.post(URL, {**ASK, "format": "whole_file"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_format")
     assert (await api.post(URL, ASK)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["blocks", *OUTPUTS])
+async def test_windows_files_are_answered_in_their_own_bytes(make_api, chatting, name):
+    output = OUTPUTS.get(name) or (
+        "calc.py\n<<<<<<< SEARCH\ndef add(a, b):\n=======\ndef plus(a, b):\n>>>>>>> REPLACE\n"
+        "calc.py\n<<<<<<< SEARCH\n    return add(a, a)\n=======\n    return plus(a, a)\n>>>>>>> REPLACE\n"
+    )
+    before, after = (f"\ufeff{text}".replace("\n", "\r\n") for text in (CALC, PLUS))
+    ask = {**ASK, "files": [{"path": "calc.py", "content": before}], "format": name}
+    api = make_api(writes(output), served=chatting)
+    body = (await api.post(URL, ask)).json()
+    assert body["files"] == [{"path": "calc.py", "content": after}]
+    content = before
+    for edit in body["edits"]:
+        assert content.count(edit["search"]) == 1
+        content = content.replace(edit["search"], edit["replace"])
+    assert content == after
+    assert b"\r" not in bytes(api.engine.requests[0].prompt)
+    for text in (body["text"], output):
+        again = await api.post("/v1/edits/apply", {"text": text, "files": ask["files"], "format": name})
+        assert again.json()["files"] == body["files"]
+    events = events_of((await api.post(URL, {**ask, "stream": True})).text)
+    deltas = "".join(data["delta"] for kind, data in events if kind == "edit.replace.delta")
+    assert deltas == ("def plus(a, b):\r\n    return plus(a, a)\r\n" if name == "blocks" else "")

@@ -47,7 +47,9 @@ def _decodes(data: bytes) -> bool:
 
 
 def test_controls() -> None:
-    assert controls_for(b"").search(b"a\t\x0c\r\n") is None
+    assert controls_for(b"").search(b"a\t\x0c\n") is None
+    assert controls_for(b"a\r\n").search(b"a\r\n") is None
+    assert controls_for(b"").search(b"\r")
     assert controls_for(b"").search(b"\x00")
     assert controls_for(b"\x01\x00").search(b"\x01") is None
     assert controls_for(b"\x01\x00").search(b"\x00")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 
-from dovetail.serve.edit.block import Block, Edits
+from dovetail.serve.edit.block import Block, Edits, first_place
 from dovetail.serve.edit.formats.apply_patch.parse import ADD, BEGIN, DELETE, END, MOVE, UPDATE
 from dovetail.serve.edit.formats.grounding import grounded
 from dovetail.serve.types import SourceFile
@@ -30,7 +30,7 @@ def render_patch(files: Sequence[SourceFile], edits: Edits) -> str:
             for block in found.get(file.path) or []:
                 lines += ["@@", *(mark + text for mark, text in marked(block))]
             if file.path not in found:
-                lines += ["@@", *_untouched(file.content)]
+                lines += ["@@", *_untouched(file.content[first_place(file.content) :])]
     for each in edits.operations:
         if each.kind == "create":
             lines += [

@@ -17,11 +17,25 @@ _PATH_DECORATION = " \t*`#:"
 def parse_foreign_blocks(text: str, files: Sequence[SourceFile], markers: Markers) -> Edits:
     """The blocks of a text: their path is the last line above that is no fence, or that of the block before.
 
-    Marker lines are the given ones, or any of the usual shape. What is quoted is looked for exactly.
+    Marker lines are the given ones; if the text cannot be read so, any of the usual shape. What is quoted is looked for
+    exactly.
 
     Raises:
         EditError: malformed, unknown_path, not_found, ambiguous or not_lines.
     """
+    strict = re.compile(re.escape(markers.divider) + r"[ \t]*$"), re.compile(re.escape(markers.replace) + r"[ \t]*$")
+    if re.search(rf"^{re.escape(markers.search)}[ \t]*$", text, re.MULTILINE):
+        try:
+            return _read(text, files, re.compile(re.escape(markers.search) + r"[ \t]*$"), *strict)
+        except EditError as error:
+            if error.reason != "malformed":
+                raise
+    return _read(text, files, _SEARCH, _DIVIDER, _REPLACE)
+
+
+def _read(
+    text: str, files: Sequence[SourceFile], begin: re.Pattern[str], divider: re.Pattern[str], end: re.Pattern[str]
+) -> Edits:
     contents = {file.path: file.content for file in files}
     blocks: list[Block] = []
     operations: list[Operation] = []
@@ -30,16 +44,16 @@ def parse_foreign_blocks(text: str, files: Sequence[SourceFile], markers: Marker
     replace: list[str] = []
     for line in text.split("\n"):
         if zone == "outside":
-            if line == markers.search or _SEARCH.match(line):
+            if begin.match(line):
                 path, zone, search, replace = above or path, "search", [], []
             elif line.strip() and not line.startswith("```"):
                 above = line.strip(_PATH_DECORATION)
         elif zone == "search":
-            if line == markers.divider or _DIVIDER.match(line):
+            if divider.match(line):
                 zone = "replace"
             else:
                 search.append(line + "\n")
-        elif line == markers.replace or _REPLACE.match(line):
+        elif end.match(line):
             zone, above = "outside", ""
             if path not in contents and not search:
                 operations.append(Operation(kind="create", path=path, content="".join(replace)))

@@ -10,6 +10,7 @@ from dovetail.serve.edit.formats.blocks.markers import check_markers, closing_ru
 from dovetail.serve.edit.formats.blocks.quoting import Quoting
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.plan import Plan, one_line
+from dovetail.serve.edit.view import as_read
 from dovetail.serve.edit.zones.choice import Choice, OneOf
 from dovetail.serve.edit.zones.new_path import NewPath
 from dovetail.serve.edit.zones.zone import Zone
@@ -22,7 +23,7 @@ def blocks_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
     Raises:
         UserError: what Plan refuses, or markers that a file holds.
     """
-    check_markers(spec.markers, spec.files)
+    check_markers(spec.markers, as_read(spec.files, spec.line_ends))
     search = one_line(spec.markers.search, "markers.search")
 
     def between(ledger: Ledger, begin: int) -> Zone:

@@ -55,6 +55,15 @@ def parse_calls(text: str, files: Sequence[SourceFile], *, lines_only: bool = Tr
     return Edits(tuple(blocks), tuple(operations))
 
 
+def calls_are_verbatim(text: str) -> bool:
+    """Whether a string of the calls has a carriage return before a line feed; False for what is no call."""
+    try:
+        calls = _calls(text)
+    except EditError:
+        return False
+    return any("\r\n" in value for call in calls for value in call.values() if isinstance(value, str))
+
+
 def _calls(text: str) -> list[dict[str, Any]]:
     stripped = text.strip()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dovetail.serve.edit.block import Block, EditError, Edits, Operation, line_span
+from dovetail.serve.edit.block import Block, EditError, Edits, Operation, first_place, line_span
 from dovetail.serve.edit.formats.whole_file.fence import choose_fence
 from dovetail.serve.types import SourceFile
 
@@ -33,7 +33,7 @@ def parse_files(text: str, files: Sequence[SourceFile], *, lenient: bool = False
             operations.append(Operation(kind="create", path=path, content=content))
             continue
         old = contents[path]
-        new = content if old.endswith("\n") or not old else content.removesuffix("\n")
+        new = content if old.endswith("\n") or len(old) == first_place(old) else content.removesuffix("\n")
         first, last = line_span(old, 0, len(old))
         blocks.append(Block(path=path, search=old, replace=new, start_line=first, end_line=last))
     return Edits(tuple(blocks), tuple(operations))

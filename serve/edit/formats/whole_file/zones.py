@@ -10,6 +10,7 @@ from dovetail.serve.edit.apply import keeps_lines
 from dovetail.serve.edit.formats.whole_file.fence import choose_fence
 from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.plan import Plan, Target
+from dovetail.serve.edit.view import as_read
 from dovetail.serve.edit.zones.choice import Choice, OneOf
 from dovetail.serve.edit.zones.new_path import NewPath
 from dovetail.serve.edit.zones.open_edit import OpenEdit
@@ -24,7 +25,7 @@ def whole_file_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
     Raises:
         UserError: what Plan refuses.
     """
-    fence = choose_fence(spec.files).encode()
+    fence = choose_fence(as_read(spec.files, spec.line_ends)).encode()
 
     def between(ledger: Ledger, begin: int) -> Zone:
         def opened(after: Ledger, target: int) -> Zone:
