@@ -63,6 +63,31 @@ SOURCES: dict[str, tuple[str, str]] = {
         '#!/usr/bin/env bash\nset -eu\n\ngreet() {\n  local name="$1"\n  echo "hello ${name}"\n}\n\nfor n in a b c; do\n'
         '  greet "$n"\ndone\n\nif [ -f x ]; then\n  cat <<EOF2\ntext\nEOF2\nfi\n',
     ),
+    "ruby": (
+        "lib/box.rb",
+        "require 'set'\n\nclass Box\n  attr_reader :size\n\n  def initialize(size = 1)\n    @size = size\n  end\n\n"
+        "  def grow(by)\n    @size += by if by > 0\n    puts <<~TEXT\n      size #{@size}\n    TEXT\n    @size\n  end\nend\n",
+    ),
+    "php": (
+        "web/index.php",
+        "<html>\n<?php\nfunction total(array $items): int {\n    $sum = 0;\n    foreach ($items as $item) {\n"
+        '        $sum += $item["value"];\n    }\n    return $sum;\n}\necho total([]);\n?>\n</html>\n',
+    ),
+    "csharp": (
+        "src/Box.cs",
+        "using System;\n\nnamespace Shop\n{\n    public class Box\n    {\n        public int Size { get; set; } = 1;\n\n"
+        '        public void Say() => Console.WriteLine($"{Size}");\n    }\n}\n',
+    ),
+    "yaml": (
+        "conf/app.yaml",
+        "name: app\nports:\n  - 80\n  - 443\nnested:\n  port: 80\n  text: |\n    one\n    two\ntags: [a, b]\n",
+    ),
+    "toml": ("conf/app.toml", '[app]\nname = "app"\nport = 80\n\n[app.deep]\nport = 80\ntags = ["a", "b"]\n'),
+    "css": ("web/app.css", "body {\n  color: red;\n}\n\n.box > p {\n  color: red;\n  margin: 0 1px;\n}\n"),
+    "html": (
+        "web/page.html",
+        "<!DOCTYPE html>\n<html>\n<body>\n  <h1 class='x'>Title</h1>\n  <p>text</p>\n  <p>text</p>\n</body>\n</html>\n",
+    ),
     "off": (
         "notes/read me.txt",
         "Notes\n=======\n\n<<<<<<< SEARCH\nline\n>>>>>>> REPLACE\nline\nline\n\u00fcml\u00e4ut \U0001f600\n",
@@ -75,6 +100,11 @@ def crlf(content: str, rng: Rng) -> str:
     """Windows line ends."""
     del rng
     return content.replace("\n", "\r\n")
+
+
+def mixed_line_ends(content: str, rng: Rng) -> str:
+    """Windows line ends here and there."""
+    return "".join(rng.choice([line, line, line[:-1] + "\r\n"]) for line in content.splitlines(keepends=True))
 
 
 def no_final_newline(content: str, rng: Rng) -> str:
@@ -146,6 +176,7 @@ KINDS: tuple[Callable[[str, Rng], str], ...] = (
     as_is,
     as_is,
     crlf,
+    mixed_line_ends,
     no_final_newline,
     byte_order_mark,
     tabs,

@@ -83,7 +83,7 @@ class RandomCheckpoint:
     """The shape of a random checkpoint.
 
     ``vocab_size`` counts embedding rows, at least 262 (256 bytes, 3 special and 3 marker tokens); the tokenizer uses as
-    many as the small corpus gives it merges for. ``config`` adds or replaces keys of config.json (sliding windows, rope
+    many as the ``corpus``, a small one by default, gives it merges for, and ``markers`` are tokens of their own. ``config`` adds or replaces keys of config.json (sliding windows, rope
     scaling, biases). ``sharded`` splits the weights by layer, with an index.
     """
 
@@ -100,6 +100,8 @@ class RandomCheckpoint:
     sharded: bool = False
     seed: int = 0
     dtype: torch.dtype = torch.float32
+    corpus: str = CORPUS
+    markers: tuple[str, ...] = MARKER_TOKENS
     config: dict[str, Any] = field(default_factory=dict)
 
     def write(self, directory: Path) -> Path:
@@ -151,14 +153,14 @@ class RandomCheckpoint:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=self.vocab_size - len(SPECIAL_TOKENS) - len(MARKER_TOKENS),
+            vocab_size=self.vocab_size - len(SPECIAL_TOKENS) - len(self.markers),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
             special_tokens=[],
         )
-        tokenizer.train_from_iterator(CORPUS.splitlines(keepends=True), trainer)
+        tokenizer.train_from_iterator(self.corpus.splitlines(keepends=True), trainer)
         tokenizer.add_special_tokens([AddedToken(content, normalized=False) for content in SPECIAL_TOKENS])
-        tokenizer.add_tokens([AddedToken(content, normalized=False) for content in MARKER_TOKENS])
+        tokenizer.add_tokens([AddedToken(content, normalized=False) for content in self.markers])
         tokenizer.save(str(directory / "tokenizer.json"))
         _write_json(
             directory / "tokenizer_config.json",
