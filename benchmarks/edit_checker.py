@@ -114,7 +114,7 @@ def faults(files: dict[str, str], rules: Rules, answer: dict[str, Any]) -> list[
 def _place(text: str, edit: dict[str, Any], rules: Rules, found: list[str]) -> tuple[int, int] | None:
     """Where an edit's bytes stand."""
     content, search = text.encode(), edit["search"].encode()
-    begin = len(MARK.encode()) if text.startswith(MARK) else 0
+    begin = len(content) - len(text.lstrip(MARK).encode())
     first, last = edit["start_line"], edit["end_line"]
     if not search and len(content) > begin:
         if last != first - 1 or rules.format not in ("str_replace", "apply_patch"):
@@ -147,11 +147,11 @@ def _wrong_result(path: str, before: str, after: str, rules: Rules) -> list[str]
         found.append("foreign line ends")
     if before.startswith(MARK) and not after.startswith(MARK):
         found.append("byte order mark lost")
-    position, lines = 0, before.removeprefix(MARK).split("\n")
+    position, lines = 0, before.lstrip(MARK).split("\n")
     for guarded, first, last in sorted(rules.protected):
         if guarded == path:
             text = "\n".join(lines[first - 1 : last])
-            position = ("\n" + after.removeprefix(MARK) + "\n").find("\n" + text + "\n", position)
+            position = ("\n" + after.lstrip(MARK) + "\n").find("\n" + text + "\n", position)
             if position < 0:
                 return [*found, "protected lines changed"]
             position += len(text)

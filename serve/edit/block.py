@@ -139,7 +139,7 @@ def locate_exact(block: int, path: str, content: str, text: str) -> tuple[int, i
 
 def first_place(content: str) -> int:
     """Where the first line begins: a byte order mark is no part of it, but may be quoted with it."""
-    return len(BYTE_ORDER_MARK) if content.startswith(BYTE_ORDER_MARK) else 0
+    return len(content) - len(content.lstrip(BYTE_ORDER_MARK))
 
 
 def line_span(content: str, start: int, end: int) -> tuple[int, int]:
