@@ -13,10 +13,12 @@ from itertools import accumulate
 
 from dovetail.serve.constrain.copy.prepared import PreparedFile
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 def escaped(text: str) -> str:
     """The inside of the JSON string that holds ``text``."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    return _ENCODER.encode(text)[1:-1]
 
 
 class EscapedFile(PreparedFile):
@@ -33,7 +35,8 @@ class EscapedFile(PreparedFile):
         self._bounds = [0, *self.ends]
 
     def _lines(self) -> list[bytes]:
-        return [escaped(line.decode()).encode() for line in self._raw_lines]
+        known = {line: escaped(line.decode()).encode() for line in set(self._raw_lines)}
+        return [known[line] for line in self._raw_lines]
 
     def ends_line(self, position: int) -> bool:
         return position > 0 and self._bounds[bisect_left(self._bounds, position)] == position

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from dovetail.serve.constrain.copy.escaped import escaped
@@ -44,9 +44,8 @@ def _between(ledger: Ledger, begin: int) -> Zone:
         if ledger.targets[target].prepared.raw and _quotes(ledger, target):
             quoting = partial(StringQuoting.begun, ledger, begin, target)
             choices.append(Choice(head + b'old_string": "', quoting, likely=likely))
-        places = LineNumber.places(ledger, target)
-        if places:
-            number = partial(LineNumber, ledger, begin, target, places, "")
+        if next(LineNumber.places(ledger, target), None) is not None:
+            number = partial(LineNumber.begun, ledger, begin, target)
             choices.append(Choice(head + b'insert_line": ', number))
     if "create" in ledger.plan.operations and not ledger.exhausted:
 
@@ -81,14 +80,19 @@ class LineNumber(Zone):
         self.lines = lines
         self.digits = digits
 
+    @classmethod
+    def begun(cls, ledger: Ledger, begin: int, target: int) -> LineNumber:
+        """Before the first digit."""
+        return cls(ledger, begin, target, list(cls.places(ledger, target)), "")
+
     @staticmethod
-    def places(ledger: Ledger, target: int) -> list[int]:
+    def places(ledger: Ledger, target: int) -> Iterator[int]:
         """The lines behind which something may be inserted: not an unterminated last one."""
         prepared = ledger.targets[target].prepared
         bounds = [0, *prepared.ends]
         if prepared.raw and not prepared.raw.endswith(b"\n"):
             bounds.pop()
-        return [line for line, place in enumerate(bounds) if ledger.free_for_insertion(target, place)]
+        return (line for line, place in enumerate(bounds) if ledger.free_for_insertion(target, place))
 
     def feed(self, data: bytes, step: Step) -> Zone | None:
         text = data.decode("latin-1")
