@@ -22,7 +22,7 @@ from dovetail.serve.api.failures import body_of
 from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import EditError
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
-from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.formats.registry import FORMATS, without_words
 from dovetail.serve.edit.view import as_read, restored, views_for, with_line_feeds
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditFormat, Markers, SyntaxGating
@@ -91,7 +91,9 @@ def _applied(body: ApplyBody) -> dict[str, Any]:
         missing = {each.kind for each in edits.operations} - set(FORMATS[body.render].operations)
         if missing:
             raise UserError(
-                f"{body.render} has no words to {min(missing)} a file.", code="unsupported_format", param="render"
+                f"The text asks to {min(missing)} a file, {without_words(body.render, min(missing))}.",
+                code="unsupported_format",
+                param="render",
             )
         answer["text"] = FORMATS[body.render].render(files, edits, markers)
     return answer

@@ -10,15 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dovetail.serve.api.fields import not_available
 from dovetail.serve.api.sampling import SamplingFields
-from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.formats.registry import FORMATS, without_words
+from dovetail.serve.edit.paths import path_fault
 from dovetail.serve.edit.protected import protected_lines
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditFormat, FileOperation, ProtectedLines, SourceFile, SyntaxGating
 
 MAX_PATH_CHARACTERS = 1024
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_DRIVE = re.compile(r"[A-Za-z]:")
 _MARKER_LIKE = re.compile(r"<{7}|={7}|>{7}")
 _ENDING_FIELDS = ("stop", "stop_token_ids", "ignore_eos", "min_tokens")
 """Sampling fields that decide where an output ends: here the constraint decides that."""
@@ -68,7 +67,7 @@ def check_edits(body: EditsBody) -> tuple[SourceFile, ...]:
         _refuse("instruction", "is empty; say what to change", "invalid_value")
     missing = [each for each in body.operations or () if each not in FORMATS[body.format].operations]
     if missing:
-        _refuse("operations", f"asks to {missing[0]} files, for which {body.format} has no words", "invalid_value")
+        _refuse("operations", f"asks to {missing[0]} files, {without_words(body.format, missing[0])}", "invalid_value")
     files = check_files(body.files)
     check_protected(files, body.protected)
     return files
@@ -100,18 +99,11 @@ def check_protected(files: Sequence[SourceFile], ranges: Sequence[ProtectedRange
 
 
 def _check_path(path: str, param: str) -> None:
-    if not path or path != path.strip():
-        _refuse_path(param, "is empty, or begins or ends with a blank")
     if len(path) > MAX_PATH_CHARACTERS:
         _refuse_path(param, f"is longer than {MAX_PATH_CHARACTERS} characters")
-    if _UNPRINTABLE.search(path):
-        _refuse_path(param, "holds a line end or another control character")
-    if "\\" in path:
-        _refuse_path(param, "holds a backslash; separate folders with forward slashes")
-    if path.startswith("/") or _DRIVE.match(path):
-        _refuse_path(param, "is absolute; give it relative to the project")
-    if any(part in ("", ".", "..") for part in path.split("/")):
-        _refuse_path(param, "has an empty, '.' or '..' component")
+    fault = path_fault(path)
+    if fault is not None:
+        _refuse_path(param, fault)
     if _MARKER_LIKE.match(path):
         _refuse_path(param, "begins like a marker line of an edit block")
 

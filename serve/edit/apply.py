@@ -9,6 +9,7 @@ from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.gate import SyntaxGate
 from dovetail.serve.edit.block import BYTE_ORDER_MARK, Block, EditError, Edits, Operation, first_place, locate_exact
 from dovetail.serve.edit.patch import unified_diff
+from dovetail.serve.edit.paths import path_fault, path_taken
 from dovetail.serve.edit.protected import protected_lines
 from dovetail.serve.types import ProtectedLines, SourceFile, Syntax, SyntaxGating
 
@@ -115,12 +116,14 @@ def _operations(
 
 def _new_path(number: int, operation: Operation, taken: set[str]) -> str:
     path = operation.path if operation.kind == "create" else operation.to
-    if not path or path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
-        raise EditError(number, path, "path_taken", "a new path must be relative to the project, without '..'.")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in path):
-        raise EditError(number, path, "path_taken", "a new path must be one line of visible text.")
-    if path in taken or any(other.startswith(path + "/") or path.startswith(other + "/") for other in taken):
-        raise EditError(number, path, "path_taken", "there is a file at that path already; edit that one.")
+    fault = path_fault(path)
+    if fault is not None:
+        raise EditError(number, path, "invalid_path", f"the new path {fault}.")
+    other = path_taken(path, taken)
+    if other is not None:
+        raise EditError(
+            number, path, "path_taken", f"{other!r} is there already; edit that file, or take another path."
+        )
     return path
 
 

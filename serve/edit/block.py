@@ -23,6 +23,7 @@ Reason = Literal[
     "syntax",
     "protected",
     "path_taken",
+    "invalid_path",
     "whole_file",
 ]
 

@@ -93,3 +93,9 @@ FORMATS: dict[EditFormat, Format] = {
         verbatim=calls_are_verbatim,
     ),
 }
+
+
+def without_words(name: EditFormat, operation: FileOperation) -> str:
+    """That a format cannot express an operation, and which ones can."""
+    able = [form.name for form in FORMATS.values() if operation in form.operations]
+    return f"for which {name} has no words; the formats that have are {', '.join(able)}"

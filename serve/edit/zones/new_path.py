@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.edit.ledger import Ledger
+from dovetail.serve.edit.paths import path_fault, path_taken
 from dovetail.serve.edit.zones.zone import Step, Zone
 
 _LONGEST = 200
@@ -20,13 +21,9 @@ _PATH = re.compile(
 
 def is_new_path(path: str, taken: Sequence[str]) -> bool:
     """Whether ``path`` may be created beside the paths ``taken``: plain, relative, no file where a folder is."""
-    if not _PATH.match(path) or len(path) > _LONGEST:
+    if not _PATH.match(path) or len(path) > _LONGEST or path_fault(path) is not None:
         return False
-    folded = path.casefold()
-    others = [other.casefold() for other in taken]
-    return not any(
-        folded == other or folded.startswith(other + "/") or other.startswith(folded + "/") for other in others
-    )
+    return path_taken(path, taken) is None
 
 
 class NewPath(Zone):

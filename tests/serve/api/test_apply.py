@@ -17,6 +17,19 @@ MADE_ELSEWHERE = {
         "blocks",
         "Here you are:\n\ncalc.py\n```python\n<<<<<<< SEARCH\n    return a + b\n=======\n    return b + a\n>>>>>>> REPLACE\n```\nDone!",
     ),
+    "aider, the path in the fence": (
+        "blocks",
+        "Sure.\n\n```python\ncalc.py\n<<<<<<< SEARCH\n    return a + b\n=======\n    return b + a\n>>>>>>> REPLACE\n```\n",
+    ),
+    "aider, sloppy markers": (
+        "blocks",
+        "### `calc.py`:\n```\n<<<<<< SEARCH\n    return a + b\n========\n    return b + a\n>>>>>>>> REPLACE\n```\n",
+    ),
+    "codex, two anchors": (
+        "apply_patch",
+        "*** Begin Patch\n*** Update File: calc.py\n@@ import os\n@@ def add(a, b):\n-    return a + b\n+    return b + a\n"
+        "*** End Patch",
+    ),
     "codex": (
         "apply_patch",
         "apply_patch <<'EOF'\n*** Begin Patch\n*** Update File: calc.py\n@@ def add(a, b):\n-    return a + b\n+    return b + a\n*** End Patch\nEOF\n",
@@ -29,6 +42,10 @@ MADE_ELSEWHERE = {
         "unified_diff",
         "diff --git a/calc.py b/calc.py\nindex 123..456 100644\n--- a/calc.py\n+++ b/calc.py\n"
         "@@ -4,3 +4,3 @@ import os\n def add(a, b):\n-    return a + b\n+    return b + a\n \n",
+    ),
+    "git, an empty line that lost its blank": (
+        "unified_diff",
+        "--- a/calc.py\n+++ b/calc.py\n@@ -4,5 +4,5 @@\n def add(a, b):\n-    return a + b\n+    return b + a\n\n\n def twice(a):\n",
     ),
     "plain diff": ("unified_diff", "--- calc.py\n+++ calc.py\n@@ -5 +5 @@\n-    return a + b\n+    return b + a\n"),
     "numberless": (
@@ -118,7 +135,12 @@ SEARCH = "calc.py\n<<<<<<< SEARCH\n{0}=======\n{1}>>>>>>> REPLACE\n"
         ("apply_patch", "nothing of the kind", "edit_malformed"),
         ("apply_patch", "*** Begin Patch\n*** Update File: calc.py\n*** End Patch", "edit_malformed"),
         ("apply_patch", "*** Begin Patch\n*** Add File: calc.py\n+x\n*** End Patch", "edit_path_taken"),
-        ("apply_patch", "*** Begin Patch\n*** Add File: ../x\n+x\n*** End Patch", "edit_path_taken"),
+        ("apply_patch", "*** Begin Patch\n*** Add File: ../x\n+x\n*** End Patch", "edit_invalid_path"),
+        ("apply_patch", "*** Begin Patch\n*** Add File: CALC.py\n+x\n*** End Patch", "edit_path_taken"),
+        ("apply_patch", "*** Begin Patch\n*** Add File: .git/hooks/x\n+x\n*** End Patch", "edit_invalid_path"),
+        ("unified_diff", "--- /dev/null\n+++ b/c:/x\n@@ -0,0 +1 @@\n+x\n", "edit_invalid_path"),
+        ("whole_file", "a\\b.py\n```\nx = 1\n```\n", "edit_invalid_path"),
+        ("str_replace", '{"command": "create", "path": "/abs.py", "file_text": ""}', "edit_invalid_path"),
         ("apply_patch", "*** Begin Patch\n*** Delete File: no.py\n*** End Patch", "edit_unknown_path"),
         ("unified_diff", "--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,1 @@\n-import os\n+import sys\n", "edit_malformed"),
         ("unified_diff", "--- a/calc.py\n+++ b/calc.py\n@@ -2 +2 @@\n-import os\n+import sys\n", "edit_not_found"),
@@ -161,3 +183,55 @@ async def test_codex_takes_the_first_place_behind_the_anchor(api):
     body = (await api.post(URL, {"text": text, "files": files, "format": "apply_patch"})).json()
     assert body["files"][0]["content"] == content[:-2] + "2\n"
     assert body["edits"][0]["start_line"] == 6
+
+
+MISSES = {
+    "blocks": "calc.py\n<<<<<<< SEARCH\ndef add(a, b):\n    return a  + b\n=======\nx\n>>>>>>> REPLACE\n",
+    "apply_patch": "*** Begin Patch\n*** Update File: calc.py\n@@\n def add(a, b):\n-    return a  + b\n*** End Patch\n",
+    "unified_diff": "--- a/calc.py\n+++ b/calc.py\n@@ -4,2 +4,1 @@\n def add(a, b):\n-    return a  + b\n",
+    "str_replace": '{"path": "calc.py", "old_str": "def add(a, b):\\n    return a  + b\\n", "new_str": "x"}',
+}
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("name", list(MISSES))
+async def test_a_miss_in_every_format(api, name, windows):
+    """What was looked for, how far it was found, and what the file has there, as lines that can be sent back."""
+    content = CALC.replace("\n", "\r\n") if windows else CALC
+    files = [{"path": "calc.py", "content": content}]
+    answer = await api.post(URL, {"text": MISSES[name], "files": files, "format": name})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "edit_not_found")
+    details = answer.json()["error"]["details"]
+    assert details["expected"] == ["def add(a, b):", "    return a  + b"]
+    assert (details["matched"], details["reason"], details["path"]) == (1, "not_found", "calc.py")
+    assert details["nearest"] == {"start_line": 4, "lines": ["def add(a, b):", "    return a + b"]}
+    assert "lines 4 to 5" in details["resend"]
+    again = MISSES[name].replace("a  + b", "a + b")
+    sent = await api.post(URL, {"text": again, "files": files, "format": name, "syntax": "off"})
+    assert sent.status_code == 200, sent.text
+
+
+@pytest.mark.parametrize("head", ["-4,3 +4,2", "-4,2 +4,3", "-4,9 +4,9", "-4 +4", "-4,0 +4,0"])
+async def test_wrong_counts_are_put_right_in_words(api, head):
+    text = (
+        f"diff --git a/calc.py b/calc.py\n--- a/calc.py\n+++ b/calc.py\n@@ {head} @@ import os\n def add(a, b):\n"
+        "-    return a + b\n+    return b + a\ndiff --git a/b.py b/b.py\n--- a/b.py\n+++ b/b.py\n@@ -1,1 +1,1 @@\n-x = 1\n+x = 2\n"
+    )
+    files = [*FILES, {"path": "b.py", "content": "x = 1\n"}]
+    answer = await api.post(URL, {"text": text, "files": files, "format": "unified_diff"})
+    assert answer.json()["error"]["code"] == "edit_malformed"
+    assert "@@ -4,2 +4,2 @@" in answer.json()["error"]["message"]
+    right = text.replace(f"@@ {head} @@", "@@ -4,2 +4,2 @@")
+    answer = await api.post(URL, {"text": right, "files": files, "format": "unified_diff"})
+    assert [file["content"] for file in answer.json()["files"]] == [PLUS, "x = 2\n"]
+
+
+async def test_what_a_format_cannot_say_names_those_that_can(api):
+    patch = "*** Begin Patch\n*** Delete File: calc.py\n*** End Patch\n"
+    body = {"text": patch, "files": FILES, "format": "apply_patch", "render": "str_replace"}
+    error = (await api.post(URL, body)).json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_format", "render")
+    assert "apply_patch, unified_diff" in error["message"]
+    asked = {"instruction": "x", "files": FILES, "format": "whole_file", "operations": ["rename"]}
+    error = (await api.post("/v1/edits", asked)).json()["error"]
+    assert (error["param"], "apply_patch, unified_diff" in error["message"]) == ("operations", True)

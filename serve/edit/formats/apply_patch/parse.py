@@ -103,7 +103,9 @@ def _read(line: str, number: int, section: _Section) -> None:
     elif line.startswith(MOVE) and not section.hunks and not section.to:
         section.to = line.removeprefix(MOVE)
     elif line == "@@" or line.startswith("@@ "):
-        section.hunks.append(Hunk(anchor=line[3:] or None))
+        if not section.hunks or section.hunks[-1].lines or not line[3:]:
+            section.hunks.append(Hunk())
+        section.hunks[-1].anchors += [line[3:]] if line[3:] else []
     elif line == END_OF_FILE and section.hunks and section.hunks[-1].lines:
         section.hunks[-1].at_end = True
     elif line[:1] in (" ", "-", "+", ""):

@@ -1,7 +1,8 @@
 """Hunks as read, and where they stand in their file. Applies nothing and knows no format's words.
 
 A hunk without line numbers stands where Codex puts it: hunks come in the file's order, each behind the one before it and
-behind its anchor line, at the first place where its old lines stand. Exact: no blank is forgiven.
+behind its anchor lines, at the first place where its old lines stand. Exact: no blank is forgiven, but around an anchor line, which
+is not replaced.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dovetail.serve.edit.block import Block, EditError, block_at, not_found
 
 @dataclass
 class Hunk:
-    """``lines``: (mark, text without line feed). ``numbers``: old start, old count, new start, new count of a diff's head.
+    """``anchors``: lines one behind the other, behind which the hunk lies. ``lines``: (mark, text without line feed). ``numbers``: old start, old count, new start, new count of a diff's head.
 
     ``unended``: indices of lines that a diff says have no line feed.
     """
 
-    anchor: str | None = None
+    anchors: list[str] = field(default_factory=list)
     lines: list[tuple[str, str]] = field(default_factory=list)
     at_end: bool = False
     numbers: tuple[int, int, int, int] | None = None
@@ -54,8 +55,8 @@ def resolve(hunks: Sequence[Hunk], path: str, content: str, first: int, *, ends_
     position = 0
     for hunk in hunks:
         index = first + len(blocks)
-        if hunk.anchor is not None:
-            position = _line_of(index, path, content, lines, hunk.anchor, position) + 1
+        for anchor in hunk.anchors:
+            position = _line_of(index, path, content, lines, anchor, position) + 1
         if not hunk.old:
             place = len(lines)
         else:
@@ -77,10 +78,12 @@ def resolve(hunks: Sequence[Hunk], path: str, content: str, first: int, *, ends_
 
 
 def _line_of(index: int, path: str, content: str, lines: list[str], anchor: str, position: int) -> int:
-    try:
-        return lines.index(anchor, position)
-    except ValueError:
-        raise not_found(index, path, content, anchor, position) from None
+    """The first line from ``position`` on that reads so; if none does, the first that does but for blanks around it."""
+    for wanted, read in ((anchor, str), (anchor.strip(), str.strip)):
+        for number in range(position, len(lines)):
+            if read(lines[number]) == wanted:
+                return number
+    raise not_found(index, path, content, anchor, position)
 
 
 def _place(index: int, path: str, content: str, lines: list[str], hunk: Hunk, position: int) -> int:

@@ -100,10 +100,13 @@ def _blocks(path: str, content: str, hunks: Sequence[Hunk], first: int) -> list[
             raise EditError(index, path, "malformed", "give every hunk its line numbers, or none.")
         old = [_ended(hunk, k) for k, (mark, _) in enumerate(hunk.lines) if mark != "+"]
         new = [_ended(hunk, k) for k, (mark, _) in enumerate(hunk.lines) if mark != "-"]
-        start, old_count, _, new_count = hunk.numbers
+        start, old_count, new_start, new_count = hunk.numbers
         if (len(old), len(new)) != (old_count, new_count):
             counts = f"{len(old)} old and {len(new)} new lines"
-            detail = f"the hunk's head says {old_count} and {new_count}, but it has {counts}; correct the head."
+            right = f"@@ -{start},{len(old)} +{new_start},{len(new)} @@"
+            detail = (
+                f"the hunk's head says {old_count} and {new_count}, but it has {counts}; its head should be {right}."
+            )
             raise EditError(index, path, "malformed", detail)
         place = start - 1 if old_count else start
         if lines[place : place + old_count] != old or place > len(lines) or place < 0:
@@ -222,18 +225,38 @@ class _Reader:
             hunk.numbers = start, old_left, new_start, new_left
         self._sections[-1].hunks.append(hunk)
         self._at += 1
+        begin = self._at
         while self._at < len(self._lines):
             line = self._lines[self._at]
             if line == _NO_LINE_FEED and hunk.lines:
                 hunk.unended.add(len(hunk.lines) - 1)
             elif self._lenient and numbers is None and self._at_head():
-                return
+                break
             elif line[:1] in (" ", "+", "-") and (old_left > 0 or new_left > 0):
                 old_left -= line[0] != "+"
                 new_left -= line[0] != "-"
                 hunk.lines.append((line[0], line[1:]))
+            elif not line and numbers and old_left > 0 and new_left > 0 and self._at + 1 < len(self._lines):
+                old_left, new_left = old_left - 1, new_left - 1
+                hunk.lines.append((" ", ""))  # An empty line whose blank was lost on the way; git reads it so.
             else:
-                return
+                break
+            self._at += 1
+        if numbers and (old_left > 0 or new_left > 0 or self._marked()):
+            self._count_again(hunk, begin)
+
+    def _marked(self) -> bool:
+        """Whether the current line is one of a hunk."""
+        return self._at < len(self._lines) and self._lines[self._at][:1] in (" ", "+", "-") and not self._at_head()
+
+    def _count_again(self, hunk: Hunk, begin: int) -> None:
+        """Read a hunk whose counts are wrong by its lines alone, so that the error can say what they should be."""
+        hunk.lines.clear()
+        self._at = begin
+        while self._marked() or (self._at < len(self._lines) and self._lines[self._at] == _NO_LINE_FEED):
+            line = self._lines[self._at]
+            if line != _NO_LINE_FEED:
+                hunk.lines.append((line[0], line[1:]))
             self._at += 1
 
 
