@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from byte_pairs import vocabulary
-from formats import NAMES, compiled
+from formats import NAMES, compiled, git_applied
 from test_format_states import _bytewise
 
 from dovetail.serve.edit.apply import apply_edits
@@ -42,6 +42,24 @@ def test_an_example_gives_what_the_page_says(name: EditFormat) -> None:
         if name == "unified_diff":
             assert after.patch == EXAMPLES["unified_diff"]
     assert vocabulary().encode(EXAMPLES[name])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "whole_file"])
+def test_operations_as_the_page_writes_them(name: EditFormat) -> None:
+    files = [FILE, SourceFile("old.py", "")]
+    text = EXAMPLES[f"operations {name}"].replace("~~~", "```")
+    state, markers = compiled(name, files, operations=FORMATS[name].operations)
+    end = _bytewise(text, state)
+    assert end is not None
+    assert end.may_end()
+    after = apply_edits(files, FORMATS[name].read(text, files, markers))
+    found = {new.path: new.content for _, new in after.pairs if new is not None}
+    whole = "delete" in FORMATS[name].operations
+    assert set(found) == {"tests/test_sums.py", *(["sums.py"] if whole else ["calc.py", "old.py"])}
+    assert found["tests/test_sums.py"] == "import sums\n"
+    expected = {"apply_patch": ("import os", "import sys"), "str_replace": ("import os\n", "import os\nimport sys\n")}
+    assert found["sums.py" if whole else "calc.py"] == FILE.content.replace(*expected.get(name, ("", "")))
+    assert git_applied(files, after.patch) == found
 
 
 @pytest.mark.parametrize("name", NAMES)
