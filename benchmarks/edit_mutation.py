@@ -165,6 +165,72 @@ def judged(written: Written, tokens: list[int], place: int, vocabulary: Vocabula
     return "another valid edit"
 
 
+class Tally:
+    """What was seen so far."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.by_format: Counter[str] = Counter()
+        self.by_language: Counter[str] = Counter()
+        self.true_edits = self.true_refused = self.only_together = 0
+
+    def held(self, written: Written, vocabulary: Vocabulary) -> Written | None:
+        """The true edit under the gate that it passes; None if it passes none."""
+        self.true_edits += 1
+        for gate in ("each", "final"):  # Two of its blocks may parse only together.
+            written = written._replace(spec=msgspec.structs.replace(written.spec, syntax=gate))
+            count, state = passed(written.spec, written.tokens, vocabulary)
+            if count == len(written.tokens) and state.may_end():
+                self.only_together += gate == "final"
+                return written
+        self.true_refused += 1
+        print(f"a true edit was refused at token {count}:\n{written.text}", file=sys.stderr)
+        return None
+
+    def take(self, written: Written, outcome: str) -> None:
+        """Count one corruption."""
+        self.outcomes[outcome] += 1
+        self.by_format[written.spec.format] += 1
+        self.by_language[written.language] += 1
+
+    def report(self) -> dict[str, object]:
+        """The figures."""
+        refused = sum(self.outcomes[kind] for kind in ("refused at once", "refused later", "left unfinished"))
+        escapes = sum(number for outcome, number in self.outcomes.items() if outcome.startswith("escape"))
+        return {
+            "mutations": self.outcomes.total(),
+            "refused": refused,
+            "valid": self.outcomes["another valid edit"] + self.outcomes["the same output"],
+            "escapes": escapes,
+            "true_edits": self.true_edits,
+            "only_together": self.only_together,
+            "true_refused": self.true_refused + self.outcomes["true token refused"],
+            "outcomes": dict(self.outcomes),
+            "by_format": dict(self.by_format),
+            "by_language": dict(sorted(self.by_language.items())),
+        }
+
+
+def mutate(wanted: int, rng: random.Random, changes: Iterator[tuple[str, str, str]], vocabulary: Vocabulary) -> Tally:
+    """Corrupt true edits, the formats in turn, ``wanted`` times."""
+    tally = Tally()
+    bar = iter(track(range(wanted), console=Console(stderr=True)))
+    while tally.outcomes.total() < wanted:
+        written = write(NAMES[tally.true_edits % len(NAMES)], next(changes), vocabulary)
+        held = tally.held(written, vocabulary) if written is not None else None
+        if held is None:
+            continue
+        for _ in range(min(PER_EDIT, wanted - tally.outcomes.total())):
+            next(bar)
+            tokens, place = corrupted(held.tokens, len(vocabulary), rng)
+            outcome = "the same output" if tokens == held.tokens else judged(held, tokens, place, vocabulary)
+            tally.take(held, outcome)
+            if outcome.startswith(("escape", "true")):
+                text = b"".join(vocabulary.spelling(token) or b"" for token in tokens)
+                print(f"{outcome}: {text!r}\nof {held.text!r}", file=sys.stderr)
+    return tally
+
+
 def main() -> int:
     """Parse arguments, run, print a table and the JSON line; status 1 when a corruption escaped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,63 +242,16 @@ def main() -> int:
     tokenizer = Tokenizer.load(WEIGHTS)
     vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(tokenizer.size)], tokenizer.encode)
     changes = recorded(options.data, rng) if options.data else synthetic(rng)
-    outcomes: Counter[str] = Counter()
-    by_format: Counter[str] = Counter()
-    by_language: Counter[str] = Counter()
-    true_edits = true_refused = together = 0
     start = time.monotonic()
-    bar = iter(track(range(options.mutations), console=Console(stderr=True)))
-    while outcomes.total() < options.mutations:
-        written = write(NAMES[true_edits % len(NAMES)], next(changes), vocabulary)
-        if written is None:
-            continue
-        true_edits += 1
-        count, state = passed(written.spec, written.tokens, vocabulary)
-        if count < len(written.tokens) or not state.may_end():
-            together += 1  # Two of its blocks may parse only together.
-            written = written._replace(spec=msgspec.structs.replace(written.spec, syntax="final"))
-            count, state = passed(written.spec, written.tokens, vocabulary)
-        if count < len(written.tokens) or not state.may_end():
-            true_refused += 1
-            print(f"a true edit was refused at token {count}:\n{written.text}", file=sys.stderr)
-            continue
-        for _ in range(min(PER_EDIT, options.mutations - outcomes.total())):
-            next(bar)
-            tokens, place = corrupted(written.tokens, len(vocabulary), rng)
-            if tokens == written.tokens:
-                outcome = "the same output"
-            else:
-                outcome = judged(written, tokens, place, vocabulary)
-            outcomes[outcome] += 1
-            by_format[written.spec.format] += 1
-            by_language[written.language] += 1
-            if outcome.startswith(("escape", "true")):
-                text = b"".join(vocabulary.spelling(token) or b"" for token in tokens)
-                print(f"{outcome}: {text!r}\nof {written.text!r}", file=sys.stderr)
+    tally = mutate(options.mutations, rng, changes, vocabulary)
     seconds = time.monotonic() - start
-    table = Table("outcome", "mutations", title=f"{true_edits} true edits")
-    for outcome, number in outcomes.most_common():
+    table = Table("outcome", "mutations", title=f"{tally.true_edits} true edits")
+    for outcome, number in tally.outcomes.most_common():
         table.add_row(outcome, str(number))
     Console().print(table)
-    escapes = sum(number for outcome, number in outcomes.items() if outcome.startswith("escape"))
-    refused = sum(outcomes[kind] for kind in ("refused at once", "refused later", "left unfinished"))
-    report = {
-        "benchmark": "edit_mutation",
-        "mutations": outcomes.total(),
-        "refused": refused,
-        "valid": outcomes["another valid edit"] + outcomes["the same output"],
-        "escapes": escapes,
-        "true_edits": true_edits,
-        "only_together": together,
-        "true_refused": true_refused + outcomes["true token refused"],
-        "outcomes": dict(outcomes),
-        "by_format": dict(by_format),
-        "by_language": dict(sorted(by_language.items())),
-        "seed": options.seed,
-        "seconds": round(seconds, 1),
-    }
-    print(json.dumps(report))
-    return 1 if escapes or report["true_refused"] else 0
+    report = tally.report()
+    print(json.dumps({"benchmark": "edit_mutation", **report, "seed": options.seed, "seconds": round(seconds, 1)}))
+    return 1 if report["escapes"] or report["true_refused"] else 0
 
 
 if __name__ == "__main__":

@@ -108,10 +108,9 @@ def _hunks(text: str, files: dict[str, str], words: tuple[str, str, str, str]) -
         _require(body is not None, "no lines")
         assert body is not None
         rest = rest[started.end() + body.end() :]
-        lines = body[0].splitlines(keepends=True) if "\r" not in body[0] else re.findall(r".*\n", body[0])
-        quoted = "".join(line[1:] for line in re.findall(r".*\n", body[0]) if line[0] != "+")
-        new = "".join(line[1:] for line in re.findall(r".*\n", body[0]) if line[0] != "-")
-        _require(bool(lines), "no lines")
+        lines = re.findall(r".*\n", body[0])
+        quoted = "".join(line[1:] for line in lines if line[0] != "+")
+        new = "".join(line[1:] for line in lines if line[0] != "-")
         span = _place(files[path], quoted, new)
         if words is _PATCH and span[1] == len(files[path]) and new and not span[2].endswith("\n"):
             span = span[0], span[1], span[2] + "\n"
