@@ -84,7 +84,7 @@ class View:
         if self.uniform:
             return _END.sub(self.end, text)
         *lines, rest = text.split("\n")
-        kept = dict(_aligned(self._lines[first:last], lines))
+        kept = dict(_aligned(_unmarked(self._lines[first:last]), _unmarked(lines)))
         end = next((end for end in reversed(self._ends[:first]) if end), "") or self._following(first)
         pieces: list[str] = []
         for index, line in enumerate(lines):
@@ -135,6 +135,10 @@ def with_line_feeds(text: str) -> str:
 def is_verbatim(text: str) -> bool:
     """Whether a text made elsewhere quotes line ends as they are: some, not all, of its lines end the Windows way."""
     return "\r\n" in with_line_feeds(text)
+
+
+def _unmarked(lines: Sequence[str]) -> list[str]:
+    return [line.lstrip(BYTE_ORDER_MARK) for line in lines]
 
 
 def _aligned(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:

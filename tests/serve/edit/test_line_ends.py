@@ -51,6 +51,7 @@ def _spec(name: EditFormat, *files: SourceFile) -> EditSpec:
     return EditSpec(files=files, markers=choose_markers(as_read(files)), format=name, line_ends="own")
 
 
+@settings(deadline=None)
 @given(CONTENTS)
 def test_what_was_read_comes_back(content: str) -> None:
     view = View(SourceFile("a", content))
@@ -63,7 +64,7 @@ def test_what_was_read_comes_back(content: str) -> None:
     assert View(SourceFile("a", content), "verbatim").file.content == content
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CONTENTS, NEW, st.data(), st.sampled_from(NAMES))
 def test_untouched_lines_keep_their_bytes(content: str, new: list[str], data: st.DataObject, name: EditFormat) -> None:
     file = SourceFile("a.txt", content)
@@ -152,7 +153,7 @@ def test_a_line_of_a_mixed_file_keeps_its_end_inside_a_block_too() -> None:
     assert land(text, spec).changed[0].content == "new\r\na\r\nafter a\r\nb\nafter b\nc\r\n"
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(CONTENTS, NEW, st.integers(1, 9), st.data())
 def test_deltas_add_up(content: str, new: list[str], size: int, data: st.DataObject) -> None:
     file = SourceFile("a.txt", content)
