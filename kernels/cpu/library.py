@@ -16,7 +16,7 @@ INTERFACE = 1
 
 PATH = Path(__file__).parent / "_native.so"
 
-INSTRUCTION_SETS = ("plain", "avx2", "avx512", "avx512vnni")
+INSTRUCTION_SETS = ("plain", "avx2", "avx512", "avx512vnni", "amx")
 
 _P, _I, _L, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _SIGNATURES: dict[str, list[Any]] = {

@@ -7,6 +7,11 @@
 #include "threads.h"
 
 #include <pthread.h>
+#if DOVETAIL_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <atomic>
 #include <chrono>
@@ -124,15 +129,33 @@ Pool& current_pool() {
   return *pool.load();
 }
 
+#if DOVETAIL_AMX
+// Tiles are large, so Linux gives them to a process only when it asks.
+bool detect_amx() {
+  constexpr int request_permission = 0x1023, tile_data = 18;
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d >> 22 & 1) == 0 || (d >> 24 & 3) != 3) return false;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a >> 5 & 1) == 0) return false;
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#else
+bool detect_amx() { return false; }
+#endif
+
 int detect_isa() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
-    return __builtin_cpu_supports("avx512vnni") ? 3 : 2;
+    return !__builtin_cpu_supports("avx512vnni") ? 2 : detect_amx() ? 4 : 3;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
 #endif
   return 0;
+}
+
+int best_isa() {
+  static const int best = detect_isa();
+  return best;
 }
 
 std::atomic<int> level{-1};
@@ -141,7 +164,7 @@ std::atomic<int> level{-1};
 
 int isa_level() {
   int found = level.load(std::memory_order_relaxed);
-  if (found < 0) level.store(found = detect_isa(), std::memory_order_relaxed);
+  if (found < 0) level.store(found = best_isa(), std::memory_order_relaxed);
   return found;
 }
 
@@ -163,7 +186,7 @@ DOVETAIL_EXPORT int dovetail_interface() { return 1; }
 
 // The instruction set in use, after lowering it to `wanted` where the processor allows more; negative: leave it.
 DOVETAIL_EXPORT int dovetail_isa(int wanted) {
-  const int best = dovetail::detect_isa();
+  const int best = dovetail::best_isa();
   if (wanted >= 0) dovetail::level.store(wanted < best ? wanted : best);
   return dovetail::isa_level();
 }

@@ -1,14 +1,15 @@
 // The tiles for int8 and uint4 weights in integer arithmetic (AVX-512 VNNI): 64 products per instruction instead of 16.
 //
-// Activations are rounded to 16 bits, x = unit * X with one unit per row and block (the largest value is 32512 units), and
-// split into X = 256 * high + low, both signed bytes. The products are exact in 32 bits, so what is lost is the rounding of
-// x: 1.5e-5 of the block's largest value, a hundredth of what 8-bit activations lose, for two instructions instead of one.
+// Activations are rounded, x = unit * X with one unit per row and block, and the products are exact in 32 bits, so what is
+// lost is the rounding of x. With int8 weights X has 16 bits (the largest value is 32512 units: 1.5e-5 of it is lost), split
+// into X = 256 * high + low, both signed bytes: two instructions. With uint4 weights, which lose a hundred times as much
+// themselves, X has 8 bits (the largest value is 127 units).
 //
 // Weights are the unsigned operand: int8 has 128 added (and 128 * sum(X) taken off again), uint4 is split into the even and
 // the odd nibbles of each word, and x is laid out to match.
 //
-// x: [word][even, odd nibbles][high, low][R] words of four bytes. x_sums: [blocks][2][R]: the unit; for int8 the bits of
-// -128 * sum(X) as an int32, for uint4 the float32 sum of x.
+// x: [word][high, low][R] (int8) or [word][even, odd nibbles][R] (uint4) words of four bytes. x_sums: [blocks][2][R]: the
+// unit; for int8 the bits of -128 * sum(X) as an int32, for uint4 the float32 sum of unit * X.
 #include "linear.h"
 
 #include "../cpu/threads.h"
@@ -35,7 +36,7 @@ constexpr int W = 16;
 // R rows by V vectors of a panel, over some blocks of K.
 template <int KIND, int R, int V>
 void tile(const TileArgs& a, int lane) {
-  constexpr int PARTS = KIND == INT4 ? 2 : 1;
+  constexpr int PARTS = KIND == INT4 ? 2 : 1, BYTES = KIND == INT4 ? 1 : 2;  // of a word, of an activation
   const uint32_t* words = a.words + lane;
   const uint32_t* params = a.params + lane;
   const int32_t* x = reinterpret_cast<const int32_t*>(a.x);
@@ -44,11 +45,13 @@ void tile(const TileArgs& a, int lane) {
   for (int64_t block = 0; block < a.blocks; ++block) {
     const int64_t count = left < a.words_per_block ? left : a.words_per_block;
     left -= count;
-    __m512i high[R][V], low[R][V];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
+    __m512i acc[BYTES][R][V];
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) high[r][v] = low[r][v] = _mm512_setzero_si512();
+    for (int byte = 0; byte < BYTES; ++byte)
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) acc[byte][r][v] = _mm512_setzero_si512();
     for (int64_t i = 0; i < count; ++i) {
       if (lane == 0) prefetch(words);
       __m512i w[V];
@@ -63,14 +66,14 @@ void tile(const TileArgs& a, int lane) {
           if (KIND == INT8) bytes[v] = _mm512_xor_si512(w[v], _mm512_set1_epi8(-128));
           if (KIND == INT4) bytes[v] = _mm512_and_si512(part == 0 ? w[v] : _mm512_srli_epi32(w[v], 4), _mm512_set1_epi8(15));
         }
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-          for (int v = 0; v < V; ++v) {
-            high[r][v] = _mm512_dpbusd_epi32(high[r][v], bytes[v], _mm512_set1_epi32(x[r]));
-            low[r][v] = _mm512_dpbusd_epi32(low[r][v], bytes[v], _mm512_set1_epi32(x[R + r]));
-          }
-        x += 2 * R;
+        for (int byte = 0; byte < BYTES; ++byte)
+#pragma GCC unroll 16
+          for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+            for (int v = 0; v < V; ++v)
+              acc[byte][r][v] = _mm512_dpbusd_epi32(acc[byte][r][v], bytes[v], _mm512_set1_epi32(x[byte * R + r]));
+        x += BYTES * R;
       }
     }
 #pragma GCC unroll 2
@@ -80,8 +83,9 @@ void tile(const TileArgs& a, int lane) {
       const __m512 offset = _mm512_castsi512_ps(_mm512_and_si512(p, _mm512_set1_epi32(-65536)));
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        __m512i products = _mm512_add_epi32(_mm512_slli_epi32(high[r][v], 8), low[r][v]);
+        __m512i products = acc[0][r][v];
         if (KIND == INT8) {
+          products = _mm512_add_epi32(_mm512_slli_epi32(products, 8), acc[BYTES - 1][r][v]);
           int32_t correction;
           memcpy(&correction, x_sums + R + r, 4);
           products = _mm512_add_epi32(products, _mm512_set1_epi32(correction));
@@ -106,8 +110,11 @@ constexpr TileKernel kernel() {
 
 template <int KIND>
 const TileKernel* kernels_of() {
-  static const TileKernel table[MAX_INTEGER_ROWS + 1] = {
-      {nullptr, PANEL, 1}, kernel<KIND, 1>(), kernel<KIND, 2>(), kernel<KIND, 3>(), kernel<KIND, 4>(), kernel<KIND, 5>(),
+  constexpr int MORE = KIND == INT4 ? 5 : 0;  // rows whose sums still have registers
+  static const TileKernel table[11] = {
+      {nullptr, PANEL, 1}, kernel<KIND, 1>(),        kernel<KIND, 2>(),        kernel<KIND, 3>(),
+      kernel<KIND, 4>(),   kernel<KIND, 5>(),        kernel<KIND, 1 + MORE>(), kernel<KIND, 2 + MORE>(),
+      kernel<KIND, 3 + MORE>(), kernel<KIND, 4 + MORE>(), kernel<KIND, 5 + MORE>(),
   };
   return table;
 }
@@ -123,8 +130,8 @@ __m512 sixteen(const float* from, const float* end) {
 
 const TileKernel* integer_kernels(int kind) { return kind == INT8 ? kernels_of<INT8>() : kernels_of<INT4>(); }
 
-void integer_lay_out(int kind, const float* from, int64_t k, int64_t block, float* x, float* x_sums, int64_t rows,
-                     int64_t row) {
+void integer_lay_out(int kind, const float* from, int64_t k, int64_t block, float* x, const UnitPlaces& places, float* x_sums,
+                     int64_t rows, int64_t row) {
   const int per_word = PER_WORD[kind];
   const int64_t words = (k + per_word - 1) / per_word;
   const float* end = from + k;
@@ -138,7 +145,8 @@ void integer_lay_out(int kind, const float* from, int64_t k, int64_t block, floa
       sum = _mm512_add_ps(sum, v);
     }
     const float total = _mm512_reduce_add_ps(sum), top = _mm512_reduce_max_ps(largest);
-    const float unit = total != total ? total : top > 0.0f ? top / 32512.0f : 1.0f;  // NaN must not become a number
+    // NaN must not become a number.
+    const float unit = total != total ? total : top > 0.0f ? top / (kind == INT8 ? 32512.0f : 127.0f) : 1.0f;
     const __m512 inverse = _mm512_set1_ps(1.0f / unit);
     __m512i whole = _mm512_setzero_si512();
     for (int64_t i = first; i < last; i += W) {
@@ -146,20 +154,24 @@ void integer_lay_out(int kind, const float* from, int64_t k, int64_t block, floa
       whole = _mm512_add_epi32(whole, rounded);
       const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(rounded, _mm512_set1_epi32(128)), 8);
       const __m512i low = _mm512_sub_epi32(rounded, _mm512_slli_epi32(high, 8));
-      __m128i bytes[2] = {_mm512_cvtepi32_epi8(high), _mm512_cvtepi32_epi8(low)};
-      for (int part = 0; part < 2; ++part) {
-        if (kind == INT4) bytes[part] = _mm_shuffle_epi8(bytes[part], apart);
+      __m128i parts[2] = {_mm512_cvtepi32_epi8(high), _mm512_cvtepi32_epi8(low)};
+      if (kind == INT4) parts[0] = _mm_shuffle_epi8(_mm512_cvtepi32_epi8(rounded), apart);
+      // int8: four words of each part; uint4: two words, each with an even and an odd unit.
+      const int64_t first_unit = i / 4, units = std::min<int64_t>(4, words * per_word / 4 - first_unit);
+      for (int part = 0; part < (kind == INT8 ? 2 : 1); ++part) {
         alignas(16) int32_t four[4];
-        _mm_store_si128(reinterpret_cast<__m128i*>(four), bytes[part]);
-        const int64_t unit_first = i * integer_units(kind) / per_word / 2;  // in pairs of high and low
-        const int64_t units = std::min<int64_t>(4, words * integer_units(kind) / 2 - unit_first);
-        for (int64_t u = 0; u < units; ++u) memcpy(x + ((unit_first + u) * 2 + part) * rows + row, four + u, 4);
+        _mm_store_si128(reinterpret_cast<__m128i*>(four), parts[part]);
+        const int64_t step = first_unit >> places.log_step, in_step = first_unit - (step << places.log_step);
+        float* to = x + part * places.part_stride + step * places.step_stride + in_step * places.unit_stride;
+        for (int64_t u = 0; u < units; ++u) memcpy(to + u * places.unit_stride, four + u, 4);
       }
     }
     float* sums = x_sums + 2 * b * rows + row;
     sums[0] = unit;
-    const int32_t correction = static_cast<int32_t>(-128u * static_cast<uint32_t>(_mm512_reduce_add_epi32(whole)));
-    memcpy(sums + rows, kind == INT8 ? static_cast<const void*>(&correction) : &total, 4);
+    const int32_t rounded_sum = _mm512_reduce_add_epi32(whole);
+    const int32_t correction = static_cast<int32_t>(-128u * static_cast<uint32_t>(rounded_sum));
+    if (kind == INT8) memcpy(sums + rows, &correction, 4);
+    else sums[rows] = unit * static_cast<float>(rounded_sum);  // of what is multiplied, not of x: then offsets lose no more
   }
 }
 
@@ -176,7 +188,7 @@ void integer_lay_out(int kind, const float* from, int64_t k, int64_t block, floa
 namespace dovetail {
 
 const TileKernel* integer_kernels(int) { return nullptr; }
-void integer_lay_out(int, const float*, int64_t, int64_t, float*, float*, int64_t, int64_t) {}
+void integer_lay_out(int, const float*, int64_t, int64_t, float*, const UnitPlaces&, float*, int64_t, int64_t) {}
 
 }  // namespace dovetail
 

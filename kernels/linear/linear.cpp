@@ -97,7 +97,7 @@ void run_chunk(void* context, int64_t chunk) {
 void lay_out(Call& c, const float* x, int64_t x_stride, int64_t k, std::vector<float>& room) {
   const int64_t padded = c.words_k * PER_WORD[c.kind], blocks = (padded + c.block - 1) / c.block;
   const bool direct = !c.integer && c.m == 1 && padded == k, sums = c.kind == INT4;
-  const int64_t units = c.integer ? c.words_k * integer_units(c.kind) : padded, sum_units = blocks * (c.integer ? 2 : 1);
+  const int64_t units = c.integer ? c.words_k * 2 : padded, sum_units = blocks * (c.integer ? 2 : 1);
   room.resize(c.m * (units + sum_units) + 1);
   for (int t = 0; t < c.tiles; ++t) {
     const int64_t rows = c.first_row[t + 1] - c.first_row[t], first = c.first_row[t];
@@ -108,7 +108,8 @@ void lay_out(Call& c, const float* x, int64_t x_stride, int64_t k, std::vector<f
     for (int64_t r = 0; r < rows; ++r) {
       const float* row = x + (first + r) * x_stride;
       if (c.integer) {
-        integer_lay_out(c.kind, row, k, c.block, laid, totals, rows, r);
+        const UnitPlaces places{c.kind == INT8 ? 2 * rows : rows, rows, 0, 62};
+        integer_lay_out(c.kind, row, k, c.block, laid + r, places, totals, rows, r);
         continue;
       }
       for (int64_t i = 0; i < k && !direct; ++i) laid[i * rows + r] = row[i];
@@ -131,6 +132,8 @@ DOVETAIL_EXPORT void dovetail_linear(float* y, const float* x, int64_t x_stride,
                                      const uint32_t* params, const float* bias, int64_t m, int64_t n, int64_t k, int kind,
                                      int64_t block, int64_t params_per_panel, int threads) {
   using namespace dovetail;
+  const LinearCall call{y, x, x_stride, words, params, bias, m, n, k, kind, block, params_per_panel, threads};
+  if (isa_level() == 4 && amx_linear(call)) return;
   static thread_local std::vector<float> room;
   Call c{};
   c.words = words, c.params = params, c.bias = bias, c.n = n, c.kind = kind, c.block = block;
@@ -138,12 +141,12 @@ DOVETAIL_EXPORT void dovetail_linear(float* y, const float* x, int64_t x_stride,
   c.panels = (n + PANEL - 1) / PANEL;
   c.params_per_panel = params_per_panel;
   c.params_step = params_per_panel > 1 ? 1 : 0;
-  const TileKernel* integer = kind >= INT8 && isa_level() == 3 ? integer_kernels(kind) : nullptr;
+  const TileKernel* integer = kind >= INT8 && isa_level() >= 3 ? integer_kernels(kind) : nullptr;
   c.integer = integer != nullptr;
   c.kernels = c.integer ? integer : DOVETAIL_PICK(kernels)(kind);
-  c.x_block = c.integer ? block / PER_WORD[kind] * integer_units(kind) : block;
+  c.x_block = c.integer ? block / PER_WORD[kind] * 2 : block;
   // Many rows go in slabs: each reads all weights again, but with 48 rows that is a small part of the arithmetic.
-  const int64_t most = c.integer ? MAX_INTEGER_ROWS : DOVETAIL_PICK(MOST_ROWS);
+  const int64_t most = c.integer ? integer_rows(kind) : DOVETAIL_PICK(MOST_ROWS);
   const int64_t slabs = (m + MAX_SLAB - 1) / MAX_SLAB;
   for (int64_t slab = 0; slab < slabs; ++slab) {
     const int64_t first = m * slab / slabs;

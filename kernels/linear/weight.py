@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dovetail.kernels.cpu.library import library
+from dovetail.kernels.cpu.library import instruction_set, library
 from dovetail.kernels.linear.packed import DEFAULT_GROUP, STORAGES, Packed, Storage, pack, take_rows, unpack
 
 KERNEL_ROWS = 256
@@ -84,7 +84,7 @@ class PackedWeight:
     def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``x @ weight.T + bias`` in float32, ``x`` float32 on the CPU."""
         native = library()
-        if native is None or x.shape[0] > KERNEL_ROWS:
+        if native is None or (x.shape[0] > KERNEL_ROWS and not self._takes_many):
             return self._by_tiles(x, bias)
         if x.stride(1) != 1:
             x = x.contiguous()
@@ -106,6 +106,11 @@ class PackedWeight:
             torch.get_num_threads(),
         )
         return out
+
+    @property
+    def _takes_many(self) -> bool:
+        """Whether the kernel is the faster one for any number of rows: on AMX, which has no float32."""
+        return self.packed.storage != "float32" and instruction_set() == "amx"
 
     def rows(self, index: Tensor) -> Tensor:
         """Embedding lookup, float32."""
