@@ -102,10 +102,18 @@ def plan_attention(
 
 
 def paged_attention(
-    q: Tensor, k_cache: Tensor, v_cache: Tensor, batch: AttentionBatch, scale: float, window: int | None = None
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    batch: AttentionBatch,
+    scale: float,
+    window: int | None = None,
+    *,
+    rounded: bool = False,
 ) -> Tensor:
     """:func:`plan_attention` and :func:`attend` in one call."""
-    return attend(q, k_cache, v_cache, plan_attention(batch, k_cache.shape[1], window, k_cache.device), scale)
+    plan = plan_attention(batch, k_cache.shape[1], window, k_cache.device)
+    return attend(q, k_cache, v_cache, plan, scale, rounded=rounded)
 
 
 def _plain(x: Tensor) -> bool:

@@ -37,6 +37,7 @@ class Decoder:
         self._parameters = parameters
         frequencies, self._rope_scale = rotary_frequencies(config.rope, config.head_dim)
         self._frequencies = frequencies.to(parameters.final_norm.device)
+        self._rounded = not all(layer.qkv.weight.exact for layer in parameters.layers)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,5 +96,5 @@ class Decoder:
         )
         keys, values = cache.keys[index], cache.values[index]
         q = prepare_qkv(layer.qkv.apply(x), norms, self.config.rms_norm_eps, angles, slots, keys, values)
-        mixed = attend(q, keys, values, plan, self.config.attention_scale)
+        mixed = attend(q, keys, values, plan, self.config.attention_scale, rounded=self._rounded)
         return layer.output.apply(mixed.view(x.shape[0], self.config.query_size))

@@ -5,6 +5,8 @@
 // a row may not see get weight 0; slots that the sequence does not own are never read.
 #ifndef DOVETAIL_ISA
 
+#include "attention.h"
+
 #include "../cpu/threads.h"
 
 #include <algorithm>
@@ -16,17 +18,7 @@ namespace dovetail {
 
 constexpr int PIECE = 64;  // keys at a time: with 64 floats each, keys and values are 32 KiB
 constexpr int TILE = 4;    // rows at a time
-
-struct Attention {
-  float* out;           // [T, heads, width], dense
-  const float* q;       // [T, heads, width], rows q_stride apart
-  const float* keys;    // [blocks, block_size, kv_heads, width]
-  const float* values;  // the same
-  const int64_t* tables;
-  const int64_t* sequences;  // [count][4]: row of the block table, first query row, query rows, context
-  int64_t count, table_width, q_stride, heads, kv_heads, width, block_size, window;
-  float scale;
-};
+constexpr int FEW_ROWS = 32;  // of a sequence, see native.py
 
 // Some rows' running softmax: `total` is the sum of exp(score - top), `sum` the values weighted with it.
 struct Rows {
@@ -96,17 +88,30 @@ void run_head(void* context, int64_t index) {
 }  // namespace dovetail
 
 // Every query row sees at least itself: context >= query rows >= 1. window: positions a row sees, itself included; 0: all.
+// rounded: sequences with more than FEW_ROWS rows may go through tiles of bfloat16, where there are some.
 DOVETAIL_EXPORT void dovetail_attention(float* out, const float* q, int64_t q_stride, const float* keys, const float* values,
                                         const int64_t* tables, int64_t table_width, const int64_t* sequences, int64_t count,
                                         int64_t heads, int64_t kv_heads, int64_t width, int64_t block_size, int64_t window,
-                                        float scale, int threads) {
+                                        float scale, int rounded, int threads) {
   using namespace dovetail;
-  Attention a{out, q, keys, values, tables, sequences, count, table_width, q_stride, heads, kv_heads, width, block_size, window,
-              scale};
-  int64_t work = 0;  // multiply-adds
-  for (int64_t i = 0; i < count; ++i) work += 2 * sequences[4 * i + 2] * sequences[4 * i + 3] * heads * width;
-  run_parallel(work < 200000 ? 1 : threads, count * kv_heads, run_head, &a);
+  const bool tiles = rounded != 0 && prompt_attention_fits(width);
+  std::vector<int64_t> parts[2];  // sequences with few rows, and with many
+  int64_t work = 0;               // of the few, multiply-adds
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t* sequence = sequences + 4 * i;
+    const bool many = tiles && sequence[2] > FEW_ROWS;
+    parts[many].insert(parts[many].end(), sequence, sequence + 4);
+    if (!many) work += 2 * sequence[2] * sequence[3] * heads * width;
+  }
+  Attention a{out, q, keys, values, tables, parts[0].data(), static_cast<int64_t>(parts[0].size()) / 4, table_width, q_stride,
+              heads, kv_heads, width, block_size, window, scale};
+  run_parallel(work < 200000 ? 1 : threads, a.count * kv_heads, run_head, &a);
+  if (parts[1].empty()) return;
+  a.sequences = parts[1].data(), a.count = static_cast<int64_t>(parts[1].size()) / 4;
+  prompt_attention(a, threads);
 }
+
+DOVETAIL_EXPORT int dovetail_attention_tiles(int64_t width) { return dovetail::prompt_attention_fits(width) ? 1 : 0; }
 
 #else  // the vector code, once per instruction set
 

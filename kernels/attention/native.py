@@ -1,4 +1,5 @@
-"""Few rows per sequence by the C++ kernel over the block tables, the rest by the reference. Knows nothing of requests.
+"""Few rows per sequence by the C++ kernel over the block tables, many by tiles of bfloat16 where the processor has them and the
+caller allows it, the rest by the reference. Knows nothing of requests.
 
 The kernel wants float32 on the CPU. What cannot be known when a batch is planned (the cache's type) is settled when the
 plan is used, so the reference's share is worked out on demand.
@@ -25,6 +26,7 @@ class AttentionPlan:
     ) -> None:
         self._batch, self._block_size, self._device = batch, block_size, device
         self.window = window
+        each: list[tuple[int, int, int, int]] = []
         few: list[tuple[int, int, int, int]] = []
         many: list[int] = []
         starts = batch.query_starts
@@ -32,14 +34,15 @@ class AttentionPlan:
             queries = starts[sequence + 1] - starts[sequence]
             if not 0 < queries <= context:
                 raise ValueError(f"sequence {sequence} has {queries} new rows and a context of {context}")
+            each.append((sequence, starts[sequence], queries, context))
             if queries <= FEW_ROWS:
-                few.append((sequence, starts[sequence], queries, context))
+                few.append(each[-1])
             else:
                 many.append(sequence)
-        self.few_count = len(few)
-        """Sequences with few rows."""
         self.few = torch.tensor(few, dtype=torch.int64)
-        """int64 ``[few_count, 4]``: row of the block table, first query row, query rows, context."""
+        """Sequences with few rows, int64 ``[count, 4]``: row of the block table, first query row, query rows, context."""
+        self.each = torch.tensor(each, dtype=torch.int64) if many else self.few
+        """All sequences in the same form."""
         self.tables = batch.block_tables.to("cpu", torch.int64).contiguous()
         self._many = many
         self._made: dict[bool, reference.AttentionPlan] = {}
@@ -54,13 +57,19 @@ class AttentionPlan:
         return self._made[all_rows]
 
 
-def attend(q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
-    """As :func:`reference.attend`."""
+def attend(
+    q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float, *, rounded: bool = False
+) -> Tensor:
+    """As :func:`reference.attend`; ``rounded``: prompts may be computed with bfloat16 operands where that is faster."""
     native = library()
     fits = q.dtype == k_cache.dtype == torch.float32 and q.device.type == "cpu"
-    if native is None or not fits or not plan.few_count:
+    if native is None or not fits:
         return reference.attend(q, k_cache, v_cache, plan.by_reference(all_rows=True), scale)
     rows, heads, width = q.shape
+    tiles = rounded and bool(native.dovetail_attention_tiles(width))
+    sequences = plan.each if tiles else plan.few
+    if not len(sequences):
+        return reference.attend(q, k_cache, v_cache, plan.by_reference(all_rows=True), scale)
     if q.stride(2) != 1 or q.stride(1) != width:
         q = q.contiguous()
     out = torch.empty((rows, heads, width))
@@ -72,15 +81,18 @@ def attend(q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, sca
         v_cache.data_ptr(),
         plan.tables.data_ptr(),
         plan.tables.shape[1],
-        plan.few.data_ptr(),
-        plan.few_count,
+        sequences.data_ptr(),
+        len(sequences),
         heads,
         k_cache.shape[2],
         width,
         k_cache.shape[1],
         plan.window or 0,
         scale,
+        int(rounded),
         torch.get_num_threads(),
     )
+    if tiles:
+        return out
     rest = plan.by_reference(all_rows=False)
     return reference.attend(q, k_cache, v_cache, rest, scale, out) if rest.groups else out

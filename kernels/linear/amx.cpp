@@ -13,7 +13,7 @@
 // x as tiles: [row tile][step][high, low][16 rows][64 bytes]; a step is 16 words of K, or a whole block where that is less.
 #include "linear.h"
 
-#include "../cpu/threads.h"
+#include "../cpu/amx.h"
 
 #include <algorithm>
 #include <cstring>
@@ -21,21 +21,12 @@
 
 #if DOVETAIL_AMX
 
-#include <immintrin.h>
-
-#if defined(__clang__)
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,fma,amx-tile,amx-int8,amx-bf16"))), \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,fma,amx-tile,amx-int8,amx-bf16")
-#endif
+DOVETAIL_AMX_BEGIN
 
 namespace dovetail {
 namespace {
 
-constexpr int ROW_TILE = 16, TILE_BYTES = 1024, STEP_WORDS = 16;
+constexpr int STEP_WORDS = 16;
 constexpr int64_t PASS_K = 256;        // K at a time where all of x would not stay in the L2 cache
 constexpr int64_t X_BYTES = 1 << 18;    // of x that do
 constexpr int64_t MAX_PANELS = 8;       // of a chunk: their sums stay in L2 as well
@@ -52,22 +43,6 @@ struct AmxCall {
   uint8_t* x;
   float* x_sums;                 // [tile][block][2][rows]
 };
-
-struct alignas(64) Shapes {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// Tiles 0 to 3 are sums, 4 and 5 rows of x, 6 and 7 the two halves of a panel.
-void configure(const AmxCall& c) {
-  Shapes shapes;
-  for (int i = 0; i < 8; ++i) {
-    shapes.rows[i] = static_cast<uint8_t>(i < 6 ? c.rows : c.step_words);
-    shapes.bytes[i] = static_cast<uint16_t>(i == 4 || i == 5 ? 4 * c.step_words : 64);
-  }
-  _tile_loadconfig(&shapes);
-}
 
 // The high 16 bits of each value; those of the rest, rounded, are its low part.
 __m512 high_part(__m512 value) {
@@ -308,7 +283,7 @@ void run_chunk(void* context, int64_t chunk) {
   const int64_t sums = c.tiles * c.rows * PANEL;
   words_room.resize(c.steps_per_pass * c.step_words * PANEL);
   totals_room.assign((high - low) * sums, 0.0f);
-  if (!c.few) configure(c);
+  if (!c.few) configure_tiles(c.rows, c.step_words);
   for (int64_t step = 0; step < c.steps; step += c.steps_per_pass)
     for (int64_t panel = low; panel < high; ++panel)
       run_pass(c, panel, step, std::min(c.steps_per_pass, c.steps - step), words_room.data(),
@@ -382,11 +357,7 @@ bool amx_linear(const LinearCall& in) {
 
 }  // namespace dovetail
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+DOVETAIL_AMX_END
 
 #else
 

@@ -31,6 +31,11 @@ class Linear(Protocol):
         """Bytes they take."""
         ...
 
+    @property
+    def exact(self) -> bool:
+        """Whether both weights and activations are multiplied as float32, in any number of rows."""
+        ...
+
     def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``[M, columns]`` to ``[M, rows]``."""
         ...
@@ -56,6 +61,11 @@ class DenseWeight:
         """Bytes it takes."""
         return self.weight.nbytes
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is float32."""
+        return self.weight.dtype == torch.float32
+
     def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``x @ weight.T + bias``."""
         return F.linear(x, self.weight, bias)
@@ -80,6 +90,11 @@ class PackedWeight:
     def nbytes(self) -> int:
         """Bytes they take, padding included."""
         return self.packed.nbytes
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is stored as float32."""
+        return self.packed.storage == "float32"
 
     def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``x @ weight.T + bias`` in float32, ``x`` float32 on the CPU."""

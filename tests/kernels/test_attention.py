@@ -178,3 +178,13 @@ def test_a_strided_query() -> None:
     torch.testing.assert_close(
         paged_attention(q, case.k_cache, case.v_cache, batch, 0.3), naive(case, 0.3, None), atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("window", [None, 7, 100])
+@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(2, 2, 16), (7, 1, 64), (4, 2, 80), (3, 3, 8)])
+def test_prompts_with_bfloat16_operands(heads: int, kv_heads: int, width: int, window: int | None) -> None:
+    lengths = [(50, 50), (1, 70), (33, 300), (130, 131), (2, 2)]
+    case = make_case(lengths, heads=heads, kv_heads=kv_heads, width=width, block_size=4)
+    scale = width**-0.5
+    out = paged_attention(case.q, case.k_cache, case.v_cache, case.batch, scale, window, rounded=True)
+    torch.testing.assert_close(out, naive(case, scale, window), atol=0.03, rtol=0.03)
