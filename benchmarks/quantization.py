@@ -1,8 +1,9 @@
 """What does storing weights in fewer bits cost? KL divergence of next-token distributions on real code.
 
-    python benchmarks/quantization.py [--model DIR] [--files N] [--tokens N]
+    python benchmarks/quantization.py [--model DIR] [--files N] [--tokens N] [--chunk N]
 
-Text is the beginning of standard library modules, fed in chunks as an engine would. For every way of storing the weights: mean and 99th
+Text is the beginning of standard library modules, fed in chunks as an engine would: large ones are computed as prompts are,
+with --chunk 1 to 16 as decoding and drafts are. For every way of storing the weights: mean and 99th
 percentile of KL(float32 || stored) in nats per token, how often the most likely token is the same, perplexity, and
 bytes per parameter. The last line is one JSON object.
 """
@@ -38,7 +39,6 @@ FORMS: tuple[tuple[str, torch.dtype, Quantization | None], ...] = (
     ("int4", torch.float32, "int4"),
 )
 BLOCK = 16
-CHUNK = 256
 
 
 def texts(files: int) -> list[str]:
@@ -48,13 +48,13 @@ def texts(files: int) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in paths if path.is_file()][:files]
 
 
-def log_probabilities(model: LoadedModel, tokens: list[int]) -> Tensor:
-    """float32 ``[len(tokens), vocab]``."""
+def log_probabilities(model: LoadedModel, tokens: list[int], size: int) -> Tensor:
+    """float32 ``[len(tokens), vocab]``, computed in chunks of ``size``."""
     blocks = -(-len(tokens) // BLOCK)
     cache = KVCache.allocate(model.config, blocks, BLOCK, model.decoder.dtype)
     parts = []
-    for first in range(0, len(tokens), CHUNK):
-        chunk = tokens[first : first + CHUNK]
+    for first in range(0, len(tokens), size):
+        chunk = tokens[first : first + size]
         where = torch.arange(first, first + len(chunk))
         batch = RaggedBatch(
             token_ids=torch.tensor(chunk),
@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=WEIGHTS)
     parser.add_argument("--files", type=int, default=len(MODULES))
     parser.add_argument("--tokens", type=int, default=512, help="tokens of each file")
+    parser.add_argument("--chunk", type=int, default=256, help="tokens of a forward pass")
     options = parser.parse_args()
     tokenizer = Tokenizer.load(options.model)
     prompts = [tokenizer.encode(text)[: options.tokens] for text in texts(options.files)]
@@ -84,9 +85,9 @@ def main() -> None:
     losses: dict[str, list[Tensor]] = {name: [] for name in models}
     with torch.inference_mode():
         for prompt in prompts:
-            exact = log_probabilities(models["float32"], prompt)
+            exact = log_probabilities(models["float32"], prompt, options.chunk)
             for name, model in models.items():
-                other = exact if name == "float32" else log_probabilities(model, prompt)
+                other = exact if name == "float32" else log_probabilities(model, prompt, options.chunk)
                 divergences[name].append((exact.exp() * (exact - other)).sum(-1))
                 same[name].append((exact.argmax(-1) == other.argmax(-1)).float())
                 losses[name].append(-other[:-1].gather(1, torch.tensor(prompt[1:]).unsqueeze(1)).squeeze(1))
@@ -105,7 +106,17 @@ def main() -> None:
         table.add_row(name, *(str(value) for value in report[name].values()))
     table.title = f"{options.model.name}: {count} tokens of {len(prompts)} files"
     Console().print(table)
-    print(json.dumps({"benchmark": "quantization", "model": options.model.name, "tokens": count, "forms": report}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "quantization",
+                "model": options.model.name,
+                "tokens": count,
+                "chunk": options.chunk,
+                "forms": report,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from dovetail.kernels.attention.batch import AttentionBatch
 from dovetail.kernels.attention.native import AttentionPlan, attend
 from dovetail.kernels.attention.reference import write_kv
 from dovetail.kernels.cpu.library import instruction_set, library
+from dovetail.kernels.decoder_step.layer import StepShape
+from dovetail.kernels.decoder_step.native import DecoderStep
 from dovetail.kernels.linear.packed import STORAGES, Storage
 from dovetail.kernels.linear.weight import DenseWeight, Linear, PackedWeight, pack_weight
 from dovetail.kernels.qkv import native as qkv_native
@@ -27,9 +29,11 @@ __all__ = [
     "STORAGES",
     "AttentionBatch",
     "AttentionPlan",
+    "DecoderStep",
     "DenseWeight",
     "Linear",
     "PackedWeight",
+    "StepShape",
     "Storage",
     "add_rms_norm",
     "apply_rope",

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from dovetail.kernels.ops import (
     AttentionPlan,
+    DecoderStep,
+    StepShape,
     add_rms_norm,
     attend,
     plan_attention,
@@ -38,6 +40,17 @@ class Decoder:
         frequencies, self._rope_scale = rotary_frequencies(config.rope, config.head_dim)
         self._frequencies = frequencies.to(parameters.final_norm.device)
         self._rounded = not all(layer.qkv.weight.exact for layer in parameters.layers)
+        shape = StepShape(
+            hidden=config.hidden_size,
+            heads=config.num_heads,
+            kv_heads=config.num_kv_heads,
+            width=config.head_dim,
+            inner=config.intermediate_size,
+            eps=config.rms_norm_eps,
+            attention_scale=config.attention_scale,
+            windows=tuple(config.windows),
+        )
+        self._step = DecoderStep.prepare(parameters.layers, shape, parameters.final_norm, parameters.head)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -60,12 +73,19 @@ class Decoder:
         Returns:
             float32 ``[R, vocab_size]``: logits of the rows in ``batch.logit_rows``.
         """
+        angles = rope_angles(batch.positions, self._frequencies, self._rope_scale, self.dtype)
+        x = self._parameters.embedding.rows(batch.token_ids).to(self.dtype)
+        if self._step is not None and self._step.covers(batch, cache.keys[0]):
+            plan = plan_attention(batch, cache.block_size)
+            return self._step.run(x, angles, batch.slots, plan, (cache.keys, cache.values), batch.logit_rows)
+        return self._by_operators(x, angles, batch, cache)
+
+    def _by_operators(self, x: Tensor, angles: tuple[Tensor, Tensor], batch: RaggedBatch, cache: KVCache) -> Tensor:
+        """The layers one operator at a time: on any device, and what the one call is tested against."""
         parameters, eps = self._parameters, self.config.rms_norm_eps
         plans = {
             window: plan_attention(batch, cache.block_size, window, self.device) for window in set(self.config.windows)
         }
-        angles = rope_angles(batch.positions, self._frequencies, self._rope_scale, self.dtype)
-        x = parameters.embedding.rows(batch.token_ids).to(self.dtype)
         delta: Tensor | None = None  # what the last block adds: the sum is formed together with the norm that reads it
         for i, layer in enumerate(parameters.layers):
             if delta is None:

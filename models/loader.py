@@ -48,8 +48,8 @@ def load_model(
     Args:
         path: a Hugging Face model directory.
         dtype: the type of the weights; "auto" keeps bfloat16 and (on a GPU) float16 files as they are and reads anything
-            else as float32. On the CPU, bfloat16 is for storage only: everything is computed in float32, so "auto" loses
-            nothing. Elsewhere it is also the type to compute in.
+            else as float32. On the CPU, bfloat16 is for storage: everything is computed in float32, but that processors
+            with AMX round the activations of prompts to bfloat16 too. Elsewhere it is also the type to compute in.
         quantize: store the matrices in 8 or 4 bits with a scale per group of weights; CPU only.
         device: where the weights go.
         progress: told how far the loading is.

@@ -7,7 +7,7 @@
 
 #include "attention.h"
 
-#include "../cpu/threads.h"
+#include "../cpu/exports.h"
 
 #include <algorithm>
 #include <cmath>

@@ -28,6 +28,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "dovetail_attention_tiles": [_L],
     "dovetail_prepare_qkv": [_P, _P, _P, _P, _L, _P, _P, _P, _P, _P, _L, _L, _L, _L, _F, _I],
     "dovetail_rms_norm": [_P, _P, _P, _L, _P, _P, _L, _L, _F, _I],
+    "dovetail_decoder_step": [_P, _P],
     "dovetail_silu_mul": [_P, _P, _L, _L, _I],
 }
 

@@ -41,9 +41,8 @@ struct Job {
   void (*task)(void*, int64_t);
   void* context;
   int64_t chunks;
-  int wanted;                         // workers that may still join; guarded by Pool::lock
+  std::atomic<int> wanted;  // workers that may still join
   std::atomic<int64_t> next{0};
-  std::atomic<int> users{0};
 
   void work() {
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) task(context, i);
@@ -55,62 +54,51 @@ class Pool {
   void run(int threads, Job& job) {
     std::unique_lock<std::mutex> busy(in_use_, std::try_to_lock);
     if (!busy.owns_lock()) return job.work();  // another Python thread is computing: no second set of threads
-    job.wanted = threads - 1;
-    {
-      std::lock_guard<std::mutex> guard(lock_);
-      while (workers_ < threads - 1) {
-        std::thread([this] { serve(); }).detach();
-        ++workers_;
-      }
-      job_ = &job;
-      posted_.fetch_add(1, std::memory_order_release);
+    for (; workers_ < threads - 1; ++workers_) std::thread([this] { serve(); }).detach();
+    job_.store(&job);
+    posted_.fetch_add(1);
+    if (sleepers_.load() > 0) {
+      { std::lock_guard<std::mutex> guard(lock_); }  // who is about to sleep has looked at posted_, or sleeps
+      wake_.notify_all();
     }
-    if (sleepers_.load() > 0) wake_.notify_all();
     job.work();
-    {
-      std::lock_guard<std::mutex> guard(lock_);
-      job_ = nullptr;  // who has not joined by now never will
-    }
-    for (int64_t start = now_ns(); job.users.load(std::memory_order_acquire) != 0;) {
+    job_.store(nullptr);  // who has not joined by now never will
+    for (int64_t start = now_ns(); users_.load() != 0;) {
       relax();
       if (now_ns() - start > SPIN_NS) std::this_thread::yield();
     }
   }
 
  private:
-  // Runs for ever: joins each job once.
+  // Runs for ever: joins each job that still wants somebody.
   void serve() {
     uint64_t seen = 0;
     for (;;) {
-      for (int64_t start = now_ns(); posted_.load(std::memory_order_acquire) == seen && now_ns() - start < SPIN_NS;) {
-        for (int i = 0; i < 16; ++i) relax();
+      for (int64_t start = now_ns(); posted_.load() == seen && now_ns() - start < SPIN_NS;) {
+        for (int i = 0; i < 4; ++i) relax();
       }
-      Job* job = nullptr;
-      {
+      if (posted_.load() == seen) {
         std::unique_lock<std::mutex> guard(lock_);
         sleepers_.fetch_add(1);
         wake_.wait(guard, [&] { return posted_.load() != seen; });
         sleepers_.fetch_sub(1);
-        seen = posted_.load();
-        if (job_ != nullptr && job_->wanted > 0) {
-          job = job_;
-          --job->wanted;
-          job->users.fetch_add(1);
-        }
       }
-      if (job != nullptr) {
-        job->work();
-        job->users.fetch_sub(1, std::memory_order_release);
-      }
+      seen = posted_.load();
+      users_.fetch_add(1);  // before looking at job_: whoever takes it away waits for us afterwards
+      Job* job = job_.load();
+      if (job != nullptr && job->wanted.fetch_sub(1) > 0) job->work();
+      users_.fetch_sub(1);
     }
   }
 
   std::mutex in_use_, lock_;
   std::condition_variable wake_;
-  Job* job_ = nullptr;
   int workers_ = 0;
-  std::atomic<uint64_t> posted_{0};
-  std::atomic<int> sleepers_{0};
+  // On lines of their own: spinning on one must not slow down the others.
+  alignas(64) std::atomic<Job*> job_{nullptr};
+  alignas(64) std::atomic<uint64_t> posted_{0};
+  alignas(64) std::atomic<int> users_{0};
+  alignas(64) std::atomic<int> sleepers_{0};
 };
 
 // Never destroyed: its threads run until the process ends. A forked child has none of them and starts a pool of its own.
@@ -175,7 +163,7 @@ void run_parallel(int threads, int64_t chunks, void (*task)(void*, int64_t), voi
     for (int64_t i = 0; i < chunks; ++i) task(context, i);
     return;
   }
-  Job job{task, context, chunks, 0};
+  Job job{task, context, chunks, {threads - 1}};
   current_pool().run(threads, job);
 }
 

@@ -14,7 +14,7 @@
 
 #include "linear.h"
 
-#include "../cpu/threads.h"
+#include "../cpu/exports.h"
 
 #include <algorithm>
 #include <vector>

@@ -103,7 +103,7 @@ class PackedWeight:
             return self._by_tiles(x, bias)
         if x.stride(1) != 1:
             x = x.contiguous()
-        rows, stored = x.shape[0], self._stored
+        rows, stored = x.shape[0], self.addresses
         out = torch.empty((rows, stored[4]))
         native.dovetail_linear(
             out.data_ptr(),
@@ -132,7 +132,7 @@ class PackedWeight:
         native = library()
         if native is None:
             return take_rows(self.packed, index)
-        words, params, kind, block, rows, columns, groups = self._stored
+        words, params, kind, block, rows, columns, groups = self.addresses
         index = index.contiguous()
         out = torch.empty(len(index), columns)
         if native.dovetail_rows(
@@ -142,7 +142,7 @@ class PackedWeight:
         return out
 
     @cached_property
-    def _stored(self) -> tuple[int, int | None, int, int, int, int, int]:
+    def addresses(self) -> tuple[int, int | None, int, int, int, int, int]:
         """Addresses and sizes as the kernel wants them."""
         p = self.packed
         params = p.params.data_ptr() if p.params is not None else None
@@ -162,7 +162,7 @@ class PackedWeight:
         native = library()
         if native is None:
             return unpack(self.packed, first, end)
-        words, params, kind, block, _, columns, groups = self._stored
+        words, params, kind, block, _, columns, groups = self.addresses
         out = torch.empty(end - first, columns)
         threads = torch.get_num_threads()
         native.dovetail_unpack(out.data_ptr(), words, params, first, end, columns, kind, block, groups, threads)

@@ -2,7 +2,7 @@
 // keys by their position, store keys and values in the paged cache. One pass over rows that are in the L1 cache.
 #ifndef DOVETAIL_ISA
 
-#include "../cpu/threads.h"
+#include "../cpu/exports.h"
 
 #include <cmath>
 

@@ -1,7 +1,7 @@
 // Root-mean-square normalisation of float32 rows, with the residual addition before it.
 #ifndef DOVETAIL_ISA
 
-#include "../cpu/threads.h"
+#include "../cpu/exports.h"
 
 #include <cmath>
 

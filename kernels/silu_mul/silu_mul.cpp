@@ -1,7 +1,7 @@
 // silu(gate) * up for float32 rows of a fused gate-and-up projection.
 #ifndef DOVETAIL_ISA
 
-#include "../cpu/threads.h"
+#include "../cpu/exports.h"
 
 #include <cmath>
 

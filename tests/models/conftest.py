@@ -26,8 +26,8 @@ class PagedRunner:
         self._tables: dict[int, list[int]] = {}
         self._lengths: dict[int, int] = {}
 
-    def step(self, chunks: dict[int, Sequence[int]]) -> dict[int, Tensor]:
-        """New tokens of each sequence in; logits ``[len(chunk), vocab]`` of each out."""
+    def step(self, chunks: dict[int, Sequence[int]], wanted: Sequence[int] | None = None) -> dict[int, Tensor]:
+        """New tokens of each sequence in; logits ``[len(chunk), vocab]`` of each out, or of the rows ``wanted`` under 0."""
         size = self.cache.block_size
         tokens: list[int] = []
         positions: list[int] = []
@@ -51,9 +51,11 @@ class PagedRunner:
             query_starts=tuple(starts),
             context_lens=tuple(self._lengths[s] for s in chunks),
             block_tables=torch.tensor([self._tables[s] + [0] * (width - len(self._tables[s])) for s in chunks]),
-            logit_rows=torch.arange(len(tokens)),
+            logit_rows=torch.arange(len(tokens)) if wanted is None else torch.tensor(wanted, dtype=torch.int64),
         )
         logits = self.model.decoder.forward(batch, self.cache)
+        if wanted is not None:
+            return {0: logits}
         return {s: logits[starts[i] : starts[i + 1]] for i, s in enumerate(chunks)}
 
     def rewind(self, sequence: int, length: int) -> None:

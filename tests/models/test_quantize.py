@@ -15,7 +15,11 @@ from dovetail.kernels.cpu import library as native
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.loader import LoadedModel, Quantization, load_model
 
-TOKENS = list(range(5, 45))
+TOKENS = list(range(5, 35))
+"""Few enough for attention in float32 on every processor."""
+
+ROUNDING = {None: 1e-3, "int8": 0.02, "int4": 0.4}
+"""How far logits may lie apart for the rounding of activations, by what weights are quantised to."""
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3"]
 
@@ -38,7 +42,7 @@ def test_distributions_stay_close(
 ) -> None:
     directory = write_tiny_checkpoint(tmp_path, family, tie_word_embeddings=tied)
     exact = logits(paged_runner, load_model(directory))
-    bounds: dict[Quantization | None, float] = {None: 2e-3, "int8": 5e-3, "int4": 0.5}
+    bounds: dict[Quantization | None, float] = {None: 2e-3, "int8": 5e-3, "int4": 0.6}
     found = {}
     for quantize, bound in bounds.items():
         model = load_model(directory, dtype=torch.bfloat16, quantize=quantize)
@@ -51,13 +55,28 @@ def test_decode_and_prefill_agree(
     tiny_directory: Path, paged_runner: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many rows multiply with dequantised weights, few by the kernel that reads them packed: the same weights."""
-    monkeypatch.setattr("dovetail.kernels.linear.weight.KERNEL_ROWS", 32)
-    for quantize in ("int8", "int4"):
-        model = load_model(tiny_directory, quantize=quantize)  # type: ignore[arg-type]
+    for module in ("linear.weight", "decoder_step.native"):
+        monkeypatch.setattr(f"dovetail.kernels.{module}.KERNEL_ROWS", 16)
+    quantizations: tuple[Quantization, ...] = ("int8", "int4")
+    for quantize in quantizations:
+        model = load_model(tiny_directory, quantize=quantize)
         at_once = paged_runner(model).step({0: TOKENS})[0]  # type: ignore[attr-defined]
         runner = paged_runner(model)
         one_by_one = torch.cat([runner.step({0: [token]})[0] for token in TOKENS])  # type: ignore[attr-defined]
-        torch.testing.assert_close(at_once, one_by_one, atol=0.02, rtol=1e-3)
+        torch.testing.assert_close(at_once, one_by_one, atol=ROUNDING[quantize], rtol=1e-3)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8", "int4"])
+def test_long_prompts(tiny_directory: Path, paged_runner: Callable[..., object], quantize: Quantization | None) -> None:
+    """Prompts of more than 32, and more than 256 tokens, where a processor with tiles computes with bfloat16."""
+    for count in (40, 300):
+        tokens = [token % 512 for token in range(7, 7 + count)]
+        exact, stored = load_model(tiny_directory), load_model(tiny_directory, dtype=torch.bfloat16, quantize=quantize)
+        found = [
+            paged_runner(model, num_blocks=80).step({0: tokens})[0]  # type: ignore[attr-defined]
+            for model in (exact, stored)
+        ]
+        assert divergence(*found) < (0.6 if quantize == "int4" else 6e-3)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -83,7 +102,7 @@ def test_the_same_without_the_native_library(
         monkeypatch.undo()
         native.library.cache_clear()
     for stored, (here, there) in zip(forms, zip(with_kernels, without, strict=True), strict=True):
-        torch.testing.assert_close(here, there, atol=0.02 if stored[1] else 1e-3, rtol=1e-3)
+        torch.testing.assert_close(here, there, atol=ROUNDING[stored[1]], rtol=1e-3)
 
 
 def test_bytes(tmp_path: Path) -> None:
@@ -122,7 +141,7 @@ def test_auto_keeps_what_is_stored(
     directory = write_tiny_checkpoint(tmp_path, dtype=stored)
     auto, exact = load_model(directory, dtype="auto"), load_model(directory)
     assert auto.storage == expected
-    torch.testing.assert_close(logits(paged_runner, auto), logits(paged_runner, exact), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits(paged_runner, auto), logits(paged_runner, exact), atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("quantize", ["int8", "int4"])

@@ -1,0 +1,1 @@
+"""A whole decoder in one call."""
