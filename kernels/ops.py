@@ -22,11 +22,13 @@ from dovetail.kernels.qkv import reference as qkv_reference
 from dovetail.kernels.rms_norm import native as rms_norm_native
 from dovetail.kernels.rms_norm import reference as rms_norm_reference
 from dovetail.kernels.rope.reference import apply_rope, rope_angles
+from dovetail.kernels.rope.table import AngleTable
 from dovetail.kernels.silu_mul import native as silu_mul_native
 from dovetail.kernels.silu_mul import reference as silu_mul_reference
 
 __all__ = [
     "STORAGES",
+    "AngleTable",
     "AttentionBatch",
     "AttentionPlan",
     "DecoderStep",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dovetail.kernels.ops import (
+    AngleTable,
     AttentionPlan,
     DecoderStep,
     StepShape,
@@ -50,6 +51,7 @@ class Decoder:
             attention_scale=config.attention_scale,
             windows=tuple(config.windows),
         )
+        self._angles = AngleTable(self._frequencies, self._rope_scale)
         self._step = DecoderStep.prepare(parameters.layers, shape, parameters.final_norm, parameters.head)
 
     @property
@@ -62,7 +64,6 @@ class Decoder:
         """Where it runs; batch and cache must be there too."""
         return self._parameters.final_norm.device
 
-    @torch.no_grad()
     def forward(self, batch: RaggedBatch, cache: KVCache) -> Tensor:
         """Run the new tokens of every sequence, writing their keys and values into the cache.
 
@@ -73,16 +74,17 @@ class Decoder:
         Returns:
             float32 ``[R, vocab_size]``: logits of the rows in ``batch.logit_rows``.
         """
-        angles = rope_angles(batch.positions, self._frequencies, self._rope_scale, self.dtype)
         x = self._parameters.embedding.rows(batch.token_ids).to(self.dtype)
-        if self._step is not None and self._step.covers(batch, cache.keys[0]):
-            plan = plan_attention(batch, cache.block_size)
-            return self._step.run(x, angles, batch.slots, plan, (cache.keys, cache.values), batch.logit_rows)
-        return self._by_operators(x, angles, batch, cache)
+        if self._step is None or not self._step.covers(batch, cache.keys[0]):
+            return self._by_operators(x, batch, cache)
+        plan, angles = plan_attention(batch, cache.block_size), self._angles.up_to(max(batch.context_lens))
+        caches = (cache.keys, cache.values)
+        return self._step.run(x, angles, batch.positions, batch.slots, plan, caches, batch.logit_rows)
 
-    def _by_operators(self, x: Tensor, angles: tuple[Tensor, Tensor], batch: RaggedBatch, cache: KVCache) -> Tensor:
+    def _by_operators(self, x: Tensor, batch: RaggedBatch, cache: KVCache) -> Tensor:
         """The layers one operator at a time: on any device, and what the one call is tested against."""
         parameters, eps = self._parameters, self.config.rms_norm_eps
+        angles = rope_angles(batch.positions, self._frequencies, self._rope_scale, self.dtype)
         plans = {
             window: plan_attention(batch, cache.block_size, window, self.device) for window in set(self.config.windows)
         }

@@ -36,9 +36,9 @@ struct Model {
 struct Batch {
   const float* x;  // [rows, hidden]: the embedded tokens
   int64_t rows;
-  const float* cos;  // [rows, width / 2]
-  const float* sin;
-  const int64_t* slots;   // [rows]
+  const float* angles;       // [positions, width]: cosines of half the width, then sines
+  const int64_t* positions;  // [rows]
+  const int64_t* slots;      // [rows]
   const int64_t* tables;  // [.., table_width]
   int64_t table_width;
   const int64_t* sequences;  // [count][4], see attention.cpp
@@ -78,7 +78,7 @@ DOVETAIL_EXPORT void dovetail_decoder_step(const dovetail::Model* model, const d
   const float eps = static_cast<float>(m.eps), scale = static_cast<float>(m.attention_scale);
   const int64_t query = m.heads * m.width, fused = query + 2 * m.kv_heads * m.width;
   int64_t rows = b.rows;
-  room.resize(rows * (3 * m.hidden + fused + 2 * query + 3 * m.inner));
+  room.resize(rows * (3 * m.hidden + fused + 2 * query + 3 * m.inner + m.width));
   float* x = room.data();
   float* normed = x + rows * m.hidden;
   float* delta = normed + rows * m.hidden;  // what the last block adds: added together with the norm that reads the sum
@@ -87,12 +87,19 @@ DOVETAIL_EXPORT void dovetail_decoder_step(const dovetail::Model* model, const d
   float* mixed = q + rows * query;
   float* gate_up = mixed + rows * query;
   float* active = gate_up + rows * 2 * m.inner;
+  float* cos = active + rows * m.inner;
+  float* sin = cos + rows * (m.width / 2);
   memcpy(x, b.x, rows * m.hidden * sizeof(float));
+  for (int64_t row = 0, half = m.width / 2; row < rows; ++row) {
+    const float* angles = b.angles + b.positions[row] * m.width;
+    memcpy(cos + row * half, angles, half * sizeof(float));
+    memcpy(sin + row * half, angles + half, half * sizeof(float));
+  }
   for (int64_t i = 0; i < m.layer_count; ++i) {
     const Layer& layer = m.layers[i];
     dovetail_rms_norm(normed, x, x, m.hidden, i == 0 ? nullptr : delta, layer.input_norm, rows, m.hidden, eps, threads);
     multiply(qkv, normed, layer.qkv, rows, threads);
-    dovetail_prepare_qkv(q, b.keys[i], b.values[i], qkv, fused, layer.query_norm, layer.key_norm, b.cos, b.sin, b.slots, rows,
+    dovetail_prepare_qkv(q, b.keys[i], b.values[i], qkv, fused, layer.query_norm, layer.key_norm, cos, sin, b.slots, rows,
                          m.heads, m.kv_heads, m.width, eps, threads);
     const bool last = i + 1 == m.layer_count;
     if (last && b.logit_count == 0) return;

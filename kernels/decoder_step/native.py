@@ -70,8 +70,8 @@ class _Batch(ctypes.Structure):
     _fields_ = (
         ("x", _P),
         ("rows", _L),
-        ("cos", _P),
-        ("sin", _P),
+        ("angles", _P),
+        ("positions", _P),
         ("slots", _P),
         ("tables", _P),
         ("table_width", _L),
@@ -138,7 +138,8 @@ class DecoderStep:
     def run(
         self,
         x: Tensor,
-        angles: tuple[Tensor, Tensor],
+        angles: Tensor,
+        positions: Tensor,
         slots: Tensor,
         plan: AttentionPlan,
         caches: tuple[list[Tensor], list[Tensor]],
@@ -148,7 +149,8 @@ class DecoderStep:
 
         Args:
             x: ``[T, hidden]``: the embedded tokens.
-            angles: cosine and sine, each ``[T, width / 2]``.
+            angles: ``[more than the last position, width]``: cosines, then sines.
+            positions: ``[T]``.
             slots: ``[T]``: where each row's key and value go.
             plan: of a batch that :meth:`covers` said yes to; its window does not matter.
             caches: keys and values of every layer, ``[num_blocks, block_size, kv_heads, width]``.
@@ -164,8 +166,8 @@ class DecoderStep:
         batch = _Batch(
             x.data_ptr(),
             x.shape[0],
-            angles[0].data_ptr(),
-            angles[1].data_ptr(),
+            angles.data_ptr(),
+            positions.data_ptr(),
             slots.data_ptr(),
             plan.tables.data_ptr(),
             plan.tables.shape[1],

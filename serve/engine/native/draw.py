@@ -111,18 +111,20 @@ class Draw:
         return rows
 
     def _adjust(self, raw: Tensor, rows: Seq[_Row]) -> Tensor:
-        """Bias, penalties, bans and masks, in a copy of ``raw``; ``raw`` itself when nothing applies."""
+        """Bias, penalties, bans and masks: in ``raw`` itself, or in a copy where ``raw`` is still needed."""
         weighted = [i for i, row in enumerate(rows) if row.params.logit_bias or needs_history(row.params)]
         banned = [i for i, row in enumerate(rows) if row.state is None and not self._may_stop(row)]
         masked = [i for i, row in enumerate(rows) if self._mask(row)]
         if not (weighted or banned or masked):
             return raw
-        adjusted = raw.clone()
+        needed = weighted or masked or any(row.params.logprobs is not None for row in rows)
+        adjusted = raw.clone() if needed else raw
         for i in weighted:
             sequence = rows[i].sequence
             penalise(adjusted[i], rows[i].params, sequence.request.prompt, sequence.output)
+        values = adjusted.numpy()
         for i in banned:
-            adjusted[i, [*self._eos, *self._stop_tokens(rows[i].params)]] = -math.inf
+            values[i, [*self._eos, *self._stop_tokens(rows[i].params)]] = -math.inf
         if masked:
             words = np.stack([mask for i in masked if (mask := rows[i].mask) is not None])
             allowed = expand_mask(words, self._size)
