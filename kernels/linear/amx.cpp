@@ -7,8 +7,8 @@
 // - SPLIT: bfloat16 weights; x = high + low, both bfloat16 (16 bits of mantissa: 8e-6 of a value is lost), two products.
 // - ROUNDED: bfloat16 weights, or uint4 ones rounded to bfloat16; x rounded to bfloat16, one product: for many rows.
 // - INTEGER: int8 weights and x in 16 bits as in integer.cpp, and the same sums: bit for bit its results.
-// A row's result does not depend on the other rows: a tile only adds along K, 16 words after 16 words. One or two rows of
-// SPLIT go through AVX-512, which reads memory faster, in the order of a tile's additions: the same bits (tests hold it to that).
+// A row's result does not depend on the other rows: a tile only adds along K, 16 words after 16 words. One row of SPLIT
+// goes through AVX-512, which reads memory faster, in the order of a tile's additions: the same bits (tests hold it to that).
 //
 // x as tiles: [row tile][step][high, low][16 rows][64 bytes]; a step is 16 words of K, or a whole block where that is less.
 #include "linear.h"
@@ -35,7 +35,7 @@ enum Form { SPLIT, ROUNDED, INTEGER };
 struct AmxCall {
   LinearCall in;
   Form form;
-  bool few;
+  bool single;  // row, through AVX-512
   int64_t words_k, panels, per_chunk;
   int64_t tiles, rows;           // row tiles, and rows of each but the last
   int64_t steps, steps_per_pass, step_words, step_k;
@@ -55,16 +55,15 @@ __m512 sixteen(const float* from, int64_t count) {
   return _mm512_maskz_loadu_ps(count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1), from);
 }
 
-void lay_out_few(const AmxCall& c, int64_t row, float* to) {
-  const float* from = c.in.x + row * c.in.x_stride;
-  alignas(64) float parts[2][16];
-  for (int64_t i = 0; i < c.in.k; i += 16) {
-    const __m512 value = sixteen(from + i, c.in.k - i);
-    _mm512_store_ps(parts[0], high_part(value));
-    _mm512_store_si512(parts[1], _mm512_slli_epi32(_mm512_cvtepu16_epi32(low_part(value)), 16));
-    float* words = to + i / 2 * 4 * c.in.m + row;
-    for (int j = 0; j < 16; ++j)
-      for (int part = 0; part < 2; ++part) words[(j / 2 * 4 + part * 2 + j % 2) * c.in.m] = parts[part][j];
+void lay_out_one(const AmxCall& c) {
+  float* to = reinterpret_cast<float*>(c.x);
+  for (int64_t i = 0; i < c.in.k; i += 16, to += 32) {
+    const __m512 value = sixteen(c.in.x + i, c.in.k - i), high = high_part(value);
+    const __m512 low = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low_part(value)), 16));
+    // Pairs of high parts and pairs of low parts in turn.
+    const __m512i front = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), back = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    _mm512_storeu_pd(to, _mm512_permutex2var_pd(_mm512_castps_pd(high), front, _mm512_castps_pd(low)));
+    _mm512_storeu_pd(to + 16, _mm512_permutex2var_pd(_mm512_castps_pd(high), back, _mm512_castps_pd(low)));
   }
 }
 
@@ -83,7 +82,7 @@ void lay_out_step(const float* from, int64_t count, uint8_t* to, bool split) {
 
 void lay_out_row(void* context, int64_t row) {
   const AmxCall& c = *static_cast<const AmxCall*>(context);
-  if (c.few) return lay_out_few(c, row, reinterpret_cast<float*>(c.x));
+  if (c.single) return lay_out_one(c);
   const int64_t parts = c.form == ROUNDED ? 1 : 2, tile = row / c.rows, in_tile = row % c.rows;
   uint8_t* to = c.x + tile * c.steps * parts * TILE_BYTES + in_tile * 64;
   const float* from = c.in.x + row * c.in.x_stride;
@@ -172,21 +171,18 @@ void integer_tile(const AmxCall& c, const uint8_t* x, const float* x_sums, const
   }
 }
 
-// What float_tiles<.., 2> computes for R rows, in the same order: the even and the odd weights of a step's 16 words as a chain
-// of fused multiply-adds each, their sum added to the total, first for the high halves of x and then for the low ones.
-// x: [step][word][high even, high odd, low even, low odd][R].
-template <int R>
-void few_rows(const float* x, const uint32_t* words, int64_t steps, float* total) {
+// What float_tiles<.., 2> computes, for one row and in the same order: the even and the odd weights of a step's 16 words as a
+// chain of fused multiply-adds each, their sum added to the total, first for the high halves of x and then for the low ones.
+// x: [step][word][high even, high odd, low even, low odd].
+void one_row(const float* x, const uint32_t* words, int64_t steps, float* total) {
   const unsigned control = _mm_getcsr();
   _mm_setcsr(control | 0x8040);  // tiles know no denormal numbers
   const __m512i odd = _mm512_set1_epi32(-65536);
   for (int64_t step = 0; step < steps; ++step) {
-    __m512 acc[4][R][2];
+    __m512 acc[4][2];
 #pragma GCC unroll 4
-    for (int part = 0; part < 4; ++part)
-#pragma GCC unroll 2
-      for (int r = 0; r < R; ++r) acc[part][r][0] = acc[part][r][1] = _mm512_setzero_ps();
-    for (int word = 0; word < STEP_WORDS; ++word, words += PANEL, x += 4 * R) {
+    for (int part = 0; part < 4; ++part) acc[part][0] = acc[part][1] = _mm512_setzero_ps();
+    for (int word = 0; word < STEP_WORDS; ++word, words += PANEL, x += 4) {
       prefetch(words);
 #pragma GCC unroll 2
       for (int v = 0; v < 2; ++v) {
@@ -194,19 +190,15 @@ void few_rows(const float* x, const uint32_t* words, int64_t steps, float* total
         const __m512 value[2] = {_mm512_castsi512_ps(_mm512_slli_epi32(w, 16)), _mm512_castsi512_ps(_mm512_and_si512(w, odd))};
 #pragma GCC unroll 4
         for (int part = 0; part < 4; ++part)
-#pragma GCC unroll 2
-          for (int r = 0; r < R; ++r)
-            acc[part][r][v] = _mm512_fmadd_ps(value[part % 2], _mm512_set1_ps(x[part * R + r]), acc[part][r][v]);
+          acc[part][v] = _mm512_fmadd_ps(value[part % 2], _mm512_set1_ps(x[part]), acc[part][v]);
       }
     }
 #pragma GCC unroll 2
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        float* to = total + r * PANEL + 16 * v;
-        const __m512 high = _mm512_add_ps(acc[0][r][v], acc[1][r][v]), low = _mm512_add_ps(acc[2][r][v], acc[3][r][v]);
-        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_add_ps(_mm512_loadu_ps(to), high), low));
-      }
+    for (int v = 0; v < 2; ++v) {
+      const __m512 high = _mm512_add_ps(acc[0][v], acc[1][v]), low = _mm512_add_ps(acc[2][v], acc[3][v]);
+      float* to = total + 16 * v;
+      _mm512_storeu_ps(to, _mm512_add_ps(_mm512_add_ps(_mm512_loadu_ps(to), high), low));
+    }
   }
   _mm_setcsr(control);
 }
@@ -253,10 +245,7 @@ void run_pass(const AmxCall& c, int64_t panel, int64_t step, int64_t steps, uint
     std::fill(room + count * spread * PANEL, room + steps * c.step_words * PANEL, 0u);
     words = room;
   }
-  if (c.few) {
-    const float* x = reinterpret_cast<const float*>(c.x) + step * STEP_WORDS * 4 * c.in.m;
-    return c.in.m == 1 ? few_rows<1>(x, words, steps, total) : few_rows<2>(x, words, steps, total);
-  }
+  if (c.single) return one_row(reinterpret_cast<const float*>(c.x) + step * STEP_WORDS * 4, words, steps, total);
   const int64_t parts = c.form == ROUNDED ? 1 : 2, x_tile = c.steps * parts * TILE_BYTES;
   for (int64_t tile = 0; tile < c.tiles;) {
     const uint8_t* x = c.x + tile * x_tile + step * parts * TILE_BYTES;
@@ -283,12 +272,12 @@ void run_chunk(void* context, int64_t chunk) {
   const int64_t sums = c.tiles * c.rows * PANEL;
   words_room.resize(c.steps_per_pass * c.step_words * PANEL);
   totals_room.assign((high - low) * sums, 0.0f);
-  if (!c.few) configure_tiles(c.rows, c.step_words);
+  if (!c.single) configure_tiles(c.rows, c.step_words);
   for (int64_t step = 0; step < c.steps; step += c.steps_per_pass)
     for (int64_t panel = low; panel < high; ++panel)
       run_pass(c, panel, step, std::min(c.steps_per_pass, c.steps - step), words_room.data(),
                totals_room.data() + (panel - low) * sums);
-  if (!c.few) _tile_release();
+  if (!c.single) _tile_release();
   for (int64_t panel = low; panel < high; ++panel) {
     const int64_t first = panel * PANEL, lanes = std::min<int64_t>(PANEL, c.in.n - first);
     const float* from = totals_room.data() + (panel - low) * sums;
@@ -313,9 +302,9 @@ void run_slab(const LinearCall& in, Form form) {
   c.step_words = form == INTEGER ? c.step_k / 4 : STEP_WORDS;
   c.steps = (in.k + c.step_k - 1) / c.step_k;
   c.blocks = (in.k + in.block - 1) / in.block;
-  c.few = form == SPLIT && in.m <= 2;
+  c.single = form == SPLIT && in.m == 1;
   const int64_t parts = form == ROUNDED ? 1 : 2, tile_bytes = c.tiles * c.steps * parts * TILE_BYTES;
-  const int64_t bytes = c.few ? in.m * c.steps * 32 * 8 : tile_bytes;
+  const int64_t bytes = c.single ? c.steps * STEP_WORDS * 16 : tile_bytes;
   c.steps_per_pass = bytes > X_BYTES || in.kind == INT4 ? PASS_K / c.step_k : c.steps;
   x_room.resize(bytes + 64);
   c.x = x_room.data() + (64 - reinterpret_cast<uintptr_t>(x_room.data()) % 64) % 64;
