@@ -23,7 +23,8 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A decoder and its size. ``parameters`` counts shared (tied) weights once; ``weight_bytes`` is what they take.
+    """A decoder and its size. ``parameters`` counts shared (tied) weights once; ``weight_bytes`` is what they take, and
+    ``step_bytes`` what every forward pass reads of them.
 
     ``storage``: what one weight is stored as, such as bfloat16 or int4; ``decoder.dtype`` is what is computed in.
     """
@@ -32,6 +33,7 @@ class LoadedModel:
     decoder: Decoder
     parameters: int
     weight_bytes: int
+    step_bytes: int
     storage: str
 
 
@@ -67,7 +69,7 @@ def load_model(
         parameters = DecoderParameters.read(config, files, weight_format, report)
     report(1.0, "loaded")
     decoder = Decoder(config, parameters)
-    return LoadedModel(config, decoder, parameters.count, parameters.nbytes, weight_format.name)
+    return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, weight_format.name)
 
 
 def _weight_format(dtype: torch.dtype, quantize: Quantization | None, device: torch.device) -> WeightFormat:

@@ -96,6 +96,11 @@ class DecoderParameters:
         return cls(embedding, tuple(layers), reader.tensor(names.final_norm), head, count)
 
     @property
+    def step_bytes(self) -> int:
+        """Bytes that every forward pass reads: all but an embedding that is only looked up."""
+        return self.nbytes - (0 if self.head is self.embedding else self.embedding.nbytes)
+
+    @property
     def nbytes(self) -> int:
         """Bytes that all of it takes, tied weights once."""
         weights: list[Linear | Tensor] = [self.embedding, self.final_norm]

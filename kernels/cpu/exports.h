@@ -6,6 +6,10 @@ DOVETAIL_EXPORT void dovetail_linear(float* y, const float* x, int64_t x_stride,
                                      const uint32_t* params, const float* bias, int64_t m, int64_t n, int64_t k, int kind,
                                      int64_t block, int64_t params_per_panel, int threads);
 
+DOVETAIL_EXPORT int dovetail_gated_linear(float* y, const float* x, int64_t x_stride, const uint32_t* words,
+                                          const uint32_t* params, const float* bias, int64_t m, int64_t n, int64_t k, int kind,
+                                          int64_t block, int64_t params_per_panel, int threads);
+
 DOVETAIL_EXPORT void dovetail_rms_norm(float* out, float* sum, const float* x, int64_t x_stride, const float* delta,
                                        const float* weight, int64_t rows, int64_t width, float eps, int threads);
 

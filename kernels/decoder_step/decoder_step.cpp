@@ -59,6 +59,15 @@ void multiply(float* y, const float* x, const Matrix& w, int64_t rows, int threa
                   threads);
 }
 
+// silu(gate) * up of the fused projection; `room` for both halves.
+void gated_product(float* y, float* room, const float* x, const Matrix& w, int64_t rows, int threads) {
+  if (dovetail_gated_linear(y, x, w.k, w.words, w.params, w.bias, rows, w.n, w.k, static_cast<int>(w.kind), w.block,
+                            w.params_per_panel, threads))
+    return;
+  multiply(room, x, w, rows, threads);
+  dovetail_silu_mul(y, room, rows, w.n / 2, threads);
+}
+
 // `rows` becomes its rows of these numbers.
 void gather(float* rows, const int64_t* index, int64_t count, int64_t width, std::vector<float>& room) {
   room.resize(count * width);
@@ -112,8 +121,7 @@ DOVETAIL_EXPORT void dovetail_decoder_step(const dovetail::Model* model, const d
     }
     multiply(delta, mixed, layer.output, rows, threads);
     dovetail_rms_norm(normed, x, x, m.hidden, delta, layer.post_attention_norm, rows, m.hidden, eps, threads);
-    multiply(gate_up, normed, layer.gate_up, rows, threads);
-    dovetail_silu_mul(active, gate_up, rows, m.inner, threads);
+    gated_product(active, gate_up, normed, layer.gate_up, rows, threads);
     multiply(delta, active, layer.down, rows, threads);
   }
   dovetail_rms_norm(normed, x, x, m.hidden, delta, m.final_norm, rows, m.hidden, eps, threads);

@@ -23,6 +23,10 @@
 
 DOVETAIL_AMX_BEGIN
 
+#define DOVETAIL_ISA amx
+#define DOVETAIL_WIDTH 16
+#include "../cpu/vector.h"
+
 namespace dovetail {
 namespace {
 
@@ -36,7 +40,7 @@ struct AmxCall {
   LinearCall in;
   Form form;
   bool single;  // row, through AVX-512
-  int64_t words_k, panels, per_chunk;
+  int64_t words_k, panels, per_chunk;  // gated: panels of the result
   int64_t tiles, rows;           // row tiles, and rows of each but the last
   int64_t steps, steps_per_pass, step_words, step_k;
   int64_t blocks;                // integer: groups of weights in K
@@ -264,29 +268,46 @@ void run_pass(const AmxCall& c, int64_t panel, int64_t step, int64_t steps, uint
   }
 }
 
-void run_chunk(void* context, int64_t chunk) {
-  const AmxCall& c = *static_cast<const AmxCall*>(context);
-  const int64_t low = chunk * c.per_chunk, high = std::min(c.panels, low + c.per_chunk);
-  static thread_local std::vector<uint32_t> words_room;
-  static thread_local std::vector<float> totals_room;
-  const int64_t sums = c.tiles * c.rows * PANEL;
-  words_room.resize(c.steps_per_pass * c.step_words * PANEL);
-  totals_room.assign((high - low) * sums, 0.0f);
-  if (!c.single) configure_tiles(c.rows, c.step_words);
-  for (int64_t step = 0; step < c.steps; step += c.steps_per_pass)
-    for (int64_t panel = low; panel < high; ++panel)
-      run_pass(c, panel, step, std::min(c.steps_per_pass, c.steps - step), words_room.data(),
-               totals_room.data() + (panel - low) * sums);
-  if (!c.single) _tile_release();
-  for (int64_t panel = low; panel < high; ++panel) {
-    const int64_t first = panel * PANEL, lanes = std::min<int64_t>(PANEL, c.in.n - first);
-    const float* from = totals_room.data() + (panel - low) * sums;
-    for (int64_t r = 0; r < c.in.m; ++r, from += PANEL) {
-      float* to = c.in.y + r * c.in.n + first;
-      if (c.in.bias == nullptr) memcpy(to, from, lanes * sizeof(float));
-      else for (int64_t i = 0; i < lanes; ++i) to[i] = from[i] + c.in.bias[first + i];
+// Sixteen of silu(gate) * up, as kernels/silu_mul computes it.
+__m512 gated(const float* gate, const float* up) {
+  const __m512 value = _mm512_loadu_ps(gate);
+  const amx::Vec rest = amx::exponential((amx::Vec)_mm512_sub_ps(_mm512_setzero_ps(), value)) + 1.0f;
+  return _mm512_mul_ps(_mm512_div_ps(value, (__m512)rest), _mm512_loadu_ps(up));
+}
+
+// The sums of some outputs to y, row by row: neighbouring panels are one stretch of memory.
+void write_out(const AmxCall& c, int64_t low, int64_t high, const float* totals) {
+  const int64_t sums = c.tiles * c.rows * PANEL, n = c.in.gated ? c.in.n / 2 : c.in.n, end = std::min(n, high * PANEL);
+  for (int64_t r = 0; r < c.in.m; ++r) {
+    float* to = c.in.y + r * n + low * PANEL;
+    const float* from = totals + r * PANEL;
+    for (int64_t first = low * PANEL; first < end; first += PANEL, to += PANEL, from += sums) {
+      if (c.in.gated) {
+        for (int lane = 0; lane < PANEL; lane += 16)
+          _mm512_storeu_ps(to + lane, gated(from + lane, from + (high - low) * sums + lane));
+        continue;
+      }
+      const int64_t lanes = std::min<int64_t>(PANEL, end - first);
+      for (int64_t i = 0; i < lanes; ++i) to[i] = from[i] + (c.in.bias == nullptr ? 0.0f : c.in.bias[first + i]);
     }
   }
+}
+
+void run_chunk(void* context, int64_t chunk) {
+  const AmxCall& c = *static_cast<const AmxCall*>(context);
+  const int64_t low = chunk * c.per_chunk, high = std::min(c.panels, low + c.per_chunk), count = high - low;
+  static thread_local std::vector<uint32_t> words_room;
+  static thread_local std::vector<float> totals_room;
+  const int64_t sums = c.tiles * c.rows * PANEL, used = c.in.gated ? 2 * count : count;
+  words_room.resize(c.steps_per_pass * c.step_words * PANEL);
+  totals_room.assign(used * sums, 0.0f);
+  if (!c.single) configure_tiles(c.rows, c.step_words);
+  for (int64_t step = 0; step < c.steps; step += c.steps_per_pass)
+    for (int64_t i = 0; i < used; ++i)  // gated: the gates' panels, then those of the other half
+      run_pass(c, i < count ? low + i : c.panels + low + i - count, step, std::min(c.steps_per_pass, c.steps - step),
+               words_room.data(), totals_room.data() + i * sums);
+  if (!c.single) _tile_release();
+  write_out(c, low, high, totals_room.data());
 }
 
 void run_slab(const LinearCall& in, Form form) {
@@ -295,7 +316,7 @@ void run_slab(const LinearCall& in, Form form) {
   AmxCall c{};
   c.in = in, c.form = form;
   c.words_k = (in.k + PER_WORD[in.kind] - 1) / PER_WORD[in.kind];
-  c.panels = (in.n + PANEL - 1) / PANEL;
+  c.panels = in.gated ? in.n / 2 / PANEL : (in.n + PANEL - 1) / PANEL;
   c.tiles = (in.m + ROW_TILE - 1) / ROW_TILE;
   c.rows = (in.m + c.tiles - 1) / c.tiles;
   c.step_k = form == INTEGER ? std::min<int64_t>(64, in.block) : 32;
@@ -315,7 +336,7 @@ void run_slab(const LinearCall& in, Form form) {
   // Some 4 microseconds: the larger of reading a panel's words and multiplying with them.
   const int64_t cost = std::max(c.words_k * PANEL * 4 / 8, in.m * in.k * PANEL / 256);
   c.per_chunk = std::clamp<int64_t>(std::min(12000 / (cost + 1), c.panels / (4 * in.threads)), 1, MAX_PANELS);
-  if (c.steps_per_pass < c.steps) c.per_chunk = std::clamp<int64_t>(c.panels / (4 * in.threads), 1, MAX_PANELS);
+  if (c.steps_per_pass < c.steps) c.per_chunk = std::clamp<int64_t>(c.panels / (4 * in.threads), 1, in.gated ? MAX_PANELS / 2 : MAX_PANELS);
   run_parallel(cost * c.panels < 12000 ? 1 : in.threads, (c.panels + c.per_chunk - 1) / c.per_chunk, run_chunk, &c);
 }
 
@@ -324,6 +345,8 @@ void run_slab(const LinearCall& in, Form form) {
 bool amx_linear(const LinearCall& in) {
   Form form;
   if (in.m == 0 || in.kind == FLOAT32) return false;
+  // Fewer rows leave the gate to kernels/silu_mul: their results must not depend on who computes them.
+  if (in.gated && (in.m <= SAME_BITS_BFLOAT16 || in.n % (2 * PANEL) != 0 || in.bias != nullptr)) return false;
   if (in.kind == BFLOAT16) {
     form = in.m <= SAME_BITS_BFLOAT16 ? SPLIT : ROUNDED;
   } else if (in.kind == INT8) {
@@ -338,7 +361,7 @@ bool amx_linear(const LinearCall& in) {
     LinearCall part = in;
     const int64_t first = in.m * slab / slabs;
     part.m = in.m * (slab + 1) / slabs - first;
-    part.x += first * in.x_stride, part.y += first * in.n;
+    part.x += first * in.x_stride, part.y += first * (in.gated ? in.n / 2 : in.n);
     run_slab(part, form);
   }
   return true;

@@ -132,7 +132,7 @@ DOVETAIL_EXPORT void dovetail_linear(float* y, const float* x, int64_t x_stride,
                                      const uint32_t* params, const float* bias, int64_t m, int64_t n, int64_t k, int kind,
                                      int64_t block, int64_t params_per_panel, int threads) {
   using namespace dovetail;
-  const LinearCall call{y, x, x_stride, words, params, bias, m, n, k, kind, block, params_per_panel, threads};
+  const LinearCall call{y, x, x_stride, words, params, bias, m, n, k, kind, block, params_per_panel, threads, false};
   if (isa_level() == 4 && amx_linear(call)) return;
   static thread_local std::vector<float> room;
   Call c{};
@@ -161,6 +161,16 @@ DOVETAIL_EXPORT void dovetail_linear(float* y, const float* x, int64_t x_stride,
     const int wanted = work * c.panels < 131072 ? 1 : threads;
     run_parallel(wanted, (c.panels + c.per_chunk - 1) / c.per_chunk, run_chunk, &c);
   }
+}
+
+// y: [m, n / 2], silu of the first half of the outputs times the second half. Returns 0, with nothing done, where computing
+// the two one after the other is as good.
+DOVETAIL_EXPORT int dovetail_gated_linear(float* y, const float* x, int64_t x_stride, const uint32_t* words,
+                                          const uint32_t* params, const float* bias, int64_t m, int64_t n, int64_t k, int kind,
+                                          int64_t block, int64_t params_per_panel, int threads) {
+  using namespace dovetail;
+  const LinearCall call{y, x, x_stride, words, params, bias, m, n, k, kind, block, params_per_panel, threads, true};
+  return isa_level() == 4 && amx_linear(call) ? 1 : 0;
 }
 
 namespace dovetail {

@@ -66,6 +66,7 @@ struct LinearCall {
   int kind;
   int64_t block, params_per_panel;
   int threads;
+  bool gated;  // y = silu(first half of the outputs) * second half, [m, n / 2]
 };
 
 // Up to how many rows, on AMX, a row's result is the same bits whatever shares its step; int8 has no limit.
