@@ -1,6 +1,6 @@
 """How fast are the kernels for few rows? Weight bytes read per second, beside torch and the memory's own rate.
 
-    python benchmarks/linear.py [--threads N] [--rounds N] [--instruction-set plain|avx2|avx512|avx512vnni]
+    python benchmarks/linear.py [--threads N] [--rounds N] [--instruction-set plain|avx2|avx512|avx512vnni|amx]
 
 For each storage type and number of rows: GB/s of stored weights, the time relative to one row, and the speed relative to
 torch's float32 linear on the same matrix. Every matrix is one of a set larger than 256 MB, used in turn, so that a cache does not
@@ -28,10 +28,10 @@ from torch import Tensor
 from dovetail.kernels.cpu.library import INSTRUCTION_SETS, instruction_set, limit_instruction_set
 from dovetail.kernels.linear import reference
 from dovetail.kernels.linear.packed import DEFAULT_GROUP, STORAGES, pack
-from dovetail.kernels.linear.weight import PackedWeight
+from dovetail.kernels.linear.weight import KERNEL_ROWS, PackedWeight
 from dovetail.kernels.ops import describe
 
-ROWS = (1, 4, 8, 16, 32)
+ROWS = (1, 4, 8, 16, 32, 64, 512)
 SHAPES = {"4096 x 4096": (4096, 4096, 256 << 20), "256 x 512 (in cache)": (512, 256, 0)}
 SECONDS = 0.04
 """What one measurement should take at least."""
@@ -66,7 +66,9 @@ def check(weight: Tensor, packed: dict[str, PackedWeight], x: Tensor) -> None:
         for rows in ROWS:
             expected = reference.linear(x[:rows], stored.packed)
             error = float((stored.apply(x[:rows]) - expected).abs().max() / expected.abs().max())
-            assert error < 1e-4, f"{storage}, {rows} rows: off by {error:.1e}"
+            # Activations are rounded to 8 bits with int4, and to bfloat16 where tiles compute many rows.
+            most = 2e-2 if storage == "int4" or (storage == "bfloat16" and rows > KERNEL_ROWS) else 1e-4
+            assert error < most, f"{storage}, {rows} rows: off by {error:.1e}"
 
 
 def measure(shape: tuple[int, int, int], rounds: int) -> dict[str, dict[int, float]]:

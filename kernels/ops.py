@@ -57,7 +57,7 @@ def describe() -> str:
     found = instruction_set()
     if found is None:
         return "torch only: the C++ kernels are not built (pip install -e . with a C++ compiler builds them)"
-    return f"C++ kernels ({found}) for linear, attention, qkv, rms_norm and silu_mul on the CPU; torch for the rest"
+    return f"C++ kernels ({found}) for all of a decoder's layers on the CPU; torch for the rest"
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -29,6 +29,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "dovetail_prepare_qkv": [_P, _P, _P, _P, _L, _P, _P, _P, _P, _P, _L, _L, _L, _L, _F, _I],
     "dovetail_rms_norm": [_P, _P, _P, _L, _P, _P, _L, _L, _F, _I],
     "dovetail_decoder_step": [_P, _P],
+    "dovetail_decoder_step_room": [_P],
     "dovetail_silu_mul": [_P, _P, _L, _L, _I],
 }
 
@@ -50,6 +51,7 @@ def library() -> ctypes.CDLL | None:
         return None
     for name in ("dovetail_isa", "dovetail_rows", "dovetail_attention_tiles"):
         getattr(found, name).restype = _I
+    found.dovetail_decoder_step_room.restype = _L
     return found
 
 

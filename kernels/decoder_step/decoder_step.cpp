@@ -50,7 +50,13 @@ struct Batch {
   int64_t logit_count;
   float* logits;  // [logit_count, n of the head]
   int64_t threads;
+  float* room;  // rows * dovetail_decoder_step_room(model)
 };
+
+// Floats of working memory per row.
+static int64_t room_per_row(const Model& m) {
+  return 3 * m.hidden + (3 * m.heads + 2 * m.kv_heads) * m.width + 3 * m.inner + m.width;
+}
 
 namespace {
 
@@ -78,17 +84,18 @@ void gather(float* rows, const int64_t* index, int64_t count, int64_t width, std
 }  // namespace
 }  // namespace dovetail
 
+DOVETAIL_EXPORT int64_t dovetail_decoder_step_room(const dovetail::Model* model) { return dovetail::room_per_row(*model); }
+
 DOVETAIL_EXPORT void dovetail_decoder_step(const dovetail::Model* model, const dovetail::Batch* batch) {
   using namespace dovetail;
-  static thread_local std::vector<float> room, gathered;
+  static thread_local std::vector<float> gathered;
   const Model& m = *model;
   const Batch& b = *batch;
   const int threads = static_cast<int>(b.threads);
   const float eps = static_cast<float>(m.eps), scale = static_cast<float>(m.attention_scale);
   const int64_t query = m.heads * m.width, fused = query + 2 * m.kv_heads * m.width;
   int64_t rows = b.rows;
-  room.resize(rows * (3 * m.hidden + fused + 2 * query + 3 * m.inner + m.width));
-  float* x = room.data();
+  float* x = b.room;
   float* normed = x + rows * m.hidden;
   float* delta = normed + rows * m.hidden;  // what the last block adds: added together with the norm that reads the sum
   float* qkv = delta + rows * m.hidden;

@@ -84,6 +84,7 @@ class _Batch(ctypes.Structure):
         ("logit_count", _L),
         ("logits", _P),
         ("threads", _L),
+        ("room", _P),
     )
 
 
@@ -93,7 +94,7 @@ class DecoderStep:
     def __init__(self, layers: Sequence[Layer], shape: StepShape, final_norm: Tensor, head: PackedWeight) -> None:
         self._held = (layers, final_norm, head)  # whose memory the addresses point to
         self._exact = all(layer.qkv.weight.exact for layer in layers)
-        self._tiled = False
+        self._room = torch.empty(0)
         self._vocabulary = head.shape[0]
         self._caches: tuple[list[Tensor], list[Tensor]] | None = None
         rows = [_layer(layer, window) for layer, window in zip(layers, shape.windows, strict=True)]
@@ -161,6 +162,9 @@ class DecoderStep:
         if self._caches is None or self._caches[0] is not caches[0] or self._caches[1] is not caches[1]:
             self._caches = caches
             self._addresses = [(_P * len(each))(*(cache.data_ptr() for cache in each)) for each in caches]
+        needed = x.shape[0] * native.dovetail_decoder_step_room(ctypes.byref(self._model))
+        if len(self._room) < needed:
+            self._room = torch.empty(needed)
         logits = torch.empty((len(logit_rows), self._vocabulary))
         keys, values = self._addresses
         batch = _Batch(
@@ -180,6 +184,7 @@ class DecoderStep:
             len(logit_rows),
             logits.data_ptr(),
             torch.get_num_threads(),
+            self._room.data_ptr(),
         )
         native.dovetail_decoder_step(ctypes.byref(self._model), ctypes.byref(batch))
         return logits
