@@ -69,10 +69,10 @@ def prompt_ids(context: ApiContext, conversation: Conversation) -> list[int]:
         raise UserError(
             f"{served.name} has no chat template; use /v1/completions.", code="unsupported_model", param="model"
         )
-    if conversation.callable_tools and served.dialect is None:
+    if conversation.shown_tools and served.dialect is None:
         raise UserError(f"{served.name} cannot be offered tools.", code="unsupported_model", param="tools")
     messages = [template_message(message) for message in conversation.messages]
-    return served.render_chat(messages, conversation.callable_tools, conversation.effort)
+    return served.render_chat(messages, conversation.shown_tools, conversation.effort)
 
 
 def template_message(message: Message) -> ChatMessage:

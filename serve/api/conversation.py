@@ -69,7 +69,8 @@ class Conversation:
     """All that a prompt is rendered from, and an answer read by.
 
     ``parallel``: whether one answer may hold several calls. ``effort``: how long to reason, in the words of the protocols
-    (none, minimal, low, medium, high, ...); None: as the model does by itself.
+    (none, minimal, low, medium, high, ...); None: as the model does by itself. ``shows_all_tools``: the prompt describes
+    also those that may not be called now, and so begins like the prompts before it, which are cached.
     """
 
     messages: tuple[Message, ...]
@@ -77,6 +78,12 @@ class Conversation:
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     parallel: bool = True
     effort: str | None = None
+    shows_all_tools: bool = False
+
+    @property
+    def shown_tools(self) -> tuple[Tool, ...]:
+        """The tools that the prompt describes."""
+        return self.tools if self.shows_all_tools else self.callable_tools
 
     @property
     def callable_tools(self) -> tuple[Tool, ...]:

@@ -81,6 +81,7 @@ def read_told(archive: Archive, sealer: Sealer, body: ContextFields) -> Told:
         tool_choice=ToolChoice(mode="none") if compacting else read_tool_choice(body.tool_choice, offered),
         parallel=body.parallel_tool_calls is not False,
         effort=body.effort,
+        shows_all_tools=compacting,
     )
     kept = own[:-1] if compacting else own
     return Told(

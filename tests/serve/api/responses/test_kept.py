@@ -167,8 +167,12 @@ async def test_compaction_by_a_trigger(make_api, saying):
     items = [{"role": "user", "content": "do x"}, {"type": "compaction_trigger"}]
     made = (await api.post(URL, {"input": items, "tools": [READ], "stream": True})).text
     assert made.count("event: response.output_item.done") == 1
-    whole = (await api.post(URL, {"input": items})).json()
+    whole = (await api.post(URL, {"input": items, "tools": [READ]})).json()
     Response.model_validate(whole)
+    await api.post(URL, {"input": items[:1], "tools": [READ]})
+    before, compacting = (bytes(api.engine.requests[index].prompt) for index in (-1, -2))
+    common = before[: before.index(b"effort")]
+    assert compacting.startswith(common), "the prompt so far is cached, tools and all"
     [item] = whole["output"]
     assert item["type"] == "compaction"
     await api.post(URL, {"input": [item, {"role": "user", "content": "go on"}]})
