@@ -172,13 +172,13 @@ def test_structured_outputs_whole_and_streamed(server: httpx.Client, stream: boo
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "regex")
 
 
-def test_an_engine_that_dies_is_replaced(server: httpx.Client) -> None:
+def test_an_engine_that_dies_is_replaced(server: httpx.Client, checkpoint: Path) -> None:
     engines = [
         int(line.split()[0])
         for line in subprocess.run(
             ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
         ).stdout.splitlines()
-        if "dovetail.serve.worker" in line and "tiny-random" in line
+        if "dovetail.serve.worker" in line and str(checkpoint) in line
     ]
     assert len(engines) == 1
     with server.stream(

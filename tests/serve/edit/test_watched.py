@@ -117,7 +117,9 @@ def test_what_is_refused_has_no_way_on(language: str) -> None:
         first, last = len(file.content[:start].encode()), len(file.content[:end].encode())
         for token in chance.sample(range(len(vocabulary())), 12):
             spelling = vocabulary().spelling(token) or b""
-            if not spelling or not _is_text(before + spelling) or markers.replace[:3].encode() in spelling:
+            if not spelling or b"\r" in spelling or not _is_text(before + spelling):
+                continue  # A carriage return is refused where the file has none, whatever its language thinks of it.
+            if markers.replace[:3].encode() in spelling:
                 continue
             if at.allows(token):
                 continue
