@@ -102,6 +102,7 @@ class RandomCheckpoint:
     dtype: torch.dtype = torch.float32
     corpus: str = CORPUS
     markers: tuple[str, ...] = MARKER_TOKENS
+    tokenizer: Tokenizer | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
     def write(self, directory: Path) -> Path:
@@ -149,18 +150,8 @@ class RandomCheckpoint:
         }
 
     def _write_tokenizer(self, directory: Path) -> Tokenizer:
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=self.vocab_size - len(SPECIAL_TOKENS) - len(self.markers),
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-            special_tokens=[],
-        )
-        tokenizer.train_from_iterator(self.corpus.splitlines(keepends=True), trainer)
+        tokenizer = self.tokenizer or self._small_tokenizer()
         tokenizer.add_special_tokens([AddedToken(content, normalized=False) for content in SPECIAL_TOKENS])
-        tokenizer.add_tokens([AddedToken(content, normalized=False) for content in self.markers])
         tokenizer.save(str(directory / "tokenizer.json"))
         _write_json(
             directory / "tokenizer_config.json",
@@ -174,6 +165,21 @@ class RandomCheckpoint:
             },
         )
         (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+        return tokenizer
+
+    def _small_tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocab_size - len(SPECIAL_TOKENS) - len(self.markers),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+            special_tokens=[],
+        )
+        tokenizer.train_from_iterator(self.corpus.splitlines(keepends=True), trainer)
+        tokenizer.add_special_tokens([AddedToken(content, normalized=False) for content in SPECIAL_TOKENS])
+        tokenizer.add_tokens([AddedToken(content, normalized=False) for content in self.markers])
         return tokenizer
 
     def _write_weights(self, directory: Path, config: ModelConfig) -> None:

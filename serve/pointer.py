@@ -12,16 +12,23 @@ _GRAMS = (5, 3, 2)
 _BACK, _AHEAD = 120, 600
 _BACK_PENALTY = 200
 _SUBSTITUTE = 8
+_TRUSTED = 16
 
 
 class Pointer(NamedTuple):
     """Immutable: the ``place`` in the quoted tokens that comes next (None: lost), the last place known, the tokens since
-    it was lost, and the last few tokens emitted."""
+    it was lost, the last few tokens emitted, and how many of them in a row agreed with the quoted ones."""
 
     place: int | None = 0
     last: int = 0
     since: int = 0
     recent: tuple[int, ...] = ()
+    agreed: int = _TRUSTED
+
+    @property
+    def evidence(self) -> int:
+        """How much speaks for what is proposed: the agreement, or hardly anything for a guess at a place."""
+        return self.agreed if self.place is not None else 1
 
 
 class Trail:
@@ -41,16 +48,18 @@ class Trail:
         last, since = pointer.last, pointer.since
         if place is not None:
             if place < len(self.tokens) and self.tokens[place] == token:
-                return Pointer(place + 1, place + 1, 0, recent)
+                return Pointer(place + 1, place + 1, 0, recent, pointer.agreed + 1)
             last, since = place, 0
             place = None
         since += 1
+        agreed = 0
         for size in _GRAMS:
             near = [found for found in self._places.get(recent[-size:], ()) if last - _BACK <= found <= last + _AHEAD]
             if near and len(recent) >= size:
                 place = min(near, key=lambda found: abs(found - last) + (_BACK_PENALTY if found < last else 0))
+                agreed = size
                 break
-        return Pointer(place, last, since, recent)
+        return Pointer(place, last, since, recent, agreed)
 
     def propose(self, pointer: Pointer, limit: int) -> list[int]:
         """The tokens that come next if the replacement goes on like the quoted text."""

@@ -21,12 +21,14 @@ class Draft(NamedTuple):
     """Tokens likely to come next; the first ``forced`` of them spell text that has no alternative.
 
     Forced *text* is not a forced *tokenisation*: both kinds are verified by the model, never injected. ``predicted``: they
-    come from the output that the client predicted.
+    come from the output that the client predicted. ``evidence``: how many tokens in a row agreed with what is continued
+    here; a guess from one token is worth a short draft only.
     """
 
     tokens: Sequence[int]
     forced: int = 0
     predicted: bool = False
+    evidence: int = 16
 
 
 class Retreat(NamedTuple):
@@ -84,6 +86,10 @@ class Constraint(Protocol):
 
         Every one of them is allowed in its place, unless ``allows`` finds otherwise once it is asked there.
         """
+        ...
+
+    def admits(self, tokens: Sequence[int]) -> int:
+        """How many of ``tokens``, somebody else's draft, are allowed one after another; asks nothing dear to find out."""
         ...
 
     def may_end(self) -> bool:

@@ -5,6 +5,8 @@ Counts output tokens, so that it can say what to keep. Knows nothing of models, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dovetail.serve.constrain.base import Draft, Int32Array, Pending, Retreat
 from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.ledger import Ledger
@@ -73,25 +75,32 @@ class EditConstraint:
     def draft(self, limit: int) -> Draft:
         """The forced rest of a literal, the file's own text, or the quoted text again; each token checked in its place."""
         tokens: list[int] = []
-        forced, certain = 0, True
+        forced, certain, evidence = 0, True, Draft(()).evidence
         state = self
         while len(tokens) < limit and not state.zone.stuck:
-            if tokens and state.zone.undecided:
-                break
             guess = state.zone.guess(limit - len(tokens))
+            evidence = guess.evidence if certain else evidence
             for index, token in enumerate(guess.tokens):
-                spelling = self.plan.vocabulary.spelling(token) or b""
-                asked = state is self or state.zone.drafts(spelling)
-                after = state._after(token, sampled=False) if asked else None
-                if after is None:
-                    return Draft(tokens, forced)
-                state = after
+                following = state._tried(token, first=state is self)
+                if following is None:
+                    return Draft(tokens, forced, evidence=evidence)
+                state = following
                 tokens.append(token)
                 certain = certain and index < guess.forced
                 forced += certain
             if not guess.tokens:
                 break
-        return Draft(tokens, forced)
+        return Draft(tokens, forced, evidence=evidence)
+
+    def admits(self, tokens: Sequence[int]) -> int:
+        """How many of ``tokens`` are allowed one after another; no dear gate is asked."""
+        state = self
+        for index, token in enumerate(tokens):
+            following = state._tried(token, first=False)
+            if following is None:
+                return index
+            state = following
+        return len(tokens)
 
     def may_end(self) -> bool:
         """Where the output is complete: between edits, or behind the end marker of a format that has one."""
@@ -144,6 +153,13 @@ class EditConstraint:
     def overruled(self) -> int:
         """How often tree-sitter has overruled the recogniser at the gate."""
         return self.plan.overruled
+
+    def _tried(self, token: int, *, first: bool) -> EditConstraint | None:
+        """The state after a drafted token, if it is allowed and cheap to check."""
+        spelling = self.plan.vocabulary.spelling(token) or b""
+        if self.zone.stuck or not (first or self.zone.drafts(spelling)):
+            return None
+        return self._after(token, sampled=False)
 
     def _after(self, token: int, sampled: bool) -> EditConstraint | None:
         """The state behind ``token``, None if it is not allowed; kept, since a draft is walked along more than once."""

@@ -7,6 +7,9 @@ state is asked first moves it to itself. Not for several threads at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
+
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
@@ -132,6 +135,15 @@ class GrammarConstraint:
         """Text without an alternative, as the tokenizer would spell it."""
         tokens = self._cursor.at(self).compute_ff_tokens()[:limit] if limit > 0 else []
         return Draft(tokens, len(tokens))
+
+    def admits(self, tokens: Sequence[int]) -> int:
+        """How many of ``tokens`` are allowed one after another."""
+        words = self._cursor.allowed
+        held = (int(words[token // 32]) >> (token % 32) & 1 for token in tokens if 0 <= token < len(words) * 32)
+        known = sum(1 for _ in takewhile(bool, held))
+        admitted: int = self._cursor.at(self).validate_tokens(list(tokens[:known])) if known else 0
+        self._cursor.refuse_failure()
+        return admitted
 
     def may_end(self) -> bool:
         """Whether the output is complete here."""

@@ -47,10 +47,6 @@ class OneOf(Zone):
         return self.ends and self.depth == 0
 
     @property
-    def undecided(self) -> bool:
-        return self.depth == 0 and (self.ends or not self._common)
-
-    @property
     def _common(self) -> bytes:
         """What all that may come next begins with."""
         if self.free is not None or self.complete or not self.choices:

@@ -25,4 +25,6 @@ class FarTrail(Trail):
         if not 1 <= len(places) <= _PLACES_AT_MOST:
             return moved
         ahead = [place for place in places if place >= moved.last] or list(places)
-        return Pointer(min(ahead, key=lambda place: abs(place - moved.last)), moved.last, moved.since, moved.recent)
+        return Pointer(
+            min(ahead, key=lambda place: abs(place - moved.last)), moved.last, moved.since, moved.recent, _RUN
+        )

@@ -140,7 +140,7 @@ class Replacing(Zone):
         if begun or (trail.finished(self.pointer) and bool(trail.tokens) and not self.partial):
             return Draft(plan.tokens_after(self.partial, plan.closing_line[len(self.partial) :])[:limit])
         tokens = trail.propose(self.pointer, limit)
-        return Draft(tokens) if tokens else NOTHING
+        return Draft(tokens, evidence=self.pointer.evidence) if tokens else NOTHING
 
 
 class Closing(Zone):

@@ -79,11 +79,6 @@ class Zone:
         return False
 
     @property
-    def undecided(self) -> bool:
-        """Whether what comes next is for the model to say, so that a draft must not go on."""
-        return False
-
-    @property
     def stuck(self) -> bool:
         """Whether the zone allows nothing any more, so that the step loop has to retreat."""
         return False

@@ -12,7 +12,11 @@ from typing import Protocol
 from dovetail.serve.constrain.base import Constraint, Draft
 from dovetail.serve.pointer import Pointer, Trail
 
-_NOTHING = Draft(())
+_NOTHING = Draft((), evidence=0)
+_RUN = 3
+_PLACES = 64
+_AGREED = 24
+_WEAK = 1
 
 
 class Drafter(Protocol):
@@ -32,23 +36,46 @@ class Drafter(Protocol):
 
 
 class SuffixDrafter:
-    """Continues as the text continued the last time its last few tokens occurred (prompt lookup; Saxena, 2023)."""
+    """Continues as the text continued where its end occurred before (prompt lookup; Saxena, 2023).
 
-    def __init__(self, prompt: Sequence[int], gram: int = 3) -> None:
+    Of the latest earlier places with the same last token or the same last three, the one that agrees furthest back; the
+    draft is as long as twice that agreement.
+    """
+
+    def __init__(self, prompt: Sequence[int]) -> None:
         self._tokens = list(prompt)
         self._prompt_length = len(self._tokens)
-        self._gram = gram
-        self._last: dict[tuple[int, ...], list[int]] = {}
-        for end in range(gram, len(self._tokens) + 1):
+        self._ends: dict[int, list[int]] = {}
+        self._run_ends: dict[tuple[int, ...], list[int]] = {}
+        for end in range(1, len(self._tokens) + 1):
             self._note(end)
 
     def propose(self, limit: int) -> Draft:
-        """What followed the latest earlier occurrence."""
-        ends = self._last.get(tuple(self._tokens[-self._gram :]), [])
-        earlier = next((end for end in reversed(ends) if end < len(self._tokens)), None)
-        if earlier is None or limit < 1:
+        """What followed the place that agrees best, if there is any."""
+        if limit < 1 or not self._tokens:
             return _NOTHING
-        return Draft(self._tokens[earlier : earlier + limit])
+        known = self._run_ends.get(tuple(self._tokens[-_RUN:])) or ()
+        place, agreed = self._best(known)
+        if agreed == 0:
+            place, agreed = self._best(self._ends[self._tokens[-1]])
+        if agreed == 0:
+            return _NOTHING
+        most = limit if agreed >= _AGREED else min(limit, 2 * agreed)
+        return Draft(self._tokens[place : place + most], evidence=agreed)
+
+    def _best(self, places: Sequence[int]) -> tuple[int, int]:
+        """The place that agrees furthest back with the end of the text, the latest of equals; and how far."""
+        tokens, size = self._tokens, len(self._tokens)
+        best, most = 0, 0
+        for place in places[-_PLACES:]:
+            agreed = 0
+            if place < size:
+                reach = min(place, _AGREED)
+                while agreed < reach and tokens[place - 1 - agreed] == tokens[size - 1 - agreed]:
+                    agreed += 1
+            if agreed >= most:
+                best, most = place, agreed
+        return best, most
 
     def observe(self, tokens: Sequence[int]) -> None:
         """Index the new tokens too."""
@@ -59,14 +86,14 @@ class SuffixDrafter:
     def rewind(self, keep: int) -> None:
         """Take tokens out of the index again."""
         while len(self._tokens) > self._prompt_length + keep:
-            end = len(self._tokens)
-            if end >= self._gram:
-                self._last[tuple(self._tokens[end - self._gram : end])].pop()
-            self._tokens.pop()
+            if len(self._tokens) >= _RUN:
+                self._run_ends[tuple(self._tokens[-_RUN:])].pop()
+            self._ends[self._tokens.pop()].pop()
 
     def _note(self, end: int) -> None:
-        if end >= self._gram:
-            self._last.setdefault(tuple(self._tokens[end - self._gram : end]), []).append(end)
+        self._ends.setdefault(self._tokens[end - 1], []).append(end)
+        if end >= _RUN:
+            self._run_ends.setdefault(tuple(self._tokens[end - _RUN : end]), []).append(end)
 
 
 class PredictionDrafter:
@@ -79,8 +106,9 @@ class PredictionDrafter:
 
     def propose(self, limit: int) -> Draft:
         """The prediction from the pointer on; what the suffix suggests where the pointer is lost."""
-        tokens = self._trail.propose(self._pointers[-1], limit) if limit > 0 else []
-        return Draft(tokens, predicted=True) if tokens else self._suffix.propose(limit)
+        pointer = self._pointers[-1]
+        tokens = self._trail.propose(pointer, limit) if limit > 0 else []
+        return _stronger(Draft(tokens, predicted=True, evidence=pointer.evidence), self._suffix.propose(limit))
 
     def observe(self, tokens: Sequence[int]) -> None:
         """Move the pointer."""
@@ -95,17 +123,37 @@ class PredictionDrafter:
 
 
 class ConstraintDrafter:
-    """Asks the constraint, which knows the file that is being quoted; ``state`` is kept current by the step loop."""
+    """Asks the constraint, which knows the file that is being quoted; in new text the suffix, as far as it is allowed.
 
-    def __init__(self, state: Constraint) -> None:
+    ``state`` is kept current by the step loop.
+    """
+
+    def __init__(self, state: Constraint, prompt: Sequence[int]) -> None:
         self.state = state
+        self._suffix = SuffixDrafter(prompt)
 
     def propose(self, limit: int) -> Draft:
-        """What the constraint's state suggests."""
-        return self.state.draft(limit)
+        """What the constraint's state suggests, unless the suffix knows better."""
+        own = self.state.draft(limit)
+        if own.tokens and (own.forced or own.evidence > _WEAK):
+            return own
+        better = _stronger(own, self._suffix.propose(limit))
+        if better is own:
+            return own
+        allowed = self.state.admits(better.tokens)
+        return better._replace(tokens=better.tokens[:allowed]) if allowed else own
 
     def observe(self, tokens: Sequence[int]) -> None:
-        """The state knows."""
+        """The state knows; the suffix is told."""
+        self._suffix.observe(tokens)
 
     def rewind(self, keep: int) -> None:
-        """The state knows."""
+        """The state knows; the suffix is told."""
+        self._suffix.rewind(keep)
+
+
+def _stronger(own: Draft, suffix: Draft) -> Draft:
+    """``own``, unless it is a mere guess at a place and the suffix has more to go by."""
+    if own.tokens and (own.evidence > _WEAK or own.evidence >= suffix.evidence):
+        return own
+    return suffix if suffix.tokens else own

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ from dovetail.serve.engine.native.sampler import (
 from dovetail.serve.engine.native.sequence import Sequence, Work
 from dovetail.serve.types import Origin, SamplingParams, TokenLogprob
 
+Sample = Callable[[Tensor, Rows], list[int]]
+"""One token for each row of adjusted logits, -inf where a token may not be drawn."""
 MAX_DRAWS = 16
 """Refused draws at one position after which the likeliest tokens that are left are all checked."""
 
@@ -69,10 +72,11 @@ class _Row:
 
 
 class Draw:
-    """Turns the logits of a step into tokens."""
+    """Turns the logits of a step into tokens. ``sample`` picks them: a test or a benchmark may know them beforehand."""
 
-    def __init__(self, vocab_size: int, eos_ids: frozenset[int]) -> None:
+    def __init__(self, vocab_size: int, eos_ids: frozenset[int], sample: Sample = sample) -> None:
         self._size = vocab_size
+        self._sample = sample
         self._eos = sorted(token for token in eos_ids if token < vocab_size)
         self._patience_s = 0.0
         self.awaited_s = 0.0
@@ -92,7 +96,7 @@ class Draw:
         assert raw.shape[0] == len(rows)
         adjusted = self._adjust(raw, rows)
         uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
-        tokens = sample(adjusted, Rows([row.params for row in rows], uniforms))
+        tokens = self._sample(adjusted, Rows([row.params for row in rows], uniforms))
         drawn: list[Drawn] = []
         start = 0
         for share in shares:
@@ -210,7 +214,7 @@ class Draw:
             if not bool(torch.isfinite(scores).any()):
                 return None, True
             number = uniform(row.sequence.seed, row.position, attempt)
-            token = sample(scores.unsqueeze(0), Rows([row.params], [number]))[0]
+            token = self._sample(scores.unsqueeze(0), Rows([row.params], [number]))[0]
         return self._among_likeliest(row, scores), True
 
     def _among_likeliest(self, row: _Row, scores: Tensor) -> int | None:
@@ -225,7 +229,7 @@ class Draw:
         kept[allowed] = scores[allowed]
         row.log_z += float(kept.logsumexp(-1) - scores.logsumexp(-1))
         number = uniform(row.sequence.seed, row.position, MAX_DRAWS + 1)
-        return sample(kept.unsqueeze(0), Rows([row.params], [number]))[0]
+        return self._sample(kept.unsqueeze(0), Rows([row.params], [number]))[0]
 
     def _allows(self, state: Constraint, token: int) -> bool:
         """The exact check; waits a little for an answer, since to come back costs the row once more."""

@@ -7,7 +7,7 @@ for a retreat. The one place of the engine that catches everything, since a cons
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -95,6 +95,10 @@ class GuardedConstraint:
     def draft(self, limit: int) -> Draft:
         """Nothing once it has failed."""
         return self._guarded(lambda: self._inner.draft(limit), Draft(()))
+
+    def admits(self, tokens: Sequence[int]) -> int:
+        """0 once it has failed."""
+        return self._guarded(lambda: self._inner.admits(tokens), 0)
 
     def may_end(self) -> bool:
         """False once it has failed."""

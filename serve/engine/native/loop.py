@@ -28,11 +28,12 @@ from dovetail.serve.constrain.base import (
 from dovetail.serve.engine.native.admission import check_request
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.compiling import Compiling, constraint_failed
-from dovetail.serve.engine.native.draw import Draw, Drawn
+from dovetail.serve.engine.native.draw import Draw, Drawn, Sample
 from dovetail.serve.engine.native.guard import GuardedConstraint
 from dovetail.serve.engine.native.memory import memory_errors
-from dovetail.serve.engine.native.pace import PromptPace, StepCost
+from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
+from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
 from dovetail.serve.errors import DovetailError, UserError
@@ -58,6 +59,7 @@ class NativeSettings:
     """Sizes of the native engine, all positive. ``kv_blocks`` blocks of ``block_size`` tokens are allocated at start.
 
     ``target_step_s``: about how long running streams may wait for a step that also computes somebody's prompt.
+    ``eager_drafts``: drafts are as long as they may be, whether they pay or not; for measuring drafters.
     """
 
     max_model_len: int
@@ -67,6 +69,7 @@ class NativeSettings:
     max_batched_tokens: int = 512
     max_draft: int = 32
     target_step_s: float = 0.2
+    eager_drafts: bool = False
 
 
 class NativeEngine:
@@ -82,6 +85,7 @@ class NativeEngine:
         settings: NativeSettings,
         compile_constraint: CompileConstraint,
         note: Callable[[str], None] = lambda text: None,
+        sample: Sample = sample,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -92,8 +96,9 @@ class NativeEngine:
         self._scheduler = Scheduler(self._pool, limits)
         self._runner = Runner(model, settings.kv_blocks, settings.block_size)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
-        self._draw = Draw(self._vocab_size, tokenizer.eos_ids)
+        self._draw = Draw(self._vocab_size, tokenizer.eos_ids, sample)
         self._cost = StepCost()
+        self._acceptance = Acceptance(forget=0.99)
         self._prompts = PromptPace(settings.target_step_s)
         self._sequences: dict[str, Sequence] = {}
         self._deadlines: dict[str, tuple[float, float]] = {}
@@ -138,6 +143,7 @@ class NativeEngine:
     def _begin(self, request: Request, constraint: Constraint | None) -> None:
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
         sequence = Sequence.start(request, seed, self._tokenizer, constraint)
+        sequence.acceptance = Acceptance(self._acceptance)
         self._sequences[request.request_id] = sequence
         self._scheduler.add(sequence)
 
@@ -241,9 +247,15 @@ class NativeEngine:
     def _propose(self, sequence: Sequence, limit: int) -> Draft:
         if sequence.drafter is None:
             return Draft(())
-        length = sequence.acceptance.length(self._cost, self._scheduler.running, limit)
-        draft = sequence.drafter.propose(limit if sequence.constraint is not None else length)
-        # Forced text is nearly always confirmed, whatever became of the guesses.
+        if self._settings.eager_drafts:
+            return sequence.drafter.propose(limit)
+        acceptance, running = sequence.acceptance, self._scheduler.running
+        most = acceptance.limit(self._cost, running, limit)
+        if not most and sequence.constraint is None:
+            return Draft(())
+        draft = sequence.drafter.propose(limit if sequence.constraint is not None else most)
+        # A probe has a length of its own, and forced text is nearly always confirmed, whatever became of the guesses.
+        length = most if most <= PROBE_LENGTH else acceptance.length(draft.evidence, self._cost, running, most)
         return draft._replace(tokens=draft.tokens[: max(length, draft.forced)])
 
     def _absorb(self, share: Work, drawn: Drawn) -> list[Event]:
@@ -255,7 +267,7 @@ class NativeEngine:
             sequence.predicted += len(share.draft)
             sequence.predicted_accepted += drawn.accepted
         guesses = max(0, len(share.draft) - share.forced)
-        sequence.acceptance.observe(guesses, max(0, drawn.accepted - share.forced))
+        sequence.acceptance.observe(guesses, max(0, drawn.accepted - share.forced), share.evidence)
         self._totals["drafted"] += len(share.draft)
         self._totals["accepted"] += drawn.accepted
         sequence.computed += drawn.accepted

@@ -7,9 +7,17 @@ sequences do alike; it shrinks by itself as the batch grows, because rows then c
 
 from __future__ import annotations
 
-_LENGTHS = (1, 2, 4, 8, 16, 32, 64)
-_PROBE_EVERY = 16
-_PROBE_LENGTH = 4
+from bisect import bisect_right
+
+_LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_WORTHWHILE = 1.02
+_PROBE_EVERY, _PROBE_RARELY = 16, 256
+PROBE_LENGTH = 4
+_TRY_AGAIN = 64
+_EVIDENCE = (1, 2, 3, 5, 9, 17)
+"""The amounts of evidence from which on drafts are counted apart."""
+_RATES = (0.3, 0.3, 0.5, 0.6, 0.75, 0.85, 0.95)
+_PRIOR_TRIALS = 5
 
 
 class StepCost:
@@ -30,8 +38,12 @@ class StepCost:
 
     def growth(self, rows: int, more: int) -> float:
         """How many times longer a step of ``rows + more`` rows takes than one of ``rows``; 1 while nothing is known."""
+        return 1.0 + self.per_row(rows) * more
+
+    def per_row(self, rows: int) -> float:
+        """What one more row costs, in steps of ``rows`` rows."""
         if self._weight < 4:
-            return 1.0
+            return 0.0
         spread = self._weight * self._rows2 - self._rows**2
         slope = 0.0
         if spread > 1e-6 * self._rows2 * self._weight:
@@ -40,45 +52,75 @@ class StepCost:
         now = mean_seconds + slope * (rows - mean_rows)
         # Far from what was seen the line may cross zero; a step never costs less than its share of the mean.
         now = max(now, 0.1 * mean_seconds)
-        return (now + slope * more) / now
+        return slope / now
 
 
 class Acceptance:
-    """How often this sequence's drafted tokens were confirmed lately."""
+    """How often drafted tokens were confirmed lately, for each amount of evidence that the drafts had.
 
-    def __init__(self, forget: float = 0.8) -> None:
+    Args:
+        usual: the same over all sequences of an engine, from which a new sequence starts; None: from experience.
+        forget: what is left of an observation after the next one.
+    """
+
+    def __init__(self, usual: Acceptance | None = None, forget: float = 0.8) -> None:
+        self._usual = usual
         self._forget = forget
-        self._hits, self._trials = 3.5, 5.0
-        self._quiet = 0
+        rates = usual.rates if usual is not None else _RATES
+        self._hits = [rate * _PRIOR_TRIALS for rate in rates]
+        self._trials = [float(_PRIOR_TRIALS)] * len(rates)
+        self._quiet, self._patience = 0, _PROBE_EVERY
+        self._passed_over = [0] * len(rates)
 
-    def observe(self, drafted: int, accepted: int) -> None:
+    def observe(self, drafted: int, accepted: int, evidence: int) -> None:
         """One step's draft; the tokens behind the first refusal say nothing."""
-        if drafted:
-            self._hits = self._hits * self._forget + accepted
-            self._trials = self._trials * self._forget + accepted + (accepted < drafted)
+        if not drafted:
+            return
+        at = bisect_right(_EVIDENCE, evidence)
+        self._hits[at] = self._hits[at] * self._forget + accepted
+        self._trials[at] = self._trials[at] * self._forget + accepted + (accepted < drafted)
+        if self._usual is not None:
+            self._usual.observe(drafted, accepted, evidence)
 
     @property
-    def rate(self) -> float:
-        """The estimated probability that a drafted token is confirmed."""
-        return min(0.999, self._hits / self._trials)
+    def rates(self) -> list[float]:
+        """The estimated probability that a drafted token is confirmed, for each amount of evidence."""
+        return [min(0.999, hits / trials) for hits, trials in zip(self._hits, self._trials, strict=True)]
 
-    def length(self, cost: StepCost, running: int, longest: int) -> int:
-        """How many tokens to draft in a step of ``running`` sequences; 0 while drafts do not pay."""
-        rows = max(1, running)
-        rate = self.rate
-        best, best_gain = 0, 1.0
-        for length in _LENGTHS:
-            if length > longest:
-                break
-            tokens = (1 - rate ** (length + 1)) / (1 - rate)
-            gain = tokens / cost.growth(rows, rows * length)
-            if gain > best_gain * 1.02:
-                best, best_gain = length, gain
-        if best:
-            self._quiet = 0
-            return best
-        self._quiet += 1
-        return min(_PROBE_LENGTH, longest) if self._quiet % _PROBE_EVERY == 0 else 0
+    def length(self, evidence: int, cost: StepCost, running: int, longest: int) -> int:
+        """How many tokens of a draft with so much evidence to verify in a step of ``running`` sequences."""
+        at = bisect_right(_EVIDENCE, evidence)
+        best = _best_length(self.rates[at], cost, max(1, running), longest)
+        self._passed_over[at] = 0 if best else self._passed_over[at] + 1
+        return best or min(longest, self._passed_over[at] % _TRY_AGAIN == 0)
+
+    def limit(self, cost: StepCost, running: int, longest: int) -> int:
+        """The most tokens that any draft may have; 0 while none pays, but for a probe now and then, ever more rarely."""
+        if self._quiet:
+            self._quiet += 1
+            if self._quiet < self._patience:
+                return 0
+            self._quiet, self._patience = 0, min(2 * self._patience, _PROBE_RARELY)
+            return min(PROBE_LENGTH, longest)
+        most = _best_length(max(self.rates), cost, max(1, running), longest)
+        if most:
+            self._patience = _PROBE_EVERY
+        else:
+            self._quiet = 1
+        return most
+
+
+def _best_length(rate: float, cost: StepCost, rows: int, longest: int) -> int:
+    best, best_gain = 0, 1.0
+    price = cost.per_row(rows) * rows
+    for length in _LENGTHS:
+        if length > longest:
+            break
+        tokens = (1 - rate ** (length + 1)) / (1 - rate)
+        gain = tokens / (1 + price * length)
+        if gain > best_gain * _WORTHWHILE:
+            best, best_gain = length, gain
+    return best
 
 
 class PromptPace:

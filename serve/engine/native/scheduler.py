@@ -133,7 +133,7 @@ class Scheduler:
                 draft = _NO_DRAFT
             elif not self._preempt(after=sequence):
                 return None
-        return Work(sequence, count, samples, tuple(draft.tokens), draft.forced, draft.predicted)
+        return Work(sequence, count, samples, tuple(draft.tokens), draft.forced, draft.predicted, draft.evidence)
 
     def _preempt(self, after: Sequence) -> bool:
         """Take the blocks of the lowest-ranked sequence, unless that is ``after`` itself or runs before it."""

@@ -92,7 +92,7 @@ class Sequence:
         """A sequence of which nothing is computed yet."""
         drafter: Drafter | None = None
         if constraint is not None:
-            drafter = ConstraintDrafter(constraint)
+            drafter = ConstraintDrafter(constraint, request.prompt)
         elif needs_history(request.sampling):
             pass  # each drafted row would need token counts of its own
         elif request.prediction:
@@ -172,6 +172,7 @@ class Work:
     draft: tuple[int, ...] = ()
     forced: int = 0
     predicted: bool = False
+    evidence: int = 0
 
     @property
     def rows(self) -> int:

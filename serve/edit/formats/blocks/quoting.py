@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.copy.quotation import Interval, Quotable
 from dovetail.serve.edit.ledger import Ledger, Quote
@@ -81,12 +84,6 @@ class Quoting(Zone):
         """The file's lines."""
         return self.ledger.targets[self.target].quotable(self.ledger.plan.divider)
 
-    @property
-    def undecided(self) -> bool:
-        """Whether the quotation may end here, but need not."""
-        quotable, region = self.quotable, self.ledger.region(self.target)
-        return self.at is not None and quotable.closing(region, self.at) is not None and not self._at_its_limit(self.at)
-
     def first_line(self) -> FirstLine | None:
         if self.at is None:
             quoted = self.quote is not None and self.quote.start < self.quote.end
@@ -103,12 +100,13 @@ class Quoting(Zone):
         return self.target, frozenset(self._starts(self.at))
 
     def guess(self, limit: int) -> Draft:
-        """The divider's rest; else the file's text, to the line end where it becomes unique or to the next one."""
+        """The divider's rest; else the file's text, forced up to where it becomes unique, and on: a divider costs no more
+        where it contradicts a draft than where there is none."""
         plan, quotable = self.ledger.plan, self.quotable
         if self.at is None or self._at_its_limit(self.at):
             tokens = plan.tokens_after(quotable.delimiter[: self.passed], quotable.delimiter[self.passed :])
             return Draft(tokens[:limit], len(tokens[:limit]))
-        if not self.at.depth or self.quote is not None:
+        if not self.at.depth or (self.quote is not None and self.passed):
             return NOTHING
         viable = self._starts(self.at)
         starts = [place for place in viable if self._room(place) > self.at.depth] if len(viable) <= 2 else viable
@@ -117,19 +115,20 @@ class Quoting(Zone):
         if start is None:
             return NOTHING
         prepared, position = quotable.prepared, start + self.at.depth
-        stop = prepared.line_end(position)
-        forced = len(viable) == 1 and not quotable.closing(self.ledger.region(self.target), self.at)
-        if forced:
-            reach = prepared.line_end(min(position + limit * _DRAFT_BYTES_PER_TOKEN, len(prepared.text) - 1))
-            reach = min(reach, start + self._room(start))
-            if prepared.unique(start, reach):
-                reach = prepared.unique_end(start, reach)
-            stop = max(stop, reach)
-        text = prepared.text[position : min(stop, position + limit * _DRAFT_BYTES_PER_TOKEN)]
-        if stop > position + len(text):
-            text = text.decode(errors="ignore").encode()
+        stop = min(start + self._room(start), position + limit * _DRAFT_BYTES_PER_TOKEN)
+        certain = position
+        if len(viable) == 1 and not quotable.closing(self.ledger.region(self.target), self.at):
+            reach = min(prepared.line_end(stop - 1), start + self._room(start))
+            certain = prepared.unique_end(start, reach) if prepared.unique(start, reach) else reach
+        text = prepared.text[position:stop].decode(errors="ignore").encode()
         tokens = plan.tokens_after(prepared.text[prepared.line_start(position) : position], text)[:limit]
-        return Draft(tokens, len(tokens) if forced else 0)
+        return Draft(tokens, self._within(tokens, certain - position))
+
+    def _within(self, tokens: Sequence[int], size: int) -> int:
+        """How many of the tokens spell the first ``size`` bytes."""
+        spelling = self.ledger.plan.vocabulary.spelling
+        ends = accumulate(len(spelling(token) or b"") for token in tokens)
+        return sum(end <= size for end in ends)
 
     def _at_its_limit(self, at: Interval) -> bool:
         """Whether only the divider may follow."""

@@ -28,8 +28,9 @@ def blocks_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
 
     def between(ledger: Ledger, begin: int) -> Zone:
         def quoting(target: int) -> Choice:
+            likely = target == (ledger.last if ledger.last is not None else 0)
             head = ledger.targets[target].path.encode() + b"\n" + search
-            return Choice(head, lambda: Quoting.begun(ledger, begin, target), likely=target == ledger.last)
+            return Choice(head, lambda: Quoting.begun(ledger, begin, target), likely=likely)
 
         def new(path: str) -> Zone:
             after, target = ledger.create(path)

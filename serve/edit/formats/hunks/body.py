@@ -65,10 +65,6 @@ class HunkBody(Zone):
     def stuck(self) -> bool:
         return self.hunk.stuck
 
-    @property
-    def undecided(self) -> bool:
-        return self.mark is None and self.only_end
-
     def passes(self, token: int) -> bool:
         plain = self.ledger.plan.vocabulary.plain
         return (
@@ -250,7 +246,7 @@ class HunkBody(Zone):
             trail = self.hunk.trail(self.last.deleted)
             tokens = trail.propose(self.pointer, limit)
             if tokens or not trail.finished(self.pointer):
-                return Draft(tokens)
+                return Draft(tokens, evidence=self.pointer.evidence)
         return self._next_line(self.last, limit) if self.mark is None else NOTHING
 
     def _next_line(self, last: HunkLine, limit: int) -> Draft:

@@ -57,10 +57,6 @@ class StringQuoting(Zone):
         block = OpenEdit(self.ledger, self.begin, self.target, quote, in_json=True)
         return Ending(block, [Choice(NEW_STRING, lambda: StringReplacing.begun(block))])
 
-    @property
-    def undecided(self) -> bool:
-        return self._ending(self.at) is not None
-
     def branches(self) -> Sequence[bytes] | None:
         quotable = self.ledger.targets[self.target].escaped
         found = quotable.continuations(self.ledger.region(self.target, quotable), self.at)

@@ -180,7 +180,7 @@ class StringReplacing(Zone):
         if trail.finished(self.pointer) and trail.tokens and not self.escape:
             return Draft(plan.tokens_after(b"", plan.closing_line)[:limit])
         tokens = trail.propose(self.pointer, limit)
-        return Draft(tokens) if tokens else NOTHING
+        return Draft(tokens, evidence=self.pointer.evidence) if tokens else NOTHING
 
 
 def _unescaped(escape: bytes) -> bytes | None:

@@ -40,7 +40,7 @@ def _between(ledger: Ledger, begin: int) -> Zone:
     choices: list[Choice] = []
     for target in () if ledger.exhausted else range(len(ledger.plan.targets)):
         head = b'{"file_path": "' + escaped(ledger.targets[target].path).encode() + b'", "'
-        likely = target == ledger.last
+        likely = target == (ledger.last if ledger.last is not None else 0)
         if ledger.targets[target].prepared.raw and _quotes(ledger, target):
             quoting = partial(StringQuoting.begun, ledger, begin, target)
             choices.append(Choice(head + b'old_string": "', quoting, likely=likely))

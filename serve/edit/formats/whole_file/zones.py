@@ -34,7 +34,7 @@ def whole_file_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
 
         def given(target: int) -> Choice:
             head = ledger.targets[target].path.encode() + b"\n" + fence + b"\n"
-            return Choice(head, lambda: opened(ledger, target))
+            return Choice(head, lambda: opened(ledger, target), likely=True)
 
         def new(path: str) -> Zone:
             after, target = ledger.create(path)

@@ -45,6 +45,10 @@ class Spelling:
             end = min(end, self.dead_at)
         return Draft(self.tokens[self.at : end], max(0, end - self.at))
 
+    def admits(self, tokens: Sequence[int]) -> int:
+        ahead = [*self.tokens[self.at :], None]
+        return next((index for index, token in enumerate(tokens) if token != ahead[index]), len(tokens))
+
     def may_end(self) -> bool:
         return self.at == len(self.tokens)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,32 +25,63 @@ def test_a_linear_cost_is_found(fixed: float, per_row: float, rows: int, more: i
     assert got == pytest.approx(want, rel=1e-3) or got <= want
 
 
-def acceptance(drafted: int, accepted: int, times: int = 40) -> Acceptance:
+def acceptance(drafted: int, accepted: int, times: int = 40, evidence: int = 4) -> Acceptance:
     seen = Acceptance()
     for _ in range(times):
-        seen.observe(drafted, accepted)
+        seen.observe(drafted, accepted, evidence)
     return seen
 
 
 def test_confirmed_drafts_grow_and_refused_ones_stop() -> None:
     cheap, dear = cost(1.0, 0.001), cost(0.001, 1.0)
-    assert acceptance(8, 8).length(cheap, 1, 32) == 32
-    assert acceptance(8, 8).length(cheap, 1, 5) == 4
-    assert acceptance(8, 0).length(cheap, 1, 32) <= 1
-    assert acceptance(8, 4).length(dear, 8, 32) == 0
+    assert acceptance(8, 8).length(4, cheap, 1, 32) == 32
+    assert acceptance(8, 8).length(4, cheap, 1, 5) == 4
+    assert acceptance(8, 0).length(4, cheap, 1, 32) <= 1
+    assert acceptance(8, 4).length(4, dear, 8, 32) == 0
+
+
+def test_more_evidence_longer_drafts() -> None:
+    lengths = [Acceptance().length(evidence, cost(1.0, 0.05), 1, 32) for evidence in (1, 2, 4, 8, 16, 32)]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+
+
+def test_evidence_is_judged_apart() -> None:
+    seen = acceptance(8, 0, evidence=1)
+    seen.observe(8, 8, 20)
+    middling = cost(1.0, 0.1)
+    assert seen.length(1, middling, 1, 32) == 0
+    assert seen.length(20, middling, 1, 32) >= 8
+
+
+def test_what_is_refused_may_try_again_now_and_then() -> None:
+    seen, dear = acceptance(8, 0, evidence=1), cost(1.0, 0.5)
+    assert sum(seen.length(1, dear, 1, 32) for _ in range(128)) == 2
+
+
+def test_a_new_sequence_starts_from_what_is_usual() -> None:
+    usual = Acceptance(forget=0.99)
+    for _ in range(100):
+        Acceptance(usual).observe(8, 0, 4)
+    assert Acceptance(usual).rates[3] < 0.2 < Acceptance().rates[3]
 
 
 def test_it_shrinks_as_the_batch_grows() -> None:
     mixed = cost(1.0, 0.1)
-    lengths = [acceptance(8, 6).length(mixed, rows, 32) for rows in (1, 8, 64)]
+    lengths = [acceptance(8, 6).length(4, mixed, rows, 32) for rows in (1, 8, 64)]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] > lengths[-1]
 
 
-def test_drafts_that_do_not_pay_are_probed_now_and_then() -> None:
-    seen, dear = acceptance(8, 0), cost(0.5, 0.5)
-    lengths = [seen.length(dear, 1, 32) for _ in range(64)]
-    assert sum(length > 0 for length in lengths) == 4
+def test_where_no_draft_pays_probes_become_rare() -> None:
+    seen, dear = Acceptance(), cost(0.01, 1.0)
+    limits = [seen.limit(dear, 1, 32) for _ in range(1200)]
+    probes = [step for step, limit in enumerate(limits) if limit]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(probes)]
+    assert 4 <= len(probes) <= 12
+    assert gaps == sorted(gaps)
+    cheap = cost(1.0, 0.001)
+    assert max(seen.limit(cheap, 1, 32) for _ in range(257)) == 32, "a probe finds out that they pay now"
 
 
 @given(st.lists(st.tuples(st.integers(1, 4096), st.floats(1e-4, 10)), max_size=20), st.integers(1, 4096))
