@@ -181,7 +181,7 @@ class Draw:
             matches = index < len(share.draft) and token == share.draft[index]
             if matches:
                 drawn.accepted += 1
-                origin = "forced" if index < share.forced else "drafted"
+                origin = "forced" if index < share.forced or origin == "forced" else "drafted"
             drawn.tokens.append(token)
             drawn.origins.append(origin)
             drawn.log_zs.append(row.log_z)
