@@ -4,7 +4,7 @@
 
 Teacher-forced (see teacher.py), greedy, one stream, no constraint: a file repeated with one line changed, with and without
 the client's ``prediction`` of the unchanged file, and random tokens, which no drafter can know. Each case with drafts and
-without in turn, on the embedded model and on 124 million random parameters (or on ``--model``); prompts are not timed.
+without in turn, on the embedded model and on 47 million random parameters (or on ``--model``); prompts are not timed.
 Ratios are of decode rates, medians over the rounds. The last line is one JSON object.
 """
 
@@ -33,7 +33,7 @@ from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.types import ConstraintSpec
 
 DRAFTS = 32
-CHARACTERS = 1_600
+CHARACTERS = 1_200
 
 
 class Case(NamedTuple):
@@ -110,7 +110,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     results: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        directories = options.model or [WEIGHTS, write_code_model(Path(folder) / "random-124M", TIMING)]
+        directories = options.model or [WEIGHTS, write_code_model(Path(folder) / "random-47M", TIMING)]
         for directory in directories:
             results[directory.name] = measure(directory, options.rounds, options.quantize)
     table = Table("model", "case", "with drafts, tokens/s", "without", "ratio", "passes for tokens")

@@ -38,7 +38,7 @@ from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.types import EditSpec
 
 MADE_EDITS = 100
-TIMED_TOKENS = 3_000
+TIMED_TOKENS = 2_000
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=CONTEXT_LINES, help="unchanged lines around a change")
     parser.add_argument("--draft-limit", type=int, default=32, help="most tokens in a draft")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="size of the vocabulary to train")
-    parser.add_argument("--model", type=Path, help="the model to take times on (default: 124 M random parameters)")
+    parser.add_argument("--model", type=Path, help="the model to take times on (default: 47 M random parameters)")
     parser.add_argument("--quantize", choices=["int8", "int4"], help="of the model that times are taken on")
     parser.add_argument("--timed-tokens", type=int, default=TIMED_TOKENS, help="how much to take times on; 0: nothing")
     parser.add_argument("--threads", type=int)
