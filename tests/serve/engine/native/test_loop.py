@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dovetail.models.batch import KVCache, RaggedBatch
-from dovetail.serve.types import Request, SamplingParams
+from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
+from dovetail.serve.engine.native.sampler import Rows
+from dovetail.serve.types import Request, SamplingParams, TokensEvent
 
 Run = Callable[..., dict[str, Any]]
 PROMPTS = ["def add(a, b):\n    return a", "x", "class Counter:\n    def __init__(self):\n" * 3, "total = 0\n"]
@@ -243,3 +245,21 @@ def test_special_tokens_are_text_where_a_request_says_so(tiny: Any, run: Run) ->
     request = tiny.request("x", max_tokens=3, logit_bias={token: 100.0})
     assert run(tiny.engine(), [request])["r"].text == ""
     assert run(tiny.engine(), [msgspec.structs.replace(request, visible=(token,))])["r"].text == name * 3
+
+
+def test_a_sampler_given_from_outside_is_believed(tiny: Any, run: Run) -> None:
+    told = [5, 9, 5, 9, 7, 5, 9, 5, 9, 7, 5, 9, 5, 9, 7]
+    said: list[int] = []
+
+    def teach(logits: torch.Tensor, rows: Rows) -> list[int]:
+        return told[len(said) : len(said) + len(rows.params)]
+
+    sizes = NativeSettings(max_model_len=64, kv_blocks=20, max_draft=4, eager_drafts=True)
+    engine = NativeEngine(tiny.model, tiny.tokenizer, sizes, lambda spec: pytest.fail("no constraint"), teach)
+    engine.add(tiny.request(PROMPTS[1], max_tokens=len(told), ignore_eos=True))
+    passes = 0
+    while engine.busy:
+        said += [token for event in engine.step() if isinstance(event, TokensEvent) for token in event.tokens]
+        passes += 1
+    assert said == told
+    assert passes < len(told), "what repeats was drafted"
