@@ -32,6 +32,8 @@ from teacher import Classroom, Run
 from true_edits import CONTEXT_LINES, TrueEdit, made_edits, output_text, read_edits, specification
 
 from dovetail.models.tokenizer import Tokenizer
+from dovetail.serve.constrain.syntax.change import Change
+from dovetail.serve.constrain.syntax.gate import SyntaxGate
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.formats.registry import FORMATS
@@ -124,6 +126,12 @@ def race(lessons: Sequence[Lesson], drafted: Classroom, plain: Classroom, most: 
     return seconds[0], seconds[1], edits
 
 
+def breaks(edit: TrueEdit) -> bool:
+    """Whether the edit as a whole brings a syntax error that the file did not have: it is rightly refused."""
+    before, after = edit.before.encode(), edit.after.encode()
+    return not SyntaxGate(edit.path, before).holds([Change(0, len(before), after)])
+
+
 def report(lessons: Sequence[Lesson], runs: Sequence[Run], tokenizer: Tokenizer, options: argparse.Namespace) -> None:
     """What was refused, and a table of where passes were spent."""
     console = Console()
@@ -131,7 +139,8 @@ def report(lessons: Sequence[Lesson], runs: Sequence[Run], tokenizer: Tokenizer,
         if run.refused is not None:
             text = tokenizer.decode(work.tokens[: run.refused])
             token = tokenizer.decode(work.tokens[run.refused : run.refused + 1])
-            console.print(f"refused in {work.edit.path}: {token!r} after {text[-80:]!r}", markup=False)
+            why = " (the edit itself breaks the file)" if breaks(work.edit) else ""
+            console.print(f"refused in {work.edit.path}{why}: {token!r} after {text[-80:]!r}", markup=False)
     if options.format == "blocks":
         spent: Counter[str] = Counter()
         for work, run in zip(lessons, runs, strict=True):
@@ -160,7 +169,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Replay, print, and exit with 1 if a true token was refused."""
+    """Replay, print, and exit with 1 if a token was refused of an edit that leaves its file sound."""
     options = options_of()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -181,6 +190,7 @@ def main() -> int:
             speedup = round(slow / fast, 2)
             print(f"decoding {number} edits: {fast:.1f} s with drafts, {slow:.1f} s without")
     whole = [run for run in runs if run.refused is None]
+    broken = sum(breaks(work.edit) for work, run in zip(lessons, runs, strict=True) if run.refused is not None)
     passes = [len(run.passes) for run in whole]
     shares = sorted(
         each.constraint_seconds / max(1, each.tokens)
@@ -203,6 +213,7 @@ def main() -> int:
                 "tokens": sum(run.tokens for run in whole),
                 "edits": len(runs),
                 "refused_tokens": len(runs) - len(whole),
+                "refused_breaking": broken,
                 "tokens_per_pass": round(sum(run.tokens for run in whole) / sum(passes), 2),
                 "passes_per_edit": round(sum(passes) / len(whole), 2),
                 "speedup": speedup,
@@ -211,7 +222,7 @@ def main() -> int:
             }
         )
     )
-    return int(len(whole) < len(runs))
+    return int(len(whole) + broken < len(runs))
 
 
 if __name__ == "__main__":

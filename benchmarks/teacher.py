@@ -90,7 +90,7 @@ class Classroom:
             return TimedConstraint(compile_constraint(spec), self._watch)
 
         model = load_model(directory, quantize=quantize)
-        self._engine = NativeEngine(model, self.tokenizer, settings, timed, self._teacher)
+        self._engine = NativeEngine(model, self.tokenizer, settings, timed, sample=self._teacher)
         self._eos = min(self.tokenizer.eos_ids)
         self._count = 0
 

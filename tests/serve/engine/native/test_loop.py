@@ -255,7 +255,7 @@ def test_a_sampler_given_from_outside_is_believed(tiny: Any, run: Run) -> None:
         return told[len(said) : len(said) + len(rows.params)]
 
     sizes = NativeSettings(max_model_len=64, kv_blocks=20, max_draft=4, eager_drafts=True)
-    engine = NativeEngine(tiny.model, tiny.tokenizer, sizes, lambda spec: pytest.fail("no constraint"), teach)
+    engine = NativeEngine(tiny.model, tiny.tokenizer, sizes, lambda spec: pytest.fail("no constraint"), sample=teach)
     engine.add(tiny.request(PROMPTS[1], max_tokens=len(told), ignore_eos=True))
     passes = 0
     while engine.busy:
