@@ -138,7 +138,11 @@ async def measure(options: argparse.Namespace) -> dict[int, dict[str, float]]:
     rng = random.Random(options.seed)
     headers = {"authorization": f"Bearer {options.api_key}"}
     seen: dict[int, list[dict[str, float]]] = {at_once: [] for at_once in options.concurrency}
-    async with httpx.AsyncClient(base_url=options.url, headers=headers, timeout=None, trust_env=False) as client:
+    # A connection per request: some servers close idle ones at a moment of their own choosing.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(
+        base_url=options.url, headers=headers, timeout=None, trust_env=False, limits=limits
+    ) as client:
         model = options.model or (await client.get("/v1/models")).json()["data"][0]["id"]
         shared = make_prompt(rng, options.shared_tokens // 2, "") + "\n" if options.shared_tokens else ""
         for number in range(options.rounds + 1):

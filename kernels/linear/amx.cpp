@@ -336,7 +336,7 @@ void run_slab(const LinearCall& in, Form form) {
   // Some 4 microseconds: the larger of reading a panel's words and multiplying with them.
   const int64_t cost = std::max(c.words_k * PANEL * 4 / 8, in.m * in.k * PANEL / 256);
   c.per_chunk = std::clamp<int64_t>(std::min(12000 / (cost + 1), c.panels / (4 * in.threads)), 1, MAX_PANELS);
-  if (c.steps_per_pass < c.steps) c.per_chunk = std::clamp<int64_t>(c.panels / (4 * in.threads), 1, in.gated ? MAX_PANELS / 2 : MAX_PANELS);
+  if (c.steps_per_pass < c.steps || c.single) c.per_chunk = std::clamp<int64_t>(c.panels / (4 * in.threads), 1, in.gated ? MAX_PANELS / 2 : MAX_PANELS);
   run_parallel(cost * c.panels < 12000 ? 1 : in.threads, (c.panels + c.per_chunk - 1) / c.per_chunk, run_chunk, &c);
 }
 

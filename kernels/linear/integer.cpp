@@ -33,8 +33,8 @@ namespace {
 
 constexpr int W = 16;
 
-// R rows by V vectors of a panel, over some blocks of K.
-template <int KIND, int R, int V>
+// R rows by V vectors of each of P panels, over some blocks of K.
+template <int KIND, int R, int V, int P>
 void tile(const TileArgs& a, int lane) {
   constexpr int PARTS = KIND == INT4 ? 2 : 1, BYTES = KIND == INT4 ? 1 : 2;  // of a word, of an activation
   const uint32_t* words = a.words + lane;
@@ -45,24 +45,26 @@ void tile(const TileArgs& a, int lane) {
   for (int64_t block = 0; block < a.blocks; ++block) {
     const int64_t count = left < a.words_per_block ? left : a.words_per_block;
     left -= count;
-    __m512i acc[BYTES][R][V];
+    __m512i acc[BYTES][R][P * V];
 #pragma GCC unroll 2
     for (int byte = 0; byte < BYTES; ++byte)
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) acc[byte][r][v] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+        for (int v = 0; v < P * V; ++v) acc[byte][r][v] = _mm512_setzero_si512();
     for (int64_t i = 0; i < count; ++i) {
-      if (lane == 0) prefetch(words);
-      __m512i w[V];
+      if (lane == 0)
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) w[v] = _mm512_loadu_si512(words + v * W);
+        for (int p = 0; p < P; ++p) prefetch(words + p * a.panel_words);
+      __m512i w[P * V];
+#pragma GCC unroll 4
+      for (int v = 0; v < P * V; ++v) w[v] = _mm512_loadu_si512(words + (v / V) * a.panel_words + (v % V) * W);
       words += PANEL;
 #pragma GCC unroll 2
       for (int part = 0; part < PARTS; ++part) {
-        __m512i bytes[V];
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) {
+        __m512i bytes[P * V];
+#pragma GCC unroll 4
+        for (int v = 0; v < P * V; ++v) {
           if (KIND == INT8) bytes[v] = _mm512_xor_si512(w[v], _mm512_set1_epi8(-128));
           if (KIND == INT4) bytes[v] = _mm512_and_si512(part == 0 ? w[v] : _mm512_srli_epi32(w[v], 4), _mm512_set1_epi8(15));
         }
@@ -70,15 +72,15 @@ void tile(const TileArgs& a, int lane) {
         for (int byte = 0; byte < BYTES; ++byte)
 #pragma GCC unroll 16
           for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-            for (int v = 0; v < V; ++v)
+#pragma GCC unroll 4
+            for (int v = 0; v < P * V; ++v)
               acc[byte][r][v] = _mm512_dpbusd_epi32(acc[byte][r][v], bytes[v], _mm512_set1_epi32(x[byte * R + r]));
         x += BYTES * R;
       }
     }
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) {
-      const __m512i p = _mm512_loadu_si512(params + v * W);
+#pragma GCC unroll 4
+    for (int v = 0; v < P * V; ++v) {
+      const __m512i p = _mm512_loadu_si512(params + (v / V) * a.panel_params + (v % V) * W);
       const __m512 scale = _mm512_castsi512_ps(KIND == INT8 ? p : _mm512_slli_epi32(p, 16));
       const __m512 offset = _mm512_castsi512_ps(_mm512_and_si512(p, _mm512_set1_epi32(-65536)));
 #pragma GCC unroll 16
@@ -90,7 +92,7 @@ void tile(const TileArgs& a, int lane) {
           memcpy(&correction, x_sums + R + r, 4);
           products = _mm512_add_epi32(products, _mm512_set1_epi32(correction));
         }
-        float* total = a.total + r * PANEL + lane + v * W;
+        float* total = a.total + (v / V) * R * PANEL + r * PANEL + lane + (v % V) * W;
         const __m512 unit = _mm512_mul_ps(scale, _mm512_set1_ps(x_sums[r]));
         __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), unit, _mm512_loadu_ps(total));
         if (KIND == INT4) sum = _mm512_fmadd_ps(offset, _mm512_set1_ps(x_sums[R + r]), sum);
@@ -102,19 +104,21 @@ void tile(const TileArgs& a, int lane) {
   }
 }
 
+// One row reads two panels at a time: two streams of memory.
 template <int KIND, int R>
-constexpr TileKernel kernel() {
-  constexpr int V = PANEL / W;
-  return {tile<KIND, R, V>, V * W, 1};
+constexpr TileKernel kernel(bool pair = false) {
+  constexpr int V = PANEL / W, P = R == 1 ? 2 : 1;
+  return pair ? TileKernel{tile<KIND, R, V, P>, V * W, P} : TileKernel{tile<KIND, R, V, 1>, V * W, P};
 }
 
 template <int KIND>
 const TileKernel* kernels_of() {
   constexpr int MORE = KIND == INT4 ? 5 : 0;  // rows whose sums still have registers
-  static const TileKernel table[11] = {
+  static const TileKernel table[MAX_ROWS + 3] = {
       {nullptr, PANEL, 1}, kernel<KIND, 1>(),        kernel<KIND, 2>(),        kernel<KIND, 3>(),
       kernel<KIND, 4>(),   kernel<KIND, 5>(),        kernel<KIND, 1 + MORE>(), kernel<KIND, 2 + MORE>(),
-      kernel<KIND, 3 + MORE>(), kernel<KIND, 4 + MORE>(), kernel<KIND, 5 + MORE>(),
+      kernel<KIND, 3 + MORE>(), kernel<KIND, 4 + MORE>(), kernel<KIND, 5 + MORE>(), {nullptr, PANEL, 1},
+      {nullptr, PANEL, 1}, {nullptr, PANEL, 1}, kernel<KIND, 1>(true),
   };
   return table;
 }

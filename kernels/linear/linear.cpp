@@ -155,9 +155,10 @@ DOVETAIL_EXPORT void dovetail_linear(float* y, const float* x, int64_t x_stride,
     c.tiles = static_cast<int>((c.m + most - 1) / most);
     for (int t = 0; t <= c.tiles; ++t) c.first_row[t] = static_cast<int>(c.m * t / c.tiles);
     lay_out(c, x + first * x_stride, x_stride, k, room);
-    // Some 100,000 multiply-adds are 2 to 5 microseconds: less is not worth waking another thread for.
+    // Some 100,000 multiply-adds are 2 to 5 microseconds: less is not worth waking another thread for. Chunks are as long as
+    // sharing allows: at its beginning each waits for memory.
     const int64_t work = c.words_k * PER_WORD[kind] * PANEL * (c.m + 1);
-    c.per_chunk = std::max<int64_t>(2, std::min<int64_t>(131072 / work, c.panels / (4 * threads)) & ~int64_t{1});
+    c.per_chunk = std::max<int64_t>(2, std::min<int64_t>(2097152 / work, c.panels / (4 * threads)) & ~int64_t{1});
     const int wanted = work * c.panels < 131072 ? 1 : threads;
     run_parallel(wanted, (c.panels + c.per_chunk - 1) / c.per_chunk, run_chunk, &c);
   }

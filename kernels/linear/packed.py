@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dovetail.kernels.cpu import huge_pages
+
 Storage = Literal["float32", "bfloat16", "int8", "int4"]
 STORAGES: tuple[Storage, ...] = ("float32", "bfloat16", "int8", "int4")
 PANEL = 32
@@ -64,7 +66,7 @@ def pack(weight: Tensor, storage: Storage, group: int | None = None) -> Packed:
     block = group if group is not None and group < columns else BLOCK.get(storage, group or columns)
     groups = -(-columns // group) if group is not None else 1
     panels = -(-rows // PANEL)
-    words = torch.empty(panels, words_k, PANEL, dtype=torch.int32)
+    words = huge_pages.empty((panels, words_k, PANEL), torch.int32)
     params = torch.empty(panels, groups, PANEL, dtype=torch.int32) if storage in ("int8", "int4") else None
     step = max(1, (1 << 22) // (PANEL * words_k * per_word))  # panels at a time: the copies stay below some 16 MiB each
     for first in range(0, panels, step):
