@@ -75,6 +75,7 @@ class EditSpec(msgspec.Struct, frozen=True, kw_only=True, tag="edits"):
     """Hold the output to edits of ``files`` in a format (see docs/edits.md).
 
     ``markers`` matter to blocks only. ``operations``: what may happen to whole files, where the format has words for it.
+    ``policy``: documents that all hold, each as JSON text (see docs/policy.md).
     """
 
     files: tuple[SourceFile, ...]
@@ -84,6 +85,7 @@ class EditSpec(msgspec.Struct, frozen=True, kw_only=True, tag="edits"):
     protected: tuple[ProtectedLines, ...] = ()
     operations: tuple[FileOperation, ...] = ()
     line_ends: LineEnds = "verbatim"
+    policy: tuple[str, ...] = ()
 
 
 GrammarKind = Literal["json_schema", "json_object", "regex", "lark", "choice"]
@@ -151,6 +153,28 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     forward_passes: int = 0
 
 
+Mode = Literal["refuse", "report"]
+"""What a policy's finding does: an edit that has it is refused, or the answer tells of it."""
+Severity = Literal["low", "medium", "high", "critical"]
+FindingKind = Literal["paths", "protected", "limits", "imports", "calls", "patterns", "api"]
+Decided = Literal["decoding", "terminator", "after"]
+"""Where: at a line's end or before; when an edit wanted to close; on the finished answer."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy finds in an edit. ``rule``: which part of the policy; ``line``: of the new text, from 1; 0: all of it."""
+
+    id: str
+    rule: FindingKind
+    path: str
+    message: str
+    line: int = 0
+    severity: Severity = "high"
+    cwe: str | None = None
+    mode: Mode = "refuse"
+    decided: Decided = "after"
+
+
 class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the constraint did to the model's distribution.
 
@@ -159,6 +183,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     ``resampled``: tokens drawn again after a refusal. ``truncated``: the budget ended inside a block, which was dropped.
     ``distorted``: an edit stands where the model hardly wanted to begin one, and no other place served it better.
     ``overruled``: times tree-sitter and the syntax recogniser disagreed at the end of an edit; tree-sitter wins.
+    ``vetoes``: what a policy kept the model from, the first of each rule in each file.
     """
 
     min_z: float = 1.0
@@ -169,6 +194,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool = False
     overruled: int = 0
     distorted: bool = False
+    vetoes: tuple[Finding, ...] = ()
 
 
 class TokensEvent(msgspec.Struct, frozen=True, kw_only=True, tag="tokens"):
