@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from dovetail.serve.types import ConstraintSpec
+from dovetail.serve.types import ConstraintSpec, Finding
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -128,6 +128,15 @@ class Reporting(Protocol):
 
     def overruled(self) -> int:
         """How often so far a slow judge has overruled the quick one: each time is worth a look."""
+        ...
+
+
+@runtime_checkable
+class Vetoing(Protocol):
+    """A constraint that says what a policy has kept the model from."""
+
+    def vetoes(self) -> tuple[Finding, ...]:
+        """The first of each rule in each file, over the whole output, what was taken back included."""
         ...
 
 

@@ -12,6 +12,7 @@ from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.plan import Plan
 from dovetail.serve.edit.zones.zone import Step, Zone
+from dovetail.serve.types import Finding
 
 
 class EditConstraint:
@@ -153,6 +154,10 @@ class EditConstraint:
     def overruled(self) -> int:
         """How often tree-sitter has overruled the recogniser at the gate."""
         return self.plan.overruled
+
+    def vetoes(self) -> tuple[Finding, ...]:
+        """What the request's policy has kept the model from."""
+        return tuple(self.plan.vetoes.values())
 
     def _tried(self, token: int, *, first: bool) -> EditConstraint | None:
         """The state after a drafted token, if it is allowed and cheap to check."""

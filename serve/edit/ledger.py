@@ -10,6 +10,7 @@ from dovetail.serve.constrain.copy.quotation import Quotable
 from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
 from dovetail.serve.edit.plan import Plan, Target
+from dovetail.serve.edit.policing import Policing
 
 
 class Quote(NamedTuple):
@@ -55,6 +56,14 @@ class Ledger:
         twin._checkpoints = dict(self._checkpoints)
         return twin
 
+    @cached_property
+    def policing(self) -> Policing | None:
+        """What the request's policy, if there is one, still allows."""
+        return Policing(self.plan.policy, self) if self.plan.policy is not None else None
+
+    def _open(self, target: int) -> bool:
+        return self.policing is None or self.policing.opens(target)
+
     @property
     def edited(self) -> bool:
         """Whether any edit has been accepted."""
@@ -64,6 +73,12 @@ class Ledger:
     def exhausted(self) -> bool:
         """Whether the output has gone back so often that it may only end."""
         return self.retreats >= self.plan.retreat_limit
+
+    @property
+    def creates(self) -> bool:
+        """Whether a file may be created."""
+        asked = "create" in self.plan.operations and not self.exhausted
+        return asked and (self.policing is None or self.policing.creates)
 
     @property
     def paths(self) -> list[str]:
@@ -119,7 +134,7 @@ class Ledger:
 
     def offers(self, target: int) -> bool:
         """Whether an edit may quote of the target. An empty file may be filled once."""
-        if target in self.deleted:
+        if target in self.deleted or not self._open(target):
             return False
         if self.targets[target].prepared.raw:
             return self.region(target).offers
@@ -128,7 +143,8 @@ class Ledger:
     def untouched(self, target: int) -> bool:
         """Whether the target is as it was given, and may become anything."""
         touched = target in self.deleted or target in self.renamed or target in self.accepted
-        return not touched and not self.banned.get(target) and target < len(self.plan.targets)
+        fresh = not touched and not self.banned.get(target) and target < len(self.plan.targets)
+        return fresh and self._open(target)
 
     def checkpoints(self, target: int) -> Checkpoints | None:
         """The recogniser's states of the target as the accepted edits leave it; None where it is not to be asked."""
@@ -141,7 +157,7 @@ class Ledger:
 
     def free_for_insertion(self, target: int, place: int) -> bool:
         """Whether lines may be inserted before ``place``, a line start or the end."""
-        if target in self.deleted or place in self.banned.get(target, ()):
+        if target in self.deleted or place in self.banned.get(target, ()) or not self._open(target):
             return False
         quotes = [quote for quote, _ in self.accepted.get(target, ())]
         inside = any(quote.start < place < quote.end or quote == (place, place) for quote in quotes)

@@ -23,10 +23,12 @@ from dovetail.serve.constrain.syntax.recogniser import recogniser
 from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import controls_for
 from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.policy.combine import policy_of
+from dovetail.serve.edit.policy_watch import opening
 from dovetail.serve.edit.protected import protected_spans
 from dovetail.serve.edit.view import View
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import EditSpec, SourceFile
+from dovetail.serve.types import EditSpec, Finding, SourceFile
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
@@ -130,7 +132,8 @@ class Plan:
         between: the format: the zone between two edits, from what the output has done and the tokens that stand.
 
     Raises:
-        UserError: no files, a path given twice or not one line, protected lines of no file, or text that is not Unicode.
+        UserError: no files, a path given twice or not one line, protected lines of no file, text that is not Unicode, or a
+            policy that cannot be used.
     """
 
     refusal_limit = 3
@@ -155,7 +158,7 @@ class Plan:
     """Whether an edited file gets the final line feed that it lacks."""
     permits: Callable[[Target, tuple[int, int], bytes], bool] | None = None
     """What the format asks of a replacement beyond syntax."""
-    openings: tuple[Opening, ...] = ()
+    openings: tuple[Opening, ...]
     """What watches new text beside the syntax recogniser."""
 
     gates: Gates = LOCAL_GATES
@@ -169,6 +172,11 @@ class Plan:
         self.between = between
         self.syntax = spec.syntax
         self.operations = frozenset(spec.operations)
+        self.policy = policy_of(spec.policy) if spec.policy else None
+        self.vetoes: dict[tuple[str, str], Finding] = {}
+        """What the policy kept the model from, by rule and path."""
+        self.openings = (opening,) if self.policy is not None else ()
+        protected = (*spec.protected, *(self.policy.protected_lines(spec.files) if self.policy else ()))
         seen: set[str] = set()
         targets = []
         for index, file in enumerate(spec.files):
@@ -182,7 +190,7 @@ class Plan:
             except UnicodeEncodeError as error:
                 raise UserError(f"{file.path!r}: not valid Unicode text.", param=f"{param}.content") from error
             view = View(file, spec.line_ends)
-            targets.append(Target(view, vocabulary, protected_spans(view.file, spec.protected)))
+            targets.append(Target(view, vocabulary, protected_spans(view.file, protected)))
         for index, (path, _, _) in enumerate(spec.protected):
             if path not in seen:
                 raise UserError(f"{path!r} is none of the given files.", param=f"protected[{index}]")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dovetail.serve.constrain.syntax.languages import languages_of
 from dovetail.serve.edit.policy.content import content_findings
 from dovetail.serve.edit.policy.document import Document, Limits, PatternRule, parse_policy, unusable
-from dovetail.serve.edit.policy.lines import changed_lines
+from dovetail.serve.edit.policy.lines import changed_lines, plain
 from dovetail.serve.edit.policy.paths import any_matches, glob
 from dovetail.serve.edit.policy.patterns import check_pattern
 from dovetail.serve.edit.policy.rules import pack, pack_names
@@ -117,7 +117,8 @@ class Policy:
         """What the new text of one file brings: imports, calls, patterns; and what it breaks of a frozen file."""
         if change.path is None or (change.path == change.old_path and change.before == change.after):
             return
-        languages = languages_of(change.path)
+        change = FileChange(change.old_path, change.path, plain(change.before), plain(change.after))
+        languages = languages_of(change.path or "")
         if languages:
             yield from content_findings(self, change, languages, refused_only=refused_only)
 

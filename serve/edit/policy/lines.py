@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+
+_END = re.compile(rb"\r+\n")
+_MARK = "\ufeff".encode()
+
+
+def plain(text: bytes) -> bytes:
+    """The text as a policy reads it: with line feeds only and no byte order mark, so that neither is a change."""
+    while text.startswith(_MARK):
+        text = text[len(_MARK) :]
+    return _END.sub(b"\n", text) if b"\r\n" in text else text
 
 
 def changed_lines(before: bytes, after: bytes) -> int:
     """Lines added and lines removed, together: the least number that turns one text into the other."""
+    before, after = plain(before), plain(after)
     if before == after:
         return 0
     old, new = _lines(before), _lines(after)
@@ -18,11 +29,6 @@ def changed_lines(before: bytes, after: bytes) -> int:
         tail += 1
     old, new = old[head : len(old) - tail], new[head : len(new) - tail]
     return len(old) + len(new) - 2 * _common_subsequence(old, new)
-
-
-def at_least_added(before: bytes, lines: list[bytes]) -> int:
-    """How many of ``lines`` are added for certain, wherever in the new text they stand: those the old one has not."""
-    return sum((Counter(lines) - Counter(_lines(before))).values())
 
 
 def _common_subsequence(old: list[bytes], new: list[bytes]) -> int:

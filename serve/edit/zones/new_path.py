@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.edit.ledger import Ledger
 from dovetail.serve.edit.paths import path_fault, path_taken
-from dovetail.serve.edit.zones.zone import Step, Zone
+from dovetail.serve.edit.zones.zone import Step, Zone, tokens_through
 
 _LONGEST = 200
 _CHARACTERS = rb"[A-Za-z0-9_./@+-]"
@@ -32,7 +32,13 @@ class NewPath(Zone):
     __slots__ = ("end", "make", "suffix", "typed")
 
     def __init__(
-        self, ledger: Ledger, begin: int, end: bytes, make: Callable[[str], Zone], suffix: str = "", typed: str = ""
+        self,
+        ledger: Ledger,
+        begin: int,
+        end: bytes,
+        make: Callable[[str], Zone | None],
+        suffix: str = "",
+        typed: str = "",
     ) -> None:
         super().__init__(ledger, begin)
         self.end = end
@@ -47,13 +53,17 @@ class NewPath(Zone):
         if not rest:
             if len(typed) > _LONGEST or not _BEGINNING.match(typed) or typed.startswith("-") or "/-" in typed:
                 return None
+            policy = self.ledger.plan.policy
+            if policy is not None and not policy.may_begin(typed):
+                return None
             return NewPath(self.ledger, self.begin, self.end, self.make, self.suffix, typed)
         if not rest.startswith(self.end) or not typed.endswith(self.suffix):
             return None
         if not is_new_path(typed, self.ledger.paths):
             return None
-        zone = self.make(typed)
-        return zone.feed(rest[len(self.end) :], step) if len(rest) > len(self.end) else zone
+        policy = self.ledger.plan.policy
+        zone = self.make(typed) if policy is None or policy.may_create(typed) else None
+        return zone.feed(rest[len(self.end) :], step) if zone and len(rest) > len(self.end) else zone
 
     def mask(self) -> Int32Array:
         """Tokens of path characters alone, or of a path's rest and its end."""
@@ -64,7 +74,13 @@ class NewPath(Zone):
             spellings = ((token, vocabulary.spelling(token)) for token in range(len(vocabulary)))
             return vocabulary.pack([token for token, spelling in spellings if spelling and pattern.match(spelling)])
 
-        return vocabulary.derived(("new path", self.end), build)
+        mask = vocabulary.derived(("new path", self.end), build)
+        policy = self.ledger.plan.policy
+        leads = policy.leads(self.typed) if policy is not None else None
+        if policy is None or leads is None:
+            return mask
+        ahead = [lead.encode() for lead in leads] + ([self.end] if policy.may_create(self.typed) else [])
+        return mask & vocabulary.pack({token for text in ahead for token in tokens_through(vocabulary, b"", text)})
 
     def branches(self) -> Sequence[bytes] | None:
         return None

@@ -155,7 +155,8 @@ class OpenEdit:
         plan, target = self.ledger.plan, self.ledger.targets[self.target]
         if plan.permits is not None and not plan.permits(target, self.quote, replacement):
             return Answer.known(False)
-        if not watching.may_end():
+        policing = self.ledger.policing
+        if not watching.may_end() or (policing and not policing.keeps(self.target, self.quote, replacement)):
             return Answer.known(False)
         if plan.syntax != "each" or replacement == self.quoted:
             return Answer.known(True)

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import structlog
 
-from dovetail.serve.constrain.base import Choosing, Constraint, Draft, Int32Array, Pending, Reporting, Retreat
+from dovetail.serve.constrain.base import Choosing, Constraint, Draft, Int32Array, Pending, Reporting, Retreat, Vetoing
 from dovetail.serve.errors import DovetailError
+from dovetail.serve.types import Finding
 
 _log = structlog.get_logger("dovetail.engine")
 _Result = TypeVar("_Result")
@@ -132,3 +133,8 @@ class GuardedConstraint:
         """See Reporting."""
         inner = self._inner
         return self._guarded(lambda: inner.overruled(), 0) if isinstance(inner, Reporting) else 0
+
+    def vetoes(self) -> tuple[Finding, ...]:
+        """See Vetoing."""
+        inner = self._inner
+        return self._guarded(inner.vetoes, ()) if isinstance(inner, Vetoing) else ()

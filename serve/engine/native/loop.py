@@ -23,6 +23,7 @@ from dovetail.serve.constrain.base import (
     Pending,
     Reporting,
     Retreat,
+    Vetoing,
     Waitable,
 )
 from dovetail.serve.engine.native.admission import check_request
@@ -389,7 +390,8 @@ class NativeEngine:
                 events.append(RollbackEvent(request_id=request_id, keep_tokens=settled, keep_chars=keep_chars))
             overruled = sequence.constraint.overruled() if isinstance(sequence.constraint, Reporting) else 0
             self._totals["overruled"] += overruled
-            report = sequence.distortion.report(truncated=truncated, overruled=overruled)
+            vetoes = sequence.constraint.vetoes() if isinstance(sequence.constraint, Vetoing) else ()
+            report = sequence.distortion.report(truncated=truncated, overruled=overruled, vetoes=vetoes)
         del self._sequences[sequence.request.request_id]
         self._deadlines.pop(sequence.request.request_id, None)
         self._scheduler.remove(sequence)

@@ -13,7 +13,7 @@ from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, Predi
 from dovetail.serve.engine.native.pace import Acceptance
 from dovetail.serve.engine.native.sampler import needs_history
 from dovetail.serve.engine.native.text import OutputText
-from dovetail.serve.types import ConstraintReport, Request, Usage
+from dovetail.serve.types import ConstraintReport, Finding, Request, Usage
 
 _RELUCTANT = math.log(1e-3)
 
@@ -47,7 +47,7 @@ class Distortion:
         self.judged = chosen
         return sum(self.log_zs[slice(*chosen)]) < _RELUCTANT
 
-    def report(self, *, truncated: bool, overruled: int) -> ConstraintReport:
+    def report(self, *, truncated: bool, overruled: int, vetoes: tuple[Finding, ...] = ()) -> ConstraintReport:
         """The figures as the client sees them."""
         return ConstraintReport(
             min_z=math.exp(self.min_log_z),
@@ -58,6 +58,7 @@ class Distortion:
             truncated=truncated,
             overruled=overruled,
             distorted=self.distorted,
+            vetoes=vetoes,
         )
 
 

@@ -40,11 +40,18 @@ def compiled(
     syntax: SyntaxGating = "each",
     protected: tuple[ProtectedLines, ...] = (),
     operations: tuple[FileOperation, ...] = (),
+    policy: tuple[str, ...] = (),
 ) -> tuple[Constraint, Markers]:
     """The initial state, and the markers."""
     markers = choose_markers(files)
     spec = EditSpec(
-        files=tuple(files), markers=markers, format=name, syntax=syntax, protected=protected, operations=operations
+        files=tuple(files),
+        markers=markers,
+        format=name,
+        syntax=syntax,
+        protected=protected,
+        operations=operations,
+        policy=policy,
     )
     return compile_edit(spec, vocabulary()), markers
 

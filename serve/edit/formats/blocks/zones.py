@@ -38,8 +38,7 @@ def blocks_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
 
         targets = () if ledger.exhausted else range(len(plan.targets))
         choices = [quoting(target) for target in targets if ledger.offers(target)]
-        creates = "create" in plan.operations and not ledger.exhausted
-        free = NewPath(ledger, begin, b"\n", new) if creates else None
+        free = NewPath(ledger, begin, b"\n", new) if ledger.creates else None
         return OneOf(ledger, begin, choices, ends=ledger.sound, free=free)
 
     plan = Plan(spec, vocabulary, between)

@@ -144,7 +144,8 @@ class OpenHunk:
 
     def _ask(self, quote: Quote, replacement: bytes, ways: Ways) -> Answer:
         watching = (ways.places or {}).get(quote.start, Watching(None))
-        if not watching.may_end():
+        policing = self.ledger.policing
+        if not watching.may_end() or (policing and not policing.keeps(self.target, quote, replacement)):
             return Answer.known(False)
         if self.ledger.plan.syntax != "each":
             return Answer.known(True)

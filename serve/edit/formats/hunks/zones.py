@@ -53,13 +53,15 @@ def _sections(ledger: Ledger, begin: int, dialect: Dialect) -> list[Choice]:
             choices += _hunk(ledger, begin, target, dialect, head, anchor)
     if "delete" in ledger.plan.operations:
         for target in untouched:
-            if not ledger.targets[target].protected:
+            free = ledger.policing is None or ledger.policing.may_delete(target)
+            if not ledger.targets[target].protected and free:
                 choices.append(_deletion(ledger, begin, target, dialect))
     if "rename" in ledger.plan.operations:
         for target in untouched:
-            if ledger.offers(target) or not dialect.renamed:
+            free = ledger.policing is None or ledger.policing.may_leave(target)
+            if free and (ledger.offers(target) or not dialect.renamed):
                 choices.append(_renaming(ledger, begin, target, dialect))
-    if "create" in ledger.plan.operations:
+    if ledger.creates:
         choices.append(_creation(ledger, begin, dialect))
     return choices
 
@@ -83,9 +85,11 @@ def _deletion(ledger: Ledger, begin: int, target: int, dialect: Dialect) -> Choi
 def _renaming(ledger: Ledger, begin: int, target: int, dialect: Dialect) -> Choice:
     path = ledger.targets[target].path
 
-    def renamed(to: str) -> Zone:
+    def renamed(to: str) -> Zone | None:
         after = ledger.rename(target, to)
         if not dialect.renamed:
+            if after.policing is not None and not after.policing.keeps(target):
+                return None
             return Closed(after.kept(), begin)
         return OneOf(after, begin, [Choice(dialect.renamed, lambda: _body(after, begin, target, dialect))])
 

@@ -47,7 +47,7 @@ def _between(ledger: Ledger, begin: int) -> Zone:
         if next(LineNumber.places(ledger, target), None) is not None:
             number = partial(LineNumber.begun, ledger, begin, target)
             choices.append(Choice(head + b'insert_line": ', number))
-    if "create" in ledger.plan.operations and not ledger.exhausted:
+    if ledger.creates:
 
         def new(path: str) -> Zone:
             after, target = ledger.create(path)
@@ -59,8 +59,7 @@ def _between(ledger: Ledger, begin: int) -> Zone:
 
 
 def _quotes(ledger: Ledger, target: int) -> bool:
-    quotable = ledger.targets[target].escaped
-    return target not in ledger.deleted and ledger.region(target, quotable).offers
+    return ledger.offers(target) and ledger.region(target, ledger.targets[target].escaped).offers
 
 
 def _permits(target: Target, quote: tuple[int, int], replacement: bytes) -> bool:

@@ -42,8 +42,7 @@ def whole_file_plan(spec: EditSpec, vocabulary: Vocabulary) -> Plan:
 
         targets = () if ledger.exhausted else range(len(plan.targets))
         choices = [given(target) for target in targets if ledger.untouched(target)]
-        creates = "create" in plan.operations and not ledger.exhausted
-        free = NewPath(ledger, begin, b"\n", new) if creates else None
+        free = NewPath(ledger, begin, b"\n", new) if ledger.creates else None
         return OneOf(ledger, begin, choices, ends=ledger.sound, free=free)
 
     plan = Plan(spec, vocabulary, between)
