@@ -9,6 +9,8 @@ one in four is sent to /v1/edits/apply as text made elsewhere, which must give t
     python benchmarks/edit_fuzz.py --edits 20000 --jobs 2
     python benchmarks/edit_fuzz.py --every-budget 50      every max_tokens from 1 to the natural length of 50 answers
 
+With --policy, every request also brings a random policy that forbids much, and its answer is checked against that.
+
 The last line is one JSON object: edits, invalid, by_kind, languages, formats (and more).
 """
 
@@ -35,6 +37,7 @@ import torch
 from bigram_checkpoint import ENDINGS, write_bigram_checkpoint
 from edit_checker import faults
 from edit_requests import FORMATS, Asked, Bias, random_request
+from policy_faults import policy_faults
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -104,6 +107,8 @@ class Tally:
         self.formats[asked.rules.format] += made
         for edit in answer["edits"]:
             self.languages[asked.languages.get(edit["path"], "?")] += 1
+        if "policy" in asked.body:
+            again = [*again, *policy_faults(asked.body["policy"], asked.files, answer)]
         for fault in [*faults(asked.files, asked.rules, answer), *again]:
             self._fault(fault, asked)
 
@@ -129,8 +134,11 @@ class Tally:
 class Fuzz:
     """A server around a babbling model, and the requests sent to it."""
 
-    def __init__(self, client: httpx.AsyncClient, bias: Bias, seed: int, formats: Sequence[str]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, bias: Bias, seed: int, formats: Sequence[str], *, policies: bool = False
+    ) -> None:
         self.formats = formats
+        self.policies = policies
         self.client = client
         self.bias = bias
         self.rng = random.Random(seed)
@@ -154,7 +162,7 @@ class Fuzz:
 
             async def work() -> None:
                 while self.tally.edits < wanted:
-                    await self.one(random_request(self.rng, self.bias, self.formats))
+                    await self.one(random_request(self.rng, self.bias, self.formats, policies=self.policies))
                     progress.update(bar, completed=min(self.tally.edits, wanted))
 
             await asyncio.gather(*(work() for _ in range(at_once)))
@@ -179,7 +187,7 @@ class Fuzz:
     async def _ending(self, name: str) -> tuple[Asked, int]:
         """A request that ends by itself, with an edit, and its answer's length."""
         while True:
-            asked = random_request(self.rng, self.bias, [name])
+            asked = random_request(self.rng, self.bias, [name], policies=self.policies)
             asked = asked._replace(body={**asked.body, "max_tokens": LONGEST_SWEPT})
             answer = await self.one(asked)
             if answer and answer["finish_reason"] == "stop" and (answer["edits"] or answer["operations"]):
@@ -200,7 +208,8 @@ async def run(options: argparse.Namespace) -> Tally:
         transport = httpx.ASGITransport(app=app)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://fuzz", timeout=600) as client:
-                fuzz = Fuzz(client, bias, options.seed, [options.format] if options.format else FORMATS)
+                formats = [options.format] if options.format else FORMATS
+                fuzz = Fuzz(client, bias, options.seed, formats, policies=options.policy)
                 if options.every_budget:
                     await fuzz.every_budget(options.every_budget, options.concurrency)
                 else:
@@ -219,6 +228,7 @@ def in_processes(options: argparse.Namespace) -> Tally:
     for job in range(options.jobs):
         arguments = [
             *(["--format", options.format] if options.format else []),
+            *(["--policy"] if options.policy else []),
             what,
             str(share),
             "--seed",
@@ -240,6 +250,7 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=2000)
     parser.add_argument("--every-budget", type=int, default=0, metavar="ANSWERS")
     parser.add_argument("--format", choices=sorted(set(FORMATS)), help="one format only")
+    parser.add_argument("--policy", action="store_true", help="every request brings a harsh policy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=24)
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
@@ -266,6 +277,7 @@ def main() -> int:
         "budgets": tally.counts["budgets"],
         "rollbacks": tally.counts["rollbacks"],
         "truncated": tally.counts["truncated"],
+        "policy": options.policy,
         "seed": options.seed,
         "jobs": options.jobs,
         "cpu_seconds": round(sum(os.times()[:4]), 1),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from edit_checker import Rules
 from nasty_files import nasty_file
+from policy_faults import harsh_policy
 
 FORMATS = ("blocks", "blocks", "apply_patch", "unified_diff", "whole_file", "str_replace", "str_replace")
 OPERATIONS = {
@@ -45,8 +46,10 @@ class Bias(NamedTuple):
         return {str(token): rng.uniform(low, high) for tokens, low, high in spread for token in tokens}
 
 
-def random_request(rng: random.Random, bias: Bias, formats: Sequence[str] = FORMATS) -> Asked:
-    """One to three files, a format, rules and sampling."""
+def random_request(
+    rng: random.Random, bias: Bias, formats: Sequence[str] = FORMATS, *, policies: bool = False
+) -> Asked:
+    """One to three files, a format, rules and sampling; with ``policies``, a harsh policy too."""
     name = rng.choice(formats)
     picked = {entry[2]: entry for entry in (_file(rng, name) for _ in range(rng.choice([1, 1, 2, 3])))}
     files = {path: content for _, _, path, content in picked.values()}
@@ -68,6 +71,8 @@ def random_request(rng: random.Random, bias: Bias, formats: Sequence[str] = FORM
         "seed": rng.randrange(2**31),
         "logit_bias": bias.drawn(rng),
     }
+    if policies:
+        body["policy"] = harsh_policy(rng, list(files))
     if rng.random() < 0.2:
         body["stream"] = True
     languages = {path: language for language, _, path, _ in picked.values()}

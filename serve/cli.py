@@ -82,6 +82,7 @@ def serve(
         typer.Option("--keep-billing-header", help="Leave the changing first line of Claude Code's system prompt."),
     ] = None,
     docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="A TOML file that says which edits may be made.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

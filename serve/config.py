@@ -49,6 +49,7 @@ class ServerConfig:
     ``drain_seconds``: how long requests may go on after the server was asked to end. ``model_alias``: other names of
     the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it.
+    ``policy``: a file that says which edits may be made (docs/policy.md).
     """
 
     model: Path | None = None
@@ -73,6 +74,7 @@ class ServerConfig:
     store: Path | None = None
     keep_billing_header: bool = False
     docs: bool = False
+    policy: Path | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "log_level": get_args(LogLevel),
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
-_PATHS = frozenset({"model", "store"})
+_PATHS = frozenset({"model", "store", "policy"})
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "docs"})
 _WORDS = frozenset({"model_name", "host", *_CHOICES})
 _LISTS = frozenset({"model_alias"})

@@ -38,7 +38,9 @@ from dovetail.serve.api.app import create_app
 from dovetail.serve.api.context import Load
 from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.engine.process.client import EngineProcess
 from dovetail.serve.errors import EngineError, ModelError, UserError
 from dovetail.serve.sizing import plan_sizes
@@ -118,6 +120,18 @@ def worker_config(config: ServerConfig) -> WorkerConfig:
     )
 
 
+def server_policy(config: ServerConfig) -> Policy | None:
+    """The policy in the configured file, its digest logged. Raises ConfigError when it cannot be used."""
+    if config.policy is None:
+        return None
+    try:
+        policy = Policy((read_policy(config.policy),))
+    except PolicyError as error:
+        raise ConfigError(f"{config.policy}: {error.message}", param="policy") from error
+    structlog.get_logger("dovetail").info("policy", file=str(config.policy), digest=policy.digest)
+    return policy
+
+
 def engine_command(worker: WorkerConfig) -> list[str]:
     """The command line of the engine process, less the socket address that is added to it."""
     return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]
@@ -168,6 +182,7 @@ class HttpServer(uvicorn.Server):
 
 
 async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Progress) -> None:
+    policy = server_policy(config)
     worker = worker_config(config)
     served = served_model(config, worker)
     engine = EngineProcess(engine_command(worker), on_progress)
@@ -179,6 +194,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         store=config.store,
         drop_billing_header=not config.keep_billing_header,
         docs=config.docs,
+        policy=policy,
     )
     app = create_app(engine, served, settings)
     http = uvicorn.Config(

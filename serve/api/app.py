@@ -26,7 +26,13 @@ from dovetail.serve.engine.base import Engine
 def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None = None) -> FastAPI:
     """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after."""
     settings = settings if settings is not None else ApiSettings()
-    context = ApiContext(engine, served, settings, Metrics(engine.stats), fingerprint_of(served))
+    context = ApiContext(
+        engine,
+        served,
+        settings,
+        Metrics(engine.stats, settings.policy.digest if settings.policy else None),
+        fingerprint_of(served),
+    )
     app = FastAPI(
         title="Dovetail",
         version=__version__,

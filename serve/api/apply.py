@@ -19,10 +19,12 @@ from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.edit_body import EditFile, ProtectedRange, check_files, check_protected
 from dovetail.serve.api.edit_report import edits_of, syntax_by_path
 from dovetail.serve.api.failures import body_of
+from dovetail.serve.api.policy import PolicyRefused, finding_of, judged, policy_for, report_of
 from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import EditError
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.formats.registry import FORMATS, without_words
+from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.view import as_read, restored, views_for, with_line_feeds
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditFormat, Markers, SyntaxGating
@@ -50,6 +52,7 @@ class ApplyBody(BaseModel):
     format: EditFormat = "blocks"
     syntax: SyntaxGating = "each"
     protected: list[ProtectedRange] | None = None
+    policy: dict[str, Any] | None = None
     markers: MarkerLines | None = None
     render: EditFormat | None = None
 
@@ -62,22 +65,30 @@ def routes(context: ApiContext) -> APIRouter:
     async def apply(http: HttpRequest) -> Response:
         body = check(ApplyBody, await read_object(http, context.settings.max_body_bytes))
         try:
-            return JSONResponse(await asyncio.to_thread(_applied, body))
+            return JSONResponse(await asyncio.to_thread(_applied, body, context.settings.policy))
         except EditError as error:
             return JSONResponse(refusal(error), status_code=error.status)
+        except PolicyRefused as error:
+            details = {"findings": [finding_of(each) for each in error.findings]}
+            told = body_of(error)
+            return JSONResponse({"error": {**told["error"], "details": details}}, status_code=error.status)
 
     return router
 
 
-def _applied(body: ApplyBody) -> dict[str, Any]:
+def _applied(body: ApplyBody, server: Policy | None) -> dict[str, Any]:
     files = check_files(body.files)
-    protected = check_protected(files, body.protected)
+    policy = policy_for(server, body.policy)
+    protected = check_protected(files, body.protected) + (policy.protected_lines(files) if policy is not None else ())
     markers = Markers(**body.markers.model_dump()) if body.markers is not None else choose_markers(as_read(files))
     form = FORMATS[body.format]
     views = views_for(body.text, files, verbatim=form.verbatim(body.text))
     edits = form.read_foreign(with_line_feeds(body.text), [view.file for view in views.values()], markers)
     edits = restored(edits, views)
     after = apply_edits(files, edits, syntax=body.syntax, protected=protected)
+    refused, reported = judged(policy, after)
+    if refused:
+        raise PolicyRefused(refused)
     answer = {
         "id": fresh_id("apply"),
         "object": "edits.applied",
@@ -86,6 +97,7 @@ def _applied(body: ApplyBody) -> dict[str, Any]:
         "files": [{"path": file.path, "content": file.content} for file in after.changed],
         "patch": after.patch,
         "syntax": syntax_by_path(after, body.syntax),
+        **report_of(policy, files, reported, decoded=False),
     }
     if body.render is not None:
         missing = {each.kind for each in edits.operations} - set(FORMATS[body.render].operations)

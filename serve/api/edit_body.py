@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +53,7 @@ class EditsBody(SamplingFields):
     syntax: SyntaxGating = "each"
     protected: list[ProtectedRange] | None = None
     operations: list[FileOperation] | None = None
+    policy: dict[str, Any] | None = None
     model: str | None = None
     stream: bool | None = None
     trace: bool | None = None

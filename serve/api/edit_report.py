@@ -11,13 +11,15 @@ import structlog
 
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import LEAST
+from dovetail.serve.api.policy import PolicyRefused, judged
 from dovetail.serve.api.served import TextCodec
 from dovetail.serve.edit.apply import Applied, apply_edits, syntax_of
 from dovetail.serve.edit.block import Block, EditError, Edits, Operation
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.policy.combine import policy_of
 from dovetail.serve.edit.view import restored, views_of
 from dovetail.serve.errors import EngineError
-from dovetail.serve.types import ConstraintReport, EditSpec, Origin, SourceFile, Syntax, SyntaxGating
+from dovetail.serve.types import ConstraintReport, EditSpec, Finding, Origin, SourceFile, Syntax, SyntaxGating
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 
@@ -33,6 +35,7 @@ class Landed:
     patch: str
     syntax: dict[str, Syntax]
     text: str
+    findings: tuple[Finding, ...] = ()
 
     @property
     def count(self) -> int:
@@ -47,9 +50,9 @@ class GuaranteeViolated(EngineError):
     default_code = "guarantee_violated"
 
 
-def violation(error: EditError) -> GuaranteeViolated:
+def violation(error: EditError | PolicyRefused) -> GuaranteeViolated:
     """What a client is told of an output that is no valid edit; the log has the rest."""
-    log.error("guarantee violated", reason=error.reason, message=error.message)
+    log.error("guarantee violated", reason=error.code, message=error.message)
     return GuaranteeViolated(
         f"The output was no valid edit and is not returned: {error.message} "
         "This is a defect of the server; please report it."
@@ -59,14 +62,19 @@ def violation(error: EditError) -> GuaranteeViolated:
 def land(text: str, spec: EditSpec) -> Landed:
     """Apply an output to the files. Trusts nothing that the constraint did."""
     form = FORMATS[spec.format]
+    policy = policy_of(spec.policy) if spec.policy else None
     views = views_of(spec.files, spec.line_ends)
     written = form.completed(text)
     try:
         edits = restored(form.read(written, [view.file for view in views.values()], spec.markers), views)
         _check_rules(edits, spec)
-        after = apply_edits(spec.files, edits, syntax=spec.syntax, protected=spec.protected)
+        protected = spec.protected + (policy.protected_lines(spec.files) if policy is not None else ())
+        after = apply_edits(spec.files, edits, syntax=spec.syntax, protected=protected)
     except EditError as error:
         raise violation(error) from error
+    refused, reported = judged(policy, after)
+    if refused:
+        raise violation(PolicyRefused(refused))
     return Landed(
         edits=edits,
         changed=after.changed,
@@ -75,6 +83,7 @@ def land(text: str, spec: EditSpec) -> Landed:
         text=written
         if spec.format != "unified_diff" and all(view.same for view in views.values())
         else form.render(spec.files, edits, spec.markers),
+        findings=tuple(reported),
     )
 
 

@@ -22,11 +22,13 @@ from dovetail.serve.api.edit_events import EditEvents, TextEvents
 from dovetail.serve.api.edit_report import GuaranteeViolated, constraint_of, edits_of, land, trace_of
 from dovetail.serve.api.failures import body_of, told
 from dovetail.serve.api.generation import Output
+from dovetail.serve.api.policy import policy_for, report_of
 from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.view import as_read
 from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import EditSpec, Request
@@ -43,6 +45,7 @@ class Task:
     body: EditsBody
     spec: EditSpec
     request: Request
+    policy: Policy | None
 
 
 def routes(context: ApiContext) -> APIRouter:
@@ -65,6 +68,7 @@ def routes(context: ApiContext) -> APIRouter:
 async def _task(context: ApiContext, body: EditsBody) -> Task:
     context.require_model(body.model)
     files = check_edits(body)
+    policy = policy_for(context.settings.policy, body.policy)
     context.admit(1)
     spec = EditSpec(
         files=files,
@@ -74,6 +78,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
         protected=check_protected(files, body.protected),
         operations=tuple(body.operations or ()),
         line_ends="own",
+        policy=policy.texts if policy is not None else (),
     )
     prompt = tuple(await asyncio.to_thread(render, context.served, spec, body.instruction))
     room = context.room(len(prompt), "files")
@@ -92,7 +97,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
         **body.scheduling(),
         constraint=spec,
     )
-    return Task(task_id, int(time.time()), body, spec, request)
+    return Task(task_id, int(time.time()), body, spec, request, policy)
 
 
 def render(served: ServedModel, spec: EditSpec, instruction: str) -> list[int]:
@@ -129,6 +134,7 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
     with _violations_counted(context):
         landed = await asyncio.to_thread(land, output.text, task.spec)
     context.metrics.edits.inc(landed.count)
+    vetoes = output.constraint.vetoes if output.constraint is not None else ()
     answer = {
         **_head(context, task),
         "format": task.spec.format,
@@ -137,6 +143,7 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
         "patch": landed.patch,
         "text": landed.text,
         "constraint": constraint_of(output, landed),
+        **report_of(task.policy, task.spec.files, landed.findings, decoded=True, vetoes=vetoes),
         "finish_reason": output.finish,
         "usage": usage_of([task.request], [output]),
     }

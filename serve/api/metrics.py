@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
@@ -18,8 +18,11 @@ _WHOLE = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 class Metrics:
     """One deployment's instruments."""
 
-    def __init__(self, stats: Callable[[], Stats]) -> None:
+    def __init__(self, stats: Callable[[], Stats], policy_digest: str | None = None) -> None:
         self.registry = CollectorRegistry()
+        if policy_digest is not None:
+            told = Info("dovetail_policy", "The policy that holds for every edit.", registry=self.registry)
+            told.info({"digest": policy_digest})
         self.registry.register(EngineCollector(stats))
         self.requests = Counter(
             "dovetail_requests", "Answered requests.", ("endpoint", "status"), registry=self.registry

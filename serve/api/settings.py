@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dovetail.serve.edit.policy.combine import Policy
+
 MIB = 1024 * 1024
 
 
@@ -18,6 +20,7 @@ class ApiSettings:
     the file of stored answers; None: kept in memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this
     deployment's own; None: one that is made at first, and kept with the stored answers. ``drop_billing_header``: take the
     changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
+    ``policy``: holds for every edit; requests may narrow it.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -28,6 +31,7 @@ class ApiSettings:
     max_in_flight: int = 1088
     keepalive_seconds: float = 10.0
     retry_after_seconds: int = 2
+    policy: Policy | None = None
     drop_billing_header: bool = True
     store: Path | None = None
     seal_key: bytes | None = field(default=None, repr=False)

@@ -14,7 +14,9 @@ CALC = "def add(a, b):\n    return a + b\n\n\ndef twice(a):\n    return add(a, a
 REPORT = ConstraintReport(min_z=0.25, sum_log_z=-2.0, rollbacks=1, forced=9, resampled=2, truncated=False)
 
 
-def writes(*steps: str | int, reason: str = "stop") -> Callable[[Request], Iterator[Step]]:
+def writes(
+    *steps: str | int, reason: str = "stop", report: ConstraintReport = REPORT
+) -> Callable[[Request], Iterator[Step]]:
     """Emits texts; a number goes back to that many characters (all ASCII, so tokens too)."""
 
     def script(request: Request) -> Iterator[Step]:
@@ -29,7 +31,7 @@ def writes(*steps: str | int, reason: str = "stop") -> Callable[[Request], Itera
                 origins = ("forced",) + ("sampled",) * (len(tokens) - 1)
                 yield TokensEvent(request_id="", tokens=tokens, text=step, origins=origins)
         usage = Usage(prompt_tokens=len(request.prompt), completion_tokens=count, drafted=20, accepted=15)
-        yield FinishEvent(request_id="", reason=reason, usage=usage, constraint=REPORT)  # type: ignore[arg-type]
+        yield FinishEvent(request_id="", reason=reason, usage=usage, constraint=report)  # type: ignore[arg-type]
 
     return script
 

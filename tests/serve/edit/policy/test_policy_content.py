@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.combine import FileChange, Policy
@@ -105,6 +105,7 @@ def test_a_file_that_moves_under_a_rule_is_new_to_it() -> None:
 LINES = st.lists(st.sampled_from(["x = f(1)", "y = eval(2)", "import infra", "", "if x:", "    f()", "    eval(3)"]))
 
 
+@settings(deadline=None)
 @given(LINES, st.randoms(use_true_random=False))
 def test_reordering_and_leaving_out_bring_nothing(lines: list[str], chance: random.Random) -> None:
     table = {**LAYERS, "calls": [{"id": "c", "forbid": ["eval", "f"]}]}
@@ -119,6 +120,7 @@ def test_reordering_and_leaving_out_bring_nothing(lines: list[str], chance: rand
 TEXT = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"\n", b"a\r\n"]), max_size=9).map(b"".join)
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT, st.sampled_from([b"", b"a"]))
 def test_changed_lines(one: bytes, other: bytes, end: bytes) -> None:
     before, after = one + end, other

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.combine import FileChange, Policy, policy_of
@@ -94,6 +94,7 @@ PATHS = ("src/a.py", "src/b/c.py", "test/a.py", "notes.txt")
 TEXTS = ("", "x = 1\n", "def f(): pass\ny = 2\n", "y = g()\nx = f()\n" * 2)
 
 
+@settings(deadline=None)
 @given(TABLES, TABLES, st.tuples(*[st.sampled_from(TEXTS)] * 6))
 def test_more_documents_only_take_away(one: dict[str, Any], other: dict[str, Any], texts: tuple[str, ...]) -> None:
     first, second = parse_policy(one), parse_policy(other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.paths import Glob, GlobError, wildcards
@@ -31,11 +31,13 @@ def like(part: str, name: str) -> bool:
     return bool(name) and part[0] in ("?", name[0]) and like(part[1:], name[1:])
 
 
+@settings(deadline=None)
 @given(GLOBS, st.lists(PARTS, min_size=1, max_size=4))
 def test_a_glob_names_what_it_should(parts: list[str], path: list[str]) -> None:
     assert Glob("/".join(parts)).matches("/".join(path)) == named(parts, path)
 
 
+@settings(deadline=None)
 @given(GLOBS, st.lists(PARTS, min_size=1, max_size=4), st.data())
 def test_no_beginning_of_a_named_path_is_given_up(parts: list[str], path: list[str], data: st.DataObject) -> None:
     glob, text = Glob("/".join(parts)), "/".join(path)
@@ -43,6 +45,7 @@ def test_no_beginning_of_a_named_path_is_given_up(parts: list[str], path: list[s
         assert glob.may_match(text[: data.draw(st.integers(0, len(text)))])
 
 
+@settings(deadline=None)
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
 def test_wildcards(text: str, name: str) -> None:
     assert bool(wildcards(text).fullmatch(name)) == like(text, name)
