@@ -60,6 +60,9 @@ def serve(
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
     quantize: Annotated[str | None, typer.Option(help="Store the weights in int8 or int4.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens.")] = None,
+    max_output_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer in tokens, whatever a request asks for.")
+    ] = None,
     max_num_seqs: Annotated[int | None, typer.Option(help="Sequences in one batch.")] = None,
     max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait beyond those; then 429.")] = None,
     drain_seconds: Annotated[int | None, typer.Option(help="How long requests may go on after SIGTERM.")] = None,

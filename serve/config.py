@@ -46,7 +46,7 @@ class ServerConfig:
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
     says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
-    ``drain_seconds``: how long requests may go on after the server was asked to end. ``model_alias``: other names of
+    ``drain_seconds``: how long requests may go on after the server was asked to end. ``max_output_tokens``: the longest answer, whatever a request asks for; None: what the window leaves. ``model_alias``: other names of
     the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it.
     ``policy``: a file that says which edits may be made (docs/policy.md).
@@ -60,6 +60,7 @@ class ServerConfig:
     dtype: DType = "auto"
     quantize: Quantize | None = None
     max_model_len: int | None = None
+    max_output_tokens: int | None = None
     max_num_seqs: int = 64
     max_waiting: int = 1024
     max_batched_tokens: int = 2048
@@ -96,6 +97,7 @@ class ServerConfig:
 _RANGES: tuple[tuple[str, int, int], ...] = (
     ("port", 0, 65535),
     ("max_model_len", 16, 2**24),
+    ("max_output_tokens", 1, 2**24),
     ("max_num_seqs", 1, 4096),
     ("max_waiting", 0, 2**20),
     ("drain_seconds", 0, 86_400),

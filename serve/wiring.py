@@ -189,6 +189,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
     settings = ApiSettings(
         max_body_bytes=config.max_body_bytes,
         max_in_flight=config.max_num_seqs + config.max_waiting,
+        max_output_tokens=config.max_output_tokens,
         any_model_name=config.any_model_name,
         model_aliases=config.model_alias,
         store=config.store,

@@ -90,7 +90,7 @@ class ApiContext:
         limit = self.served.max_model_len
         if prompt_tokens >= limit:
             raise ContextOverflow(prompt_tokens, limit, param)
-        return limit - prompt_tokens
+        return min(limit - prompt_tokens, self.settings.max_output_tokens or limit)
 
     async def generate(
         self, http: HttpRequest, endpoint: str, requests: Sequence[Request]

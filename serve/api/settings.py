@@ -19,8 +19,9 @@ class ApiSettings:
     stream may be silent before it carries a comment. ``retry_after_seconds``: what 429 and 503 answers advise. ``store``:
     the file of stored answers; None: kept in memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this
     deployment's own; None: one that is made at first, and kept with the stored answers. ``drop_billing_header``: take the
-    changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
-    ``policy``: holds for every edit; requests may narrow it.
+    changing first line of Claude Code's system prompt out, which would spoil the prefix cache. ``max_output_tokens``: the
+    longest answer, whatever is asked for; None: what the window leaves. ``policy``: holds for every edit; requests may
+    narrow it.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -29,6 +30,7 @@ class ApiSettings:
     docs: bool = False
     max_choices: int = 64
     max_in_flight: int = 1088
+    max_output_tokens: int | None = None
     keepalive_seconds: float = 10.0
     retry_after_seconds: int = 2
     policy: Policy | None = None

@@ -115,6 +115,24 @@ async def test_logprobs(api):
     assert sum(len((each["choices"][0]["logprobs"] or {"content": []})["content"]) for each in streamed) == 13
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "length"),
+    [
+        (URL, ASK, "max_tokens"),
+        ("/v1/completions", {"prompt": "hi"}, "max_tokens"),
+        ("/v1/responses", {"input": "hi"}, "max_output_tokens"),
+        ("/v1/messages", {"model": "tiny", "messages": ASK["messages"]}, "max_tokens"),
+        ("/v1/edits", {"instruction": "x", "files": [{"path": "a", "content": "b\n"}]}, "max_tokens"),
+    ],
+)
+async def test_no_answer_is_longer_than_the_server_allows(make_api, saying, path, body, length):
+    api = make_api(saying(""), max_output_tokens=20)
+    for asked, given in ((32_000, 20), (7, 7)):
+        answer = await api.post(path, {**body, length: asked})
+        assert answer.status_code == 200, answer.text
+        assert api.engine.requests[-1].sampling.max_tokens == given
+
+
 async def test_max_tokens_beyond_the_room_are_clamped(api):
     assert (await api.post(URL, {**ASK, "max_tokens": 32000})).status_code == 200
     request = api.engine.requests[0]
