@@ -6,12 +6,13 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run demo test test-slow check format bench clean
+.PHONY: help install run demo test test-slow test-e2e check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
 	@echo "make demo     the same edit, then stop"
 	@echo "make test     the test suite (make test-slow: the long fuzz runs)"
+	@echo "make test-e2e  real clients (Codex, Claude Code, opencode, aider, ...) against this server; needs npm"
 	@echo "make check    format, lint, types and tests"
 	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
 
@@ -42,6 +43,11 @@ test: install
 
 test-slow: install
 	@$(BIN)/pytest -m slow --timeout 3000
+
+# Real clients, in exact versions, installed into .e2e/ by npm and pip.
+test-e2e: install
+	@$(BIN)/python tests/e2e/install.py
+	@$(BIN)/pytest tests/e2e -m e2e
 
 check: install
 	@$(BIN)/ruff format --check .
