@@ -105,7 +105,7 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
         len(requests[0].prompt),
         seal=partial(sealer.seal, THINKING) if body.thinks else None,
         omit=body.thinking is not None and body.thinking.display == "omitted",
-        window=body.max_tokens is None or requests[0].sampling.max_tokens < body.max_tokens,
+        window=len(requests[0].prompt) + requests[0].sampling.max_tokens >= context.served.max_model_len,
     )
     if body.context_management is not None:
         narrator.message["context_management"] = {"applied_edits": []}
@@ -130,7 +130,8 @@ async def _events(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGe
 async def _stream(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:
     async with aclosing(_events(context, http, turn)) as events:
         async for event in events:
-            yield sse.typed(event["type"], event)
+            said = sse.typed(event["type"], event)
+            yield sse.LastEvent(said) if event["type"] == "message_stop" else said
 
 
 async def _whole(context: ApiContext, http: HttpRequest, turn: Turn) -> dict[str, Any]:

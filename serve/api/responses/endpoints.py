@@ -26,6 +26,7 @@ from dovetail.serve.api.responses.turn import prepare, read_told
 from dovetail.serve.errors import DovetailError, UserError
 
 RUNNING = ("queued", "in_progress")
+ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
 def routes(shared: Responses) -> APIRouter:
@@ -126,7 +127,8 @@ async def _bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, N
 
 
 def _sent(event: Event) -> bytes:
-    return sse.typed(event["type"], event)
+    said = sse.typed(event["type"], event)
+    return sse.LastEvent(said) if event["type"] in ENDS else said
 
 
 async def _compacted(shared: Responses, http: HttpRequest, wire: dict[str, Any]) -> dict[str, Any]:

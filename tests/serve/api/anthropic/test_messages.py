@@ -135,6 +135,12 @@ async def test_a_budget_beyond_the_window_is_clamped(make_api, saying):
     assert asked.sampling.max_tokens == 200 - len(asked.prompt)
 
 
+async def test_the_servers_own_limit_is_not_the_windows(make_api, saying):
+    api = make_api(saying("x" * 5, "y" * 500), served=marked_model(), max_output_tokens=10)
+    body = (await api.post(URL, ask(max_tokens=128_000))).json()
+    assert body["stop_reason"] == "max_tokens"
+
+
 async def test_what_came_from_the_cache_is_counted_apart(make_api):
     usage = Usage(prompt_tokens=90, cached_tokens=64, completion_tokens=3)
     api = make_api(lambda request: iter([FinishEvent(request_id="", reason="stop", usage=usage)]))

@@ -1,0 +1,134 @@
+"""Small programs on the official Python packages: an agent in a few lines, in every way the packages offer.
+
+Each is run behind its recipe, which makes ``client``. Knows no server.
+"""
+
+from __future__ import annotations
+
+TASK = "Rename the function add to plus in calc.py"
+
+_TOOLS = f'''
+import json
+from pathlib import Path
+
+TASK = "{TASK}"
+NAMES = {{"read_file": ["path"], "edit_file": ["path", "old_text", "new_text"]}}
+SCHEMAS = {{
+    name: {{
+        "type": "object",
+        "properties": {{key: {{"type": "string"}} for key in keys}},
+        "required": keys,
+        "additionalProperties": False,
+    }}
+    for name, keys in NAMES.items()
+}}
+
+
+def use(name, arguments):
+    path = Path(arguments["path"])
+    if name == "read_file":
+        return path.read_text() if path.is_file() else "no such file"
+    text = path.read_text() if path.is_file() else ""
+    if text.count(arguments["old_text"]) != 1:
+        return "old_text must occur exactly once"
+    path.write_text(text.replace(arguments["old_text"], arguments["new_text"]))
+    return "done"
+
+'''
+
+CHAT = (
+    _TOOLS
+    + """
+TOOLS = [{"type": "function", "function": {"name": n, "parameters": SCHEMAS[n], "strict": True}} for n in NAMES]
+messages = [{"role": "user", "content": TASK}]
+for turn in range(4):
+    ANSWER
+    messages.append(message.model_dump(exclude_none=True, exclude={"parsed"}))
+    print(message.content)
+    for call in message.tool_calls or []:
+        result = use(call.function.name, json.loads(call.function.arguments))
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    if not message.tool_calls:
+        break
+"""
+)
+CHAT_WHOLE = CHAT.replace(
+    "ANSWER",
+    'message = client.chat.completions.create(model="coder", messages=messages, tools=TOOLS).choices[0].message',
+)
+CHAT_STREAM = CHAT.replace(
+    "ANSWER",
+    """with client.chat.completions.stream(model="coder", messages=messages, tools=TOOLS) as stream:
+        kinds = [event.type for event in stream]
+        completion = stream.get_final_completion()
+    assert kinds[0] == "chunk" and completion.choices[0].finish_reason, kinds
+    message = completion.choices[0].message
+    for call in message.tool_calls or []:
+        assert "tool_calls.function.arguments.done" in kinds and call.id""",
+)
+
+RESPONSES = (
+    _TOOLS
+    + """
+TOOLS = [{"type": "function", "name": n, "parameters": SCHEMAS[n], "strict": True} for n in NAMES]
+items = [{"role": "user", "content": TASK}]
+for turn in range(4):
+    ANSWER
+    print(response.output_text)
+    items += response.output
+    calls = [item for item in response.output if item.type == "function_call"]
+    for call in calls:
+        output = use(call.name, json.loads(call.arguments))
+        items.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
+    if not calls:
+        break
+"""
+)
+_ASK = 'model="coder", input=items, tools=TOOLS, store=False, include=["reasoning.encrypted_content"]'
+RESPONSES_WHOLE = RESPONSES.replace("ANSWER", f"response = client.responses.create({_ASK})")
+RESPONSES_STREAM = RESPONSES.replace(
+    "ANSWER",
+    f"""with client.responses.stream({_ASK}) as stream:
+        kinds = [event.type for event in stream]
+        response = stream.get_final_response()
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed", kinds""",
+)
+
+MESSAGES = (
+    _TOOLS
+    + """
+TOOLS = [{"name": n, "input_schema": SCHEMAS[n]} for n in NAMES]
+messages = [{"role": "user", "content": TASK}]
+THINKING = {"type": "enabled", "budget_tokens": 1024}
+for turn in range(4):
+    ANSWER
+    messages.append({"role": "assistant", "content": message.content})
+    print(message.stop_reason, message.content)
+    results = [
+        {"type": "tool_result", "tool_use_id": block.id, "content": use(block.name, block.input)}
+        for block in message.content
+        if block.type == "tool_use"
+    ]
+    messages.append({"role": "user", "content": results})
+    if not results:
+        break
+"""
+)
+_MESSAGE = 'model="coder", max_tokens=4096, messages=messages, tools=TOOLS, thinking=THINKING'
+MESSAGES_WHOLE = MESSAGES.replace("ANSWER", f"message = client.messages.create({_MESSAGE})")
+MESSAGES_STREAM = MESSAGES.replace(
+    "ANSWER",
+    f"""with client.messages.stream({_MESSAGE}) as stream:
+        kinds = [event.type for event in stream]
+        message = stream.get_final_message()
+    assert kinds[0] == "message_start" and kinds[-1] == "message_stop", kinds""",
+)
+
+PROGRAMS = {
+    "chat": ("openai (Python)", CHAT_WHOLE),
+    "chat-stream": ("openai (Python)", CHAT_STREAM),
+    "responses": ("openai (Python)", RESPONSES_WHOLE),
+    "responses-stream": ("openai (Python)", RESPONSES_STREAM),
+    "messages": ("anthropic (Python)", MESSAGES_WHOLE),
+    "messages-stream": ("anthropic (Python)", MESSAGES_STREAM),
+}
