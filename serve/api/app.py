@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from dovetail import __version__
-from dovetail.serve.api import apply, completions, edits, failures, health, models
+from dovetail.serve.api import apply, completions, edits, failures, health, models, openapi
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.chat import Chat
@@ -51,6 +51,7 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
     app.include_router(conversations.routes(shared))
     app.include_router(messages.routes(context, sealer))
     failures.install(app, retry_after_seconds=settings.retry_after_seconds, wordings={"/v1/messages": body_of})
+    openapi.install(app)
     app.state.load = context.load  # for whoever runs the application and has to wait for its requests
     app.add_middleware(Observe, metrics=context.metrics)
     return app

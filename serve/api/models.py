@@ -34,8 +34,8 @@ def routes(context: ApiContext) -> APIRouter:
         return JSONResponse({"object": "list", "data": [_entry(context)], "models": [_codex_entry(context)]})
 
     @router.get("/v1/models/{name:path}")
-    async def one_model(request: Request) -> Response:
-        context.require_model(request.path_params["name"])
+    async def one_model(request: Request, name: str) -> Response:
+        context.require_model(name)
         if "anthropic-version" in request.headers:
             return JSONResponse(_anthropic_entry(context))
         return JSONResponse(_entry(context))

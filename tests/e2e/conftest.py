@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,9 @@ class Workplace:
             except subprocess.TimeoutExpired:
                 status = -signal.SIGALRM
             finally:
-                if process.poll() is None:
+                with suppress(ProcessLookupError):  # also what it started and left behind
                     os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                process.wait()
         noted = server.asked.read_bytes()[asked_at:].decode() if server.asked.exists() else ""
         return Run(
             status,
@@ -159,7 +159,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def babbling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``dovetail serve`` with the embedded model, which was never taught to use a tool."""
-    flags = ["--model-name", "coder", "--max-output-tokens", "48", "--max-model-len", "65536"]
+    flags = ["--model-name", "coder", "--max-output-tokens", "64", "--max-model-len", "65536"]
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", *flags]
     with serving(tmp_path_factory.mktemp("babbling"), lambda port, _: [*command, "--port", str(port)]) as server:
         yield server

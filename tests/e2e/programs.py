@@ -11,6 +11,8 @@ _TOOLS = f'''
 import json
 from pathlib import Path
 
+from openai import LengthFinishReasonError
+
 TASK = "{TASK}"
 NAMES = {{"read_file": ["path"], "edit_file": ["path", "old_text", "new_text"]}}
 SCHEMAS = {{
@@ -58,9 +60,13 @@ CHAT_WHOLE = CHAT.replace(
 )
 CHAT_STREAM = CHAT.replace(
     "ANSWER",
-    """with client.chat.completions.stream(model="coder", messages=messages, tools=TOOLS) as stream:
-        kinds = [event.type for event in stream]
-        completion = stream.get_final_completion()
+    """try:
+        with client.chat.completions.stream(model="coder", messages=messages, tools=TOOLS) as stream:
+            kinds = [event.type for event in stream]
+            completion = stream.get_final_completion()
+    except LengthFinishReasonError as error:
+        print(error.completion.choices[0].finish_reason)
+        break
     assert kinds[0] == "chunk" and completion.choices[0].finish_reason, kinds
     message = completion.choices[0].message
     for call in message.tool_calls or []:
@@ -90,8 +96,10 @@ RESPONSES_STREAM = RESPONSES.replace(
     "ANSWER",
     f"""with client.responses.stream({_ASK}) as stream:
         kinds = [event.type for event in stream]
-        response = stream.get_final_response()
-    assert kinds[0] == "response.created" and kinds[-1] == "response.completed", kinds""",
+        assert kinds[0] == "response.created" and kinds[-1] in ("response.completed", "response.incomplete"), kinds
+        if kinds[-1] == "response.incomplete":
+            break
+        response = stream.get_final_response()""",
 )
 
 MESSAGES = (
@@ -132,3 +140,60 @@ PROGRAMS = {
     "messages": ("anthropic (Python)", MESSAGES_WHOLE),
     "messages-stream": ("anthropic (Python)", MESSAGES_STREAM),
 }
+
+_LEVEL = """
+import json
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"level": {"enum": ["low", "high"]}, "steps": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["level", "steps"],
+    "additionalProperties": False,
+}
+ASK = [{"role": "user", "content": "hi"}]
+calls = []
+for attempt in range(4):
+    ANSWER
+assert calls, "every answer was cut before its call was complete"
+for name, arguments in calls:
+    assert name == "set_level" and set(arguments) == {"level", "steps"}, arguments
+    assert arguments["level"] in ("low", "high") and 0 <= arguments["steps"] <= 99, arguments
+"""
+MUST_CALL = {
+    "chat": (
+        "openai (Python)",
+        _LEVEL.replace(
+            "ANSWER",
+            """tool = {"type": "function", "function": {"name": "set_level", "parameters": SCHEMA, "strict": True}}
+    made = {"model": "coder", "messages": ASK, "tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+    choice = client.chat.completions.create(**made, seed=attempt).choices[0]
+    if choice.finish_reason == "tool_calls":
+        calls += [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls]""",
+        ),
+    ),
+    "responses": (
+        "openai (Python)",
+        _LEVEL.replace(
+            "ANSWER",
+            """tool = {"type": "function", "name": "set_level", "parameters": SCHEMA, "strict": True}
+    made = {"model": "coder", "input": ASK, "tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+    with client.responses.stream(**made) as stream:
+        events = list(stream)
+    if events[-1].type == "response.completed":
+        calls += [(item.name, json.loads(item.arguments)) for item in events[-1].response.output if item.type == "function_call"]""",
+        ),
+    ),
+    "messages": (
+        "anthropic (Python)",
+        _LEVEL.replace(
+            "ANSWER",
+            """tool = {"name": "set_level", "input_schema": SCHEMA}
+    choice = {"type": "any", "disable_parallel_tool_use": True}
+    with client.messages.stream(model="coder", max_tokens=512, messages=ASK, tools=[tool], tool_choice=choice) as stream:
+        message = stream.get_final_message()
+    if message.stop_reason == "tool_use":
+        calls += [(block.name, block.input) for block in message.content if block.type == "tool_use"]""",
+        ),
+    ),
+}
+"""Programs whose model must call, and is held to the tool's schema, whatever it would say."""

@@ -16,17 +16,21 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 @dataclass(frozen=True)
 class Client:
-    """A command of a recipe. ``reasoning``: whether the client hands the model's reasoning back to it."""
+    """A command of a recipe.
+
+    ``tool``: what the recipe is to make the client offer. ``reasoning``: whether it hands the model's reasoning back.
+    """
 
     recipe: str
     command: int = 0
     installed: str = "npm"
+    tool: str | None = None
     reasoning: bool = True
 
 
 CLIENTS = {
     "codex": Client("Codex CLI"),
-    "codex-catalogue": Client("Codex CLI with the server's catalogue"),
+    "codex-catalogue": Client("Codex CLI with the server's catalogue", tool="apply_patch"),
     "codex-built-in": Client("Codex CLI as its built-in provider"),
     "claude-code": Client("Claude Code"),
     "opencode-chat": Client("opencode", 0),
@@ -59,6 +63,8 @@ def test_a_correct_model_edits_the_file(
     assert run.status == 0, str(run)
     assert run.source.startswith(NEW), str(run)
     assert_valid(run)
+    if client.tool is not None:
+        assert any(client.tool in asked["tools"] for asked in run.asked), str(run)
     if client.reasoning:
         assert any(asked["thoughts"] for asked in run.asked), str(run)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from e2e.conftest import Server, Workplace
 from e2e.correct_model import NEW
-from e2e.programs import PROGRAMS
+from e2e.programs import MUST_CALL, PROGRAMS
 from e2e.recipes import recipes
-from e2e.test_agents import assert_valid
+from e2e.test_agents import REFUSALS, assert_valid
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -42,6 +42,15 @@ def test_a_babbling_model_does_not_break_the_protocol(
     assert run.status == 0, str(run)
 
 
+@pytest.mark.parametrize(("recipe", "program"), MUST_CALL.values(), ids=MUST_CALL)
+def test_a_babbling_model_that_must_call_makes_valid_calls(
+    recipe: str, program: str, babbling: Server, workplace: Workplace
+) -> None:
+    run = workplace.run_python(babbling, recipes()[recipe].programs[0], program)
+    assert run.status == 0, str(run)
+    assert_valid(run)
+
+
 @each_api
 def test_openai_agents_with_a_correct_model(api: int, scripted: Server, workplace: Workplace) -> None:
     programs = recipes()[AGENTS].programs
@@ -53,7 +62,8 @@ def test_openai_agents_with_a_correct_model(api: int, scripted: Server, workplac
 
 @each_api
 def test_openai_agents_with_a_babbling_model(api: int, babbling: Server, workplace: Workplace) -> None:
+    """A cut response is an exception there, which says what cut it."""
     programs = recipes()[AGENTS].programs
     run = workplace.run_python(babbling, programs[0], programs[api])
-    assert_valid(run)
-    assert run.status == 0, str(run)
+    assert run.status == 0 or "reason='max_output_tokens'" in run.output, str(run)
+    assert not REFUSALS.search(run.log), str(run)

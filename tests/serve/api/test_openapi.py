@@ -1,0 +1,31 @@
+"""The OpenAPI document names every endpoint's body."""
+
+from __future__ import annotations
+
+import re
+
+from jsonschema import Draft202012Validator
+
+BODILESS = {"/v1/responses/{response_id}/cancel"}
+
+
+async def test_every_post_has_a_body_that_can_be_looked_up(make_api):
+    document = (await make_api(docs=True).client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        if "post" in operations and path not in BODILESS:
+            reference = operations["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            assert reference.removeprefix("#/components/schemas/") in schemas, path
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            named = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path)), path
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    referred = set(re.findall(r"#/components/schemas/([^\"']+)", str(document)))
+    assert referred <= set(schemas)
+    assert "messages" in schemas["ChatBody"]["properties"]
+
+
+async def test_without_docs_there_is_none(make_api):
+    assert (await make_api().client.get("/openapi.json")).status_code == 404
