@@ -110,7 +110,55 @@ class GrammarSpec(msgspec.Struct, frozen=True, kw_only=True, tag="grammar"):
     special_tokens: tuple[int, ...] = ()
 
 
-ConstraintSpec = EditSpec | GrammarSpec
+class KnownFile(msgspec.Struct, frozen=True):
+    """What a conversation has shown of a file: ``pieces`` of consecutive text; one piece where they are ``whole``."""
+
+    path: str
+    pieces: tuple[str, ...]
+    whole: bool = False
+
+
+CarrierStyle = Literal["json", "tagged", "plain"]
+"""How a call's arguments are written: a JSON object; values as they are, between tags; or one text as it is (a custom tool)."""
+
+
+class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
+    """An edit tool as the output writes its calls.
+
+    ``head``: a regular expression of what stands before the arguments. ``old``, ``new``, ``path``, ``everywhere``: the
+    parameters that hold the quoted text, the new one, the file, and whether all occurrences are replaced. ``patch``: the
+    parameter that holds an ``apply_patch`` text instead. ``shell``: that text may be a shell script with a patch in it.
+    ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
+    between it and its value, what closes the value.
+    """
+
+    name: str
+    head: str
+    style: CarrierStyle = "json"
+    path: str = ""
+    old: str = ""
+    new: str = ""
+    everywhere: str = ""
+    patch: str = ""
+    shell: bool = False
+    empty_old: bool = False
+    tags: tuple[str, str, str] = ("", "", "")
+
+
+class CarrierSpec(msgspec.Struct, frozen=True, kw_only=True, tag="carriers"):
+    """Hold the text that calls of edit tools quote to what is known of the files; all else to ``grammar``, if there is one.
+
+    ``folder``: what relative paths are of. ``spellings``: those of special tokens, by id, where they are part of the output.
+    """
+
+    files: tuple[KnownFile, ...]
+    tools: tuple[CarrierTool, ...]
+    folder: str = ""
+    grammar: GrammarSpec | None = None
+    spellings: dict[int, str] = {}
+
+
+ConstraintSpec = EditSpec | GrammarSpec | CarrierSpec
 """What may constrain an output."""
 
 

@@ -21,7 +21,7 @@ from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.engine.process.breadcrumb import Breadcrumb, beside
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.errors import ModelError
-from dovetail.serve.types import ConstraintSpec, EditSpec
+from dovetail.serve.types import CarrierSpec, ConstraintSpec, EditSpec
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,7 @@ def load_native(
     from dovetail.serve.constrain.grammar.threads import GrammarThreads
     from dovetail.serve.constrain.syntax.gate_process import GateProcess
     from dovetail.serve.constrain.vocabulary import Vocabulary
+    from dovetail.serve.edit.carrier.compile import compile_carrier
     from dovetail.serve.edit.compile import compile_edit
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
     from dovetail.serve.engine.native.memory import memory_errors
@@ -81,6 +82,8 @@ def load_native(
     def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
         if isinstance(spec, EditSpec):
             return compile_edit(spec, vocabulary, gates)
+        if isinstance(spec, CarrierSpec):
+            return grammars.submit(partial(compile_carrier, spec, vocabulary))
         return grammars.submit(partial(compile_grammar, spec, vocabulary))
 
     settings = NativeSettings(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.marked import MarkedCalls
 from dovetail.models.dialects.messages import Message
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import ArgumentStyle, CallHead, OfferedTool
 from dovetail.models.dialects.reading import Wait
 
 SECTION, END_SECTION = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
@@ -93,6 +94,13 @@ class DeepSeek:
         one = lark.either(self._call(lark, tool) for tool in tools)
         joint = lark.literal("\n") if self._fenced else ""
         return f"{lark.several(one, joint, parallel)} {lark.literal(END_SECTION)}"
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        style: ArgumentStyle = "plain" if tool.kind == "custom" else "json"
+        if not self._fenced:
+            return CallHead(re.escape(f"{CALL}{tool.name}{SEPARATOR}"), style)
+        return CallHead(re.escape(f"{CALL}function{SEPARATOR}{tool.name}\n{FENCE}json\n"), style)
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as text, and calls without content as the templates tell them from answers."""

@@ -22,7 +22,7 @@ from dovetail.models.dialects.messages import (
     system_into_user,
     told,
 )
-from dovetail.models.dialects.pieces import OfferedTool, template_tool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool, template_tool
 from dovetail.models.dialects.plain import explanation
 from dovetail.models.dialects.reading import Reading
 from dovetail.models.errors import ChatTemplateError
@@ -135,6 +135,15 @@ class ModelDialect:
             until = lark.any_text(opener, beginning=beginning) if opener else ""
             main = f"({lark.text_without(opener, beginning=beginning)} | {until} {calls})"
         return lark.text(f"{self._thought(lark, prompt)} {main}")
+
+    def heads(self, tools: Sequence[OfferedTool]) -> list[CallHead | None]:
+        """How calls of each of ``tools`` begin; None where one cannot be followed."""
+        return [self.family.head(tool) for tool in tools]
+
+    @property
+    def spellings(self) -> dict[int, str]:
+        """What the visible special tokens stand for in the text."""
+        return {token: self._names[token] for token in self.visible_ids}
 
     def _thought(self, lark: Lark, prompt: Sequence[int]) -> str:
         if isinstance(self.family, Harmony):

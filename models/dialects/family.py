@@ -7,7 +7,7 @@ from typing import Protocol
 
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import Message
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool
 from dovetail.models.dialects.reading import Reading
 
 Think = tuple[str, str]
@@ -38,6 +38,10 @@ class Family(Protocol):
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """The Lark expression of one call, or several, after ``opener``."""
+        ...
+
+    def head(self, tool: OfferedTool) -> CallHead | None:
+        """How a call of ``tool`` begins; None where its arguments cannot be followed."""
         ...
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:

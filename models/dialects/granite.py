@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dovetail.models.dialects.json_calls import JsonCalls
 from dovetail.models.dialects.lark import Lark, json_call
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool, named_object
 from dovetail.models.dialects.reading import Wait
 
 OPENERS = ("<|tool_call|>", "<tool_call>", "<function_call>")
@@ -60,6 +61,10 @@ class Granite:
         """A list."""
         one = lark.either(json_call(lark, tool) for tool in tools)
         return f'" "? "[" {lark.several(one, lark.literal(", "), parallel)} "]"'
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        return CallHead(rf"(?:{'|'.join(map(re.escape, OPENERS))}|\}},)\s*\[?\s*{named_object(tool.name)}")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""

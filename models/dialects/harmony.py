@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dovetail.models.dialects.json_calls import JsonCalls, arguments_text, plain_input
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import ArgumentStyle, CallHead, OfferedTool
 from dovetail.models.dialects.reading import Wait
 
 START, CHANNEL, CONSTRAIN, MESSAGE = "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"
@@ -73,6 +73,11 @@ class Harmony:
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One call: it ends the answer."""
         return lark.either(self._call(lark, tool) for tool in tools)
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        style: ArgumentStyle = "plain" if tool.kind == "custom" else "json"
+        return CallHead(rf"to=functions\.{re.escape(tool.name)}(?:[\s<][^\n]{{0,80}}?)?{re.escape(MESSAGE)}", style)
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects, and reasoning before a call under the name that the template reads."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dovetail.models.dialects.json_calls import JsonCalls
 from dovetail.models.dialects.lark import Lark, json_call
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool, named_object, writes_plain
 from dovetail.models.dialects.reading import Wait
 
 OPENER, CLOSER = "<tool_call>", "</tool_call>"
@@ -77,6 +77,12 @@ class Hermes:
         """One tag for each call."""
         one = lark.either(self._call(lark, tool) for tool in tools)
         return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        if writes_plain(tool):
+            return CallHead(rf'{OPENER}\s*{named_object(tool.name)}\s*"{BELOW}"\s*\}}\n', "plain")
+        return CallHead(rf"{OPENER}\s*{named_object(tool.name)}")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects: templates write them with ``tojson``."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.marked import MarkedCalls
 from dovetail.models.dialects.messages import Message
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool
 from dovetail.models.dialects.reading import Wait
 
 SECTION, END_SECTION = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
@@ -75,6 +75,11 @@ class Kimi:
         number = lark.rule("/[0-9]{1,3}/", terminal=True)
         one = lark.either(self._call(lark, tool, number) for tool in tools)
         return f"{lark.several(one, '', parallel)} {lark.literal(END_SECTION)}"
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        head = rf"{re.escape(CALL)}functions\.{re.escape(tool.name)}:\d+{re.escape(ARGUMENTS)}"
+        return CallHead(head, "plain" if tool.kind == "custom" else "json")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Ids as Kimi counts them, which are all that its templates show of a name; arguments as text."""

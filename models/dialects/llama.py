@@ -5,12 +5,13 @@ Without a marker an answer may be JSON that is no call: only the name of an offe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dovetail.models.dialects.json_calls import JsonCalls
 from dovetail.models.dialects.lark import Lark, json_call
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool, named_object
 from dovetail.models.dialects.reading import Wait
 
 TAG = "<|python_tag|>"
@@ -68,6 +69,10 @@ class Llama:
         """Objects with semicolons between."""
         one = lark.either(json_call(lark, tool, "parameters") for tool in tools)
         return lark.several(one, lark.literal("; "), parallel)
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        return CallHead(rf"(?:\ufffd|;|{re.escape(TAG)})\s*{named_object(tool.name, '(?:parameters|arguments)')}")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""

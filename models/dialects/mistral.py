@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark, json_call
 from dovetail.models.dialects.marked import MarkedCalls
 from dovetail.models.dialects.messages import Message, with_parsed_arguments, with_short_ids
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool, named_object
 from dovetail.models.dialects.reading import Wait
 
 OPENER, ARGUMENTS, CALL_ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
@@ -100,6 +101,13 @@ class Mistral:
         if tool.kind == "custom":
             return f"{head} {lark.plain_input(tool, '')}"
         return f"{head} {lark.arguments(tool)}"
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        if not self._named:
+            return CallHead(rf"(?:{re.escape(OPENER)}\s*\[|\}},)\s*{named_object(tool.name)}")
+        head = rf"{re.escape(OPENER)}{re.escape(tool.name)}{re.escape(ARGUMENTS)}"
+        return CallHead(head, "plain" if tool.kind == "custom" else "json")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Ids of nine letters or digits; arguments as objects where they stand in a list."""

@@ -1,7 +1,9 @@
-"""What a dialect is told (tools) and what it reads (pieces). Knows no family."""
+"""What a dialect is told (tools), what it reads (pieces), and how its calls begin. Knows no family."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,6 +18,23 @@ class Piece:
 
     kind: PieceKind
     text: str = ""
+
+
+ArgumentStyle = Literal["json", "tagged", "plain"]
+
+
+@dataclass(frozen=True)
+class CallHead:
+    """How the call of a tool begins, for those who follow an output while it is written.
+
+    ``pattern``: a regular expression of what stands right before the arguments; U+FFFD stands for the output's beginning.
+    ``style``: they are a JSON object, values between ``tags`` (what opens a name, what stands between it and its value, what
+    closes the value), or one text as it is.
+    """
+
+    pattern: str
+    style: ArgumentStyle = "json"
+    tags: tuple[str, str, str] = ("", "", "")
 
 
 class ToolConstraint(Protocol):
@@ -53,6 +72,16 @@ class OfferedTool(Protocol):
 
 INPUT = "input"
 """The name of a custom tool's one parameter."""
+
+
+def named_object(name: str, key: str = "arguments") -> str:
+    """A regular expression of ``{"name": ..., "arguments": ``, in any spacing."""
+    return rf'\{{\s*"name"\s*:\s*{re.escape(json.dumps(name))}\s*,\s*"{key}"\s*:'
+
+
+def writes_plain(tool: OfferedTool) -> bool:
+    """Whether a custom tool's input stands outside JSON, where a grammar can hold it."""
+    return tool.kind == "custom" and tool.grammar is not None and tool.grammar.syntax == "lark"
 
 
 def joined(pieces: Iterable[Piece]) -> list[Piece]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
+from dovetail.models.dialects.pieces import INPUT, CallHead, OfferedTool, schema_of
 from dovetail.models.dialects.reading import Reading, Wait
 from dovetail.models.dialects.schemas import properties_of
 
@@ -119,6 +119,10 @@ class Pythonic:
         first = lark.either(self._call(lark, tool, "[") for tool in tools)
         more = f"({lark.either(self._call(lark, tool, ', ') for tool in tools)})*" if parallel else ""
         return f'{first} {more} "]"'
+
+    def head(self, tool: OfferedTool) -> CallHead | None:
+        """How a call begins."""
+        return None  # values are given out when the call is whole
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""

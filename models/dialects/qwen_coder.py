@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dovetail.models.dialects.lark import Lark, named_values
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import OfferedTool
+from dovetail.models.dialects.pieces import CallHead, OfferedTool
 from dovetail.models.dialects.reading import Wait
 from dovetail.models.dialects.tagged_values import TaggedValues
 
@@ -76,6 +77,10 @@ class QwenCoder:
         """One outer tag for each call, parameters in the schema's order."""
         one = lark.either(self._call(lark, tool) for tool in tools)
         return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
+
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins."""
+        return CallHead(rf"{FUNCTION}{re.escape(tool.name)}>", "tagged", (PARAMETER, ">\n", f"\n{END_PARAMETER}"))
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects: templates go through their items."""

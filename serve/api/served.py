@@ -55,6 +55,19 @@ class OfferedTool(Protocol):
     def strict(self) -> bool: ...
 
 
+class CallHead(Protocol):
+    """How the call of a tool begins in the output (models/dialects/pieces.py)."""
+
+    @property
+    def pattern(self) -> str: ...
+
+    @property
+    def style(self) -> Literal["json", "tagged", "plain"]: ...
+
+    @property
+    def tags(self) -> tuple[str, str, str]: ...
+
+
 class DialectPiece(Protocol):
     """What a dialect read: ``call`` begins a call and its text is the tool's name; ``end`` ends it."""
 
@@ -97,6 +110,15 @@ class Dialect(Protocol):
 
     def reader(self, tools: Sequence[OfferedTool], prompt: Sequence[int] = ()) -> DialectReader:
         """For one answer to ``prompt``; without tools nothing is read as a call."""
+        ...
+
+    def heads(self, tools: Sequence[OfferedTool]) -> Sequence[CallHead | None]:
+        """How calls of each of ``tools`` begin; None where one cannot be followed while it is written."""
+        ...
+
+    @property
+    def spellings(self) -> dict[int, str]:
+        """What the visible special tokens stand for in the text."""
         ...
 
     def grammar(

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from dovetail.serve.constrain.base import CompileConstraint, Constraint
 from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter
 from dovetail.serve.errors import DovetailError, EngineError, UserError
-from dovetail.serve.types import EditSpec, GrammarSpec, Request
+from dovetail.serve.types import CarrierSpec, EditSpec, GrammarSpec, Request
 
 COMPILE_SECONDS = 10.0
 """After so long a request stops waiting for its constraint."""
@@ -127,6 +127,7 @@ def _result_of(call: Callable[[], _Result], fault: Fault) -> _Result:
 
 
 def _too_slow(request: Request, seconds: float) -> UserError:
-    param = request.constraint.param if isinstance(request.constraint, GrammarSpec) else None
+    spec = request.constraint.grammar if isinstance(request.constraint, CarrierSpec) else request.constraint
+    param = spec.param if isinstance(spec, GrammarSpec) else None
     message = f"the constraint was not compiled within {seconds:g} s; make it simpler"
     return UserError(message, code="grammar_too_complex", param=param)

@@ -69,6 +69,13 @@ class MarkedDialect:
     def reader(self, tools: Sequence[OfferedTool], prompt: Sequence[int] = ()) -> MarkedReader:
         return MarkedReader(frozenset(tool.name for tool in tools))
 
+    @property
+    def spellings(self) -> dict[int, str]:
+        return {}
+
+    def heads(self, tools: Sequence[OfferedTool]) -> list[None]:
+        return [None for _ in tools]
+
     def grammar(
         self,
         tools: Sequence[OfferedTool],

@@ -1,0 +1,102 @@
+"""A call of an edit tool while it is written: which file it is about, what it quotes, and what the files are once it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.carrier.quoting import Quoting, Rules
+from dovetail.serve.edit.carrier.shown import ShownText
+from dovetail.serve.edit.known.follow import normal
+from dovetail.serve.types import CarrierSpec, CarrierTool, KnownFile
+
+Files = Mapping[str, KnownFile]
+"""What is known, by normal path."""
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Prepares known texts, once per content for all outputs of a vocabulary."""
+
+    vocabulary: Vocabulary
+    folder: str
+
+    def shown(self, file: KnownFile, *, in_json: bool) -> ShownText:
+        """``file`` as it is quoted from."""
+        size = sum(map(len, file.pieces))
+        return self.vocabulary.derived(
+            ("shown", file.pieces, file.whole, in_json),
+            lambda: ShownText(file.pieces, whole=file.whole, in_json=in_json),
+            size * 16,
+        )
+
+
+def files_of(spec: CarrierSpec) -> dict[str, KnownFile]:
+    """The known files by normal path."""
+    return {normal(file.path, spec.folder): file for file in spec.files}
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """``path``, ``old``, ``new``, ``everywhere``: what the call has said so far. ``quoted``: the tokens of its old text."""
+
+    tool: CarrierTool
+    texts: Texts
+    files: Files
+    path: str | None = None
+    old: str | None = None
+    new: str | None = None
+    everywhere: bool | None = None
+    quoted: tuple[int, ...] = ()
+
+    @property
+    def file(self) -> KnownFile | None:
+        """What is known of the file that the call is about."""
+        return self.files.get(normal(self.path, self.texts.folder)) if self.path else None
+
+    def quoting(self) -> Quoting | None:
+        """How the old text begins; None: nothing is known that it could be held to."""
+        file = self.file
+        if file is None or (not any(file.pieces) and not file.whole):
+            return None
+        later = bool(self.tool.everywhere) and self.everywhere is None
+        rules = Rules(
+            unique=not self.everywhere and not later,
+            lines_unique=later,
+            empty=self.tool.empty_old,
+        )
+        return Quoting(self.texts.shown(file, in_json=self.tool.style == "json"), rules)
+
+    def says(self, parameter: str, value: str) -> Call:
+        """With a parameter's text."""
+        tool = self.tool
+        if parameter == tool.path:
+            return replace(self, path=value)
+        if parameter == tool.old:
+            return replace(self, old=value)
+        if parameter == tool.new:
+            return replace(self, new=value)
+        if parameter == tool.everywhere:
+            return replace(self, everywhere=value.strip().lower() == "true")
+        return self
+
+    def done(self) -> Files:
+        """The files once the call has been carried out; a text that it does not quote right leaves them as they are."""
+        file = self.file
+        if file is None or not self.old or self.new is None or not any(self.old in piece for piece in file.pieces):
+            return self.files
+        times = -1 if self.everywhere else 1
+        pieces = tuple(piece.replace(self.old, self.new, times) for piece in file.pieces)
+        assert self.path is not None
+        return {**self.files, normal(self.path, self.texts.folder): KnownFile(file.path, pieces, file.whole)}
+
+
+def decoded(written: bytes) -> str:
+    """The text of the inside of a JSON string; as it is, if it is none."""
+    text = written.decode(errors="replace")
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text

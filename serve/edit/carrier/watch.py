@@ -1,0 +1,257 @@
+"""Reads an output while it is written, for calls of edit tools. Immutable states over bytes; knows no tokens.
+
+Only inside a held quotation is anything refused; whatever cannot be followed is let through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dovetail.serve.edit.carrier.call import Call, Files, Texts, decoded
+from dovetail.serve.edit.carrier.quoting import Quoting
+from dovetail.serve.types import CarrierTool
+
+START = "\ufffd".encode()
+"""Stands before the output, for heads that only its beginning can be."""
+_TAIL = 400
+_QUOTE = b'"'
+_BLANK = b" \t\r\n"
+_SPECIAL = re.compile(rb'["\\]')
+_VALUE_END = re.compile(rb"[,}\]\s]")
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """What calls of edit tools begin with."""
+
+    tools: Sequence[CarrierTool]
+    pattern: re.Pattern[bytes]
+    texts: Texts
+
+    @classmethod
+    def of(cls, tools: Sequence[CarrierTool], texts: Texts) -> Heads:
+        """For ``tools``."""
+        parts = [f"(?P<t{index}>{tool.head})" for index, tool in enumerate(tools)]
+        return cls(tools, re.compile("|".join(parts).encode(), re.DOTALL), texts)
+
+
+class State:
+    """A place in the output."""
+
+    __slots__ = ()
+
+    def take(self, data: bytes, at: int) -> tuple[State, int] | None:
+        """The state after some of ``data`` from ``at``, and how far that is; None if it must not come."""
+        raise NotImplementedError
+
+
+def fed(state: State, data: bytes) -> State | None:
+    """The state after all of ``data``."""
+    at = 0
+    while at < len(data):
+        taken = state.take(data, at)
+        if taken is None:
+            return None
+        state, at = taken
+    return state
+
+
+@dataclass(frozen=True, eq=False)
+class Outside(State):
+    """In no call that is followed. ``tail``: the last bytes."""
+
+    heads: Heads
+    files: Files
+    tail: bytes = START
+
+    def take(self, data: bytes, at: int) -> tuple[State, int]:
+        text = self.tail + data[at:]
+        match = self.heads.pattern.search(text)
+        while match is not None and match.end() <= len(self.tail):
+            match = self.heads.pattern.search(text, match.end())
+        if match is None:
+            return Outside(self.heads, self.files, text[-_TAIL:]), len(data)
+        tool = self.heads.tools[next(index for index in range(len(self.heads.tools)) if match[f"t{index}"] is not None)]
+        call = Call(tool, self.heads.texts, self.files)
+        behind = at + match.end() - len(self.tail)
+        return (Between(self.heads, call) if tool.style == "tagged" else Members(self.heads, call)), behind
+
+
+def outside(heads: Heads, call: Call, tail: bytes = b"") -> Outside:
+    """Behind a call."""
+    return Outside(heads, call.done(), tail)
+
+
+@dataclass(frozen=True, eq=False)
+class Members(State):
+    """Between the members of an arguments object, in a key, or in a value that is no string.
+
+    ``phase``: open, next, key, colon, value, literal or nested. ``text``: the key or literal so far; ``depth``, ``escape``
+    and ``quoted`` are of a nested value.
+    """
+
+    heads: Heads
+    call: Call
+    phase: str = "open"
+    key: str = ""
+    text: bytes = b""
+    depth: int = 0
+    quoted: bool = False
+    escape: bool = False
+
+    def take(self, data: bytes, at: int) -> tuple[State, int]:
+        byte = data[at : at + 1]
+        if self.phase == "key":
+            return self._in_key(byte), at + 1
+        if self.phase == "nested":
+            return self._nested(byte), at + 1
+        if self.phase == "literal":
+            if _VALUE_END.match(byte) is None:
+                return replace(self, text=self.text + byte), at + 1
+            call = self.call.says(self.key, self.text.decode(errors="replace"))
+            return Members(self.heads, call, "next"), at
+        if byte in _BLANK:
+            return self, at + 1
+        if self.phase == "open":
+            return (replace(self, phase="next"), at + 1) if byte == b"{" else (outside(self.heads, self.call), at)
+        if self.phase == "colon":
+            return (replace(self, phase="value"), at + 1) if byte == b":" else (outside(self.heads, self.call), at)
+        if self.phase == "value":
+            return self._value(byte, at)
+        if byte == b",":
+            return self, at + 1
+        if byte == _QUOTE:
+            return replace(self, phase="key", text=b""), at + 1
+        return outside(self.heads, self.call, byte), at + 1
+
+    def _in_key(self, byte: bytes) -> State:
+        if self.escape or byte == b"\\":
+            return replace(self, text=self.text + byte, escape=not self.escape)
+        if byte != _QUOTE:
+            return replace(self, text=self.text + byte)
+        return replace(self, phase="colon", key=decoded(self.text), text=b"")
+
+    def _value(self, byte: bytes, at: int) -> tuple[State, int]:
+        if byte == _QUOTE:
+            return value_begins(self.heads, self.call, self.key, _QUOTE), at + 1
+        if byte in b"{[":
+            return replace(self, phase="nested", depth=1, quoted=False, escape=False), at + 1
+        return replace(self, phase="literal", text=b""), at
+
+    def _nested(self, byte: bytes) -> State:
+        if self.quoted:
+            if self.escape or byte == b"\\":
+                return replace(self, escape=not self.escape)
+            return replace(self, quoted=byte != _QUOTE)
+        depth = self.depth + (byte in b"{[") - (byte in b"}]")
+        if depth == 0:
+            return Members(self.heads, self.call, "next")
+        return replace(self, depth=depth, quoted=byte == _QUOTE)
+
+
+def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:
+    """Behind what opens a text."""
+    if key == call.tool.old:
+        quoting = call.quoting()
+        if quoting is not None:
+            return Held(heads, call, closer, quoting)
+    return Text(heads, call, key, closer)
+
+
+def value_ends(heads: Heads, call: Call, key: str, written: bytes, closer: bytes) -> State:
+    """Behind what closes a text."""
+    if closer == _QUOTE:
+        return Members(heads, call.says(key, decoded(written)), "next")
+    return Between(heads, call.says(key, written.decode(errors="replace")))
+
+
+@dataclass(frozen=True, eq=False)
+class Text(State):
+    """In a text that nothing holds: a path, a new text, a description. ``escape``: behind a backslash in JSON."""
+
+    heads: Heads
+    call: Call
+    key: str
+    closer: bytes
+    written: bytes = b""
+    escape: bool = False
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it is the text that comes in the place of a quoted one."""
+        return self.key == self.call.tool.new and self.call.old is not None
+
+    def take(self, data: bytes, at: int) -> tuple[State, int]:
+        if self.closer != _QUOTE:
+            return self._tagged(data, at)
+        if self.escape:
+            return replace(self, written=self.written + data[at : at + 1], escape=False), at + 1
+        special = _SPECIAL.search(data, at)
+        if special is None:
+            return replace(self, written=self.written + data[at:]), len(data)
+        written = self.written + data[at : special.start()]
+        if special.group() == _QUOTE:
+            return value_ends(self.heads, self.call, self.key, written, self.closer), special.end()
+        return replace(self, written=written + b"\\", escape=True), special.end()
+
+    def _tagged(self, data: bytes, at: int) -> tuple[State, int]:
+        written = self.written + data[at:]
+        end = written.find(self.closer, max(0, len(self.written) - len(self.closer)))
+        if end < 0:
+            return replace(self, written=written), len(data)
+        behind = end + len(self.closer) - len(self.written)
+        return value_ends(self.heads, self.call, self.key, written[:end], self.closer), at + behind
+
+
+@dataclass(frozen=True, eq=False)
+class Held(State):
+    """In an old text. ``quoting`` None: it has ended; ``closing`` of ``closer``'s bytes have come, behind ``ended``."""
+
+    heads: Heads
+    call: Call
+    closer: bytes
+    quoting: Quoting | None
+    ended: Quoting | None = None
+    closing: int = 0
+
+    def take(self, data: bytes, at: int) -> tuple[State, int] | None:
+        quoting = self.quoting
+        byte = data[at]
+        ended, closing = None, 0
+        if self.closing and self.closer[self.closing] == byte:
+            ended, closing = self.ended, self.closing + 1
+        elif byte == self.closer[0] and quoting is not None and quoting.ends():
+            ended, closing = quoting, 1
+        if ended is not None and closing == len(self.closer):
+            return value_ends(self.heads, self.call, self.call.tool.old, ended.quoted, self.closer), at + 1
+        stop = at + 1
+        if quoting is not None:
+            if not closing:
+                following = data.find(self.closer[:1], at + 1)
+                stop = following if following > 0 else len(data)
+            quoting = quoting.feed(data[at:stop])
+        if quoting is None and ended is None:
+            return None
+        return replace(self, quoting=quoting, ended=ended, closing=closing), stop
+
+
+@dataclass(frozen=True, eq=False)
+class Between(State):
+    """Between tagged values, or in a value's name. ``seen``: what has come since the last value."""
+
+    heads: Heads
+    call: Call
+    seen: bytes = b""
+
+    def take(self, data: bytes, at: int) -> tuple[State, int]:
+        opening, middle, closer = (tag.encode() for tag in self.call.tool.tags)
+        seen = (self.seen + data[at : at + 1]).lstrip(_BLANK)
+        if not (seen.startswith(opening) or opening.startswith(seen)):
+            return outside(self.heads, self.call, seen), at + 1
+        name = seen[len(opening) :]
+        if seen.startswith(opening) and name.endswith(middle):
+            key = name[: -len(middle)].decode(errors="replace")
+            return value_begins(self.heads, self.call, key, closer), at + 1
+        return replace(self, seen=seen), at + 1
