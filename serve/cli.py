@@ -84,6 +84,10 @@ def serve(
         bool | None,
         typer.Option("--keep-billing-header", help="Leave the changing first line of Claude Code's system prompt."),
     ] = None,
+    no_carriers: Annotated[
+        bool | None,
+        typer.Option("--no-carriers", help="Let calls of clients' edit tools quote text that no file has."),
+    ] = None,
     docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs.")] = None,
     policy: Annotated[Path | None, typer.Option(help="A TOML file that says which edits may be made.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,

@@ -48,7 +48,7 @@ class ServerConfig:
     says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
     ``drain_seconds``: how long requests may go on after the server was asked to end. ``max_output_tokens``: the longest answer, whatever a request asks for; None: what the window leaves. ``model_alias``: other names of
     the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
-    changing first line of Claude Code's system prompt in it.
+    changing first line of Claude Code's system prompt in it. ``no_carriers``: let calls of edit tools quote any text.
     ``policy``: a file that says which edits may be made (docs/policy.md).
     """
 
@@ -74,6 +74,7 @@ class ServerConfig:
     model_alias: tuple[str, ...] = ()
     store: Path | None = None
     keep_billing_header: bool = False
+    no_carriers: bool = False
     docs: bool = False
     policy: Path | None = None
     log_level: LogLevel = "info"
@@ -116,7 +117,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
 _PATHS = frozenset({"model", "store", "policy"})
-_FLAGS = frozenset({"any_model_name", "keep_billing_header", "docs"})
+_FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
 _WORDS = frozenset({"model_name", "host", *_CHOICES})
 _LISTS = frozenset({"model_alias"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))

@@ -194,6 +194,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         model_aliases=config.model_alias,
         store=config.store,
         drop_billing_header=not config.keep_billing_header,
+        carriers=not config.no_carriers,
         docs=config.docs,
         policy=policy,
     )

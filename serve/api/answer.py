@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from starlette.requests import Request as HttpRequest
 
+from dovetail.serve.api.carriers import CallCounter
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation import Conversation
 from dovetail.serve.api.pieces import (
@@ -101,7 +102,9 @@ async def answers(
         AnswerReader(conversation, dialect.reader(tools, request.prompt) if dialect is not None else None)
         for request in requests
     ]
+    counters = [CallCounter(request.constraint, context.metrics.carried_calls) for request in requests]
     async with aclosing(context.generate(http, endpoint, requests)) as events:
         async for index, event in events:
             for piece in readers[index].take(event):
+                counters[index].take(piece)
                 yield index, piece

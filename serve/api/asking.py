@@ -6,19 +6,20 @@ import asyncio
 import json
 from typing import Any
 
+from dovetail.serve.api.carriers import CarrierFields, carrier_spec
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation import Conversation, Message, ToolCall
-from dovetail.serve.api.sampling import SamplingFields, sampling_params
+from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.served import ChatMessage
-from dovetail.serve.api.tool_grammar import input_grammars, tool_grammar
+from dovetail.serve.api.tool_grammar import endless, input_grammars, tool_grammar
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import GrammarSpec, Request
+from dovetail.serve.types import ConstraintSpec, GrammarSpec, Request
 
 
 async def engine_requests(
     context: ApiContext,
     conversation: Conversation,
-    fields: SamplingFields,
+    fields: CarrierFields,
     turn_id: str,
     *,
     max_tokens: int | None,
@@ -39,13 +40,17 @@ async def engine_requests(
     predicted = tuple(await asyncio.to_thread(served.codec.encode, prediction)) if prediction else ()
     room = context.room(len(prompt), "messages")
     dialect = served.dialect
-    constraint = answer
+    constraint: ConstraintSpec | None = answer
     if dialect is not None:
         for own in input_grammars(conversation):
             await context.grammars.checked(own)
-        constraint = await asyncio.to_thread(tool_grammar, dialect, conversation, prompt, fields, answer)
-        if constraint is not None and constraint is not answer:
-            await context.grammars.checked(constraint)
+        grammar = await asyncio.to_thread(tool_grammar, dialect, conversation, prompt, fields, answer)
+        if grammar is not None and grammar is not answer:
+            await context.grammars.checked(grammar)
+        constraint = grammar
+        if fields.carries and context.settings.carriers and not endless(fields):
+            carried = await asyncio.to_thread(carrier_spec, dialect, conversation, grammar)
+            constraint = carried if carried is not None else grammar
     return tuple(
         Request(
             request_id=f"{turn_id}-{index}",

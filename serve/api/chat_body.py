@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from dovetail.serve.api.carriers import CarrierFields
 from dovetail.serve.api.chat_tools import Offered, read_functions, read_tools
 from dovetail.serve.api.conversation import Conversation
 from dovetail.serve.api.fields import ignored_fields
@@ -20,7 +21,7 @@ Metadata = Annotated[
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-class ChatBody(ManyFields, StructuredFields):
+class ChatBody(ManyFields, StructuredFields, CarrierFields):
     """The body of a chat request; messages and tools are checked one by one in modules of their own."""
 
     messages: list[Any]

@@ -79,6 +79,7 @@ NOTES: Mapping[str, str] = {
     "function_call": "the older form of tool_choice",
     "prediction": "drafted from; accepted and rejected tokens are in usage",
     "reasoning_effort": "where the model's template knows it; otherwise named in `x-dovetail-ignored`",
+    "dovetail": "`carriers`: false leaves calls of edit tools free to quote text that no file has (docs/edits.md)",
     "store": "kept in memory unless the server is given a file",
     "service_tier": "answered as `default`",
     "timeout": "seconds until the request ends with a 504",

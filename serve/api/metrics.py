@@ -59,6 +59,12 @@ class Metrics:
             registry=self.registry,
         )
         self.edits = Counter("dovetail_edits", "Edit blocks returned to clients.", registry=self.registry)
+        self.carried_calls = Counter(
+            "dovetail_edit_tool_calls",
+            "Calls of clients' edit tools, by how much of the file the conversation had shown.",
+            ("coverage",),
+            registry=self.registry,
+        )
         self.violations = Counter(
             "dovetail_guarantee_violations",
             "Outputs of /v1/edits that failed the check after generation, and were not returned.",

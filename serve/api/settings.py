@@ -22,6 +22,10 @@ class ApiSettings:
     changing first line of Claude Code's system prompt out, which would spoil the prefix cache. ``max_output_tokens``: the
     longest answer, whatever is asked for; None: what the window leaves. ``policy``: holds for every edit; requests may
     narrow it.
+    deployment's own; None: one that is made at first, and kept with the stored answers. ``carriers``: calls of edit tools quote
+    text that the conversation has shown. ``drop_billing_header``: take the
+    changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
+    ``policy``: holds for every edit; requests may narrow it.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -35,5 +39,6 @@ class ApiSettings:
     retry_after_seconds: int = 2
     policy: Policy | None = None
     drop_billing_header: bool = True
+    carriers: bool = True
     store: Path | None = None
     seal_key: bytes | None = field(default=None, repr=False)

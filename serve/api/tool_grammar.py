@@ -37,14 +37,14 @@ def tool_grammar(
     required = conversation.tool_choice.mode == "required"
     if not tools:
         return answer
-    endless = next((name for name in ("ignore_eos", "min_tokens", "stop_token_ids") if getattr(fields, name)), None)
-    if endless is not None:
+    field = endless(fields)
+    if field is not None:
         if required or answer is not None:
             raise UserError(
-                f"{endless} cannot be used together with calls or formats that must be kept to: they end where they "
+                f"{field} cannot be used together with calls or formats that must be kept to: they end where they "
                 "are complete.",
                 code="unsupported_parameter",
-                param=endless,
+                param=field,
             )
         return None
     source = dialect.grammar(
@@ -63,6 +63,11 @@ def tool_grammar(
             param="tool_choice",
         )
     return answer
+
+
+def endless(fields: SamplingFields) -> str | None:
+    """The field, if there is one, by which an answer ends elsewhere than where it is complete."""
+    return next((name for name in ("ignore_eos", "min_tokens", "stop_token_ids") if getattr(fields, name)), None)
 
 
 def input_grammars(conversation: Conversation) -> list[GrammarSpec]:

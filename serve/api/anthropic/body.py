@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dovetail.serve.api.carriers import CarrierFields
 from dovetail.serve.api.fields import ignored_fields
-from dovetail.serve.api.sampling import MAX_STOPS, SamplingFields
+from dovetail.serve.api.sampling import MAX_STOPS
 from dovetail.serve.api.structured import schema_spec
 from dovetail.serve.types import GrammarSpec
 
@@ -73,7 +74,7 @@ class ContextFields(BaseModel):
         return self.output_config.effort if self.output_config is not None else None
 
 
-class MessagesBody(SamplingFields, ContextFields):
+class MessagesBody(CarrierFields, ContextFields):
     """The body of a request for a message."""
 
     stream: bool | None = None

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from dovetail.serve.api.carriers import CarrierFields
 from dovetail.serve.api.fields import ignored_fields
-from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, SamplingFields
+from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS
 from dovetail.serve.api.structured import schema_spec
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
@@ -102,7 +103,7 @@ class ContextFields(BaseModel):
         return asked is not None and (asked.summary not in (None, "none") or asked.generate_summary is not None)
 
 
-class ResponseBody(SamplingFields, ContextFields):
+class ResponseBody(CarrierFields, ContextFields):
     """The body of a request for a response."""
 
     stream: bool | None = None

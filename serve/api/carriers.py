@@ -1,0 +1,152 @@
+"""Edit tools of clients, recognised in a conversation: their calls quote text that it has shown; and how many such calls there are.
+
+Knows no wire format; what tools mean and what is known of files is found out in serve/edit/known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import Counter
+from pydantic import BaseModel, ConfigDict
+
+from dovetail.serve.api.conversation import Conversation, Message, Tool
+from dovetail.serve.api.pieces import CallArguments, CallEnd, CallStart, Piece
+from dovetail.serve.api.sampling import SamplingFields
+from dovetail.serve.api.served import CallHead, Dialect
+from dovetail.serve.edit.known.follow import Call, Known, Turn, known_texts, normal
+from dovetail.serve.edit.known.tools import roles_of
+from dovetail.serve.types import CarrierSpec, CarrierTool, ConstraintSpec, GrammarSpec, KnownFile
+
+_BOUNDS = ("pattern", "enum", "const", "minLength", "maxLength", "format", "$ref", "anyOf", "oneOf", "allOf", "not")
+"""Keywords under which a text is more than any string: it is left to them."""
+
+
+class DovetailField(BaseModel):
+    """Wishes that only this server knows."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    carriers: bool | None = None
+
+
+class CarrierFields(SamplingFields):
+    """The fields of endpoints whose answers may call edit tools."""
+
+    dovetail: DovetailField | None = None
+
+    @property
+    def carries(self) -> bool:
+        """Whether calls of edit tools are held to what is known."""
+        return self.dovetail is None or self.dovetail.carriers is not False
+
+
+def carrier_spec(dialect: Dialect, conversation: Conversation, grammar: GrammarSpec | None) -> CarrierSpec | None:
+    """``grammar`` with calls of edit tools held to what is known; None: no edit tool is offered that can be followed."""
+    tools = conversation.callable_tools
+    heads = dialect.heads(tools)
+    carried = [
+        found
+        for tool, head in zip(tools, heads, strict=True)
+        if head is not None and (found := carrier_tool(tool, head)) is not None
+    ]
+    if not carried:
+        return None
+    known = known_texts(map(_turn, conversation.messages))
+    return CarrierSpec(
+        files=_files(known),
+        tools=tuple(carried),
+        folder=known.folder,
+        grammar=grammar,
+        spellings=dialect.spellings,
+    )
+
+
+def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
+    """``tool`` as its calls are followed; None: it is no edit tool, or its quoted text is bound by its schema."""
+    properties = _properties(tool)
+    roles = roles_of(tool.name, properties)
+    if roles is None or not roles.quotes or roles.meaning == "patch":
+        return None
+    if not all(_any_text(properties.get(name)) for name in (roles.path, roles.old, roles.new)):
+        return None
+    return CarrierTool(
+        name=tool.name,
+        head=head.pattern,
+        style=head.style,
+        tags=head.tags,
+        path=roles.path,
+        old=roles.old,
+        new=roles.new,
+        everywhere=roles.everywhere,
+        empty_old=roles.empty_old,
+    )
+
+
+class CallCounter:
+    """Counts the edit calls of one answer: of files known as a whole, in part, or not at all."""
+
+    def __init__(self, constraint: ConstraintSpec | None, calls: Counter) -> None:
+        spec = constraint if isinstance(constraint, CarrierSpec) else None
+        self._tools = {tool.name: tool for tool in spec.tools} if spec is not None else {}
+        self._files = {normal(file.path): file for file in spec.files} if spec is not None else {}
+        self._folder = spec.folder if spec is not None else ""
+        self._counter = calls
+        self._tool: CarrierTool | None = None
+        self._arguments: list[str] = []
+
+    def take(self, piece: Piece) -> None:
+        """One piece of the answer."""
+        if isinstance(piece, CallStart):
+            self._tool, self._arguments = self._tools.get(piece.name), []
+        elif isinstance(piece, CallArguments) and self._tool is not None:
+            self._arguments.append(piece.text)
+        elif isinstance(piece, CallEnd) and self._tool is not None:
+            self._count(self._tool, "".join(self._arguments))
+            self._tool = None
+
+    def _count(self, tool: CarrierTool, text: str) -> None:
+        arguments = _object(text)
+        path = arguments.get(tool.path)
+        if not isinstance(path, str) or tool.old not in arguments:
+            return
+        file = self._files.get(normal(path, self._folder))
+        coverage = "uncovered" if file is None else "covered" if file.whole else "partly"
+        self._counter.labels(coverage).inc()
+
+
+def _files(known: Known) -> tuple[KnownFile, ...]:
+    return tuple(
+        KnownFile(path, text.pieces, text.whole)
+        for path, text in known.texts.items()
+        if not text.murky and (text.whole or any(text.pieces))
+    )
+
+
+def _turn(message: Message) -> Turn:
+    calls = tuple(
+        Call(id=call.id, name=call.name, arguments=call.arguments, plain=call.kind == "custom")
+        for call in message.tool_calls
+    )
+    return Turn(role=message.role, text=message.text, calls=calls, answers=message.tool_call_id)
+
+
+def _properties(tool: Tool) -> Mapping[str, Any]:
+    if tool.kind == "custom":
+        return {"input": {"type": "string"}}
+    properties = (tool.parameters or {}).get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _any_text(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == "string" and not any(key in schema for key in _BOUNDS)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
