@@ -78,7 +78,7 @@ class Glm:
 
     def head(self, tool: OfferedTool) -> CallHead:
         """How a call begins."""
-        tags = (KEY, f"{END_KEY}\n{VALUE}", END_VALUE)
+        tags = (KEY, f"{END_KEY}\n{VALUE}", f"{END_VALUE}\n")
         return CallHead(rf"{OPENER}{re.escape(tool.name)}\n", "tagged", tags)
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dovetail.models.dialects.json_calls import JsonCalls
 from dovetail.models.dialects.lark import Lark, json_call
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import CallHead, OfferedTool, named_object
+from dovetail.models.dialects.pieces import BEGINNING, CallHead, OfferedTool, named_object
 from dovetail.models.dialects.reading import Wait
 
 TAG = "<|python_tag|>"
@@ -72,7 +72,7 @@ class Llama:
 
     def head(self, tool: OfferedTool) -> CallHead:
         """How a call begins."""
-        return CallHead(rf"(?:\ufffd|;|{re.escape(TAG)})\s*{named_object(tool.name, '(?:parameters|arguments)')}")
+        return CallHead(rf"(?:{BEGINNING}|;|{re.escape(TAG)})\s*{named_object(tool.name, '(?:parameters|arguments)')}")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""

@@ -21,13 +21,15 @@ class Piece:
 
 
 ArgumentStyle = Literal["json", "tagged", "plain"]
+BEGINNING = "\N{REPLACEMENT CHARACTER}"
+"""Stands for the beginning of the output in a call's head."""
 
 
 @dataclass(frozen=True)
 class CallHead:
     """How the call of a tool begins, for those who follow an output while it is written.
 
-    ``pattern``: a regular expression of what stands right before the arguments; U+FFFD stands for the output's beginning.
+    ``pattern``: a regular expression of what stands right before the arguments; BEGINNING may be in it.
     ``style``: they are a JSON object, values between ``tags`` (what opens a name, what stands between it and its value, what
     closes the value), or one text as it is.
     """

@@ -80,7 +80,7 @@ class QwenCoder:
 
     def head(self, tool: OfferedTool) -> CallHead:
         """How a call begins."""
-        return CallHead(rf"{FUNCTION}{re.escape(tool.name)}>", "tagged", (PARAMETER, ">\n", f"\n{END_PARAMETER}"))
+        return CallHead(rf"{FUNCTION}{re.escape(tool.name)}>", "tagged", (PARAMETER, ">\n", f"\n{END_PARAMETER}\n"))
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects: templates go through their items."""

@@ -61,6 +61,9 @@ class Call:
         file = self.file
         if file is None or (not any(file.pieces) and not file.whole):
             return None
+        closer = self.tool.tags[2]
+        if closer and any(closer in piece for piece in file.pieces):
+            return None  # a reader would take the quoted text to be over
         later = bool(self.tool.everywhere) and self.everywhere is None
         rules = Rules(
             unique=not self.everywhere and not later,
