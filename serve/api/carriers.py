@@ -70,7 +70,7 @@ def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
     roles = roles_of(tool.name, properties)
     if roles is None or not roles.quotes or roles.meaning == "patch":
         return None
-    if not all(_any_text(properties.get(name)) for name in (roles.path, roles.old, roles.new)):
+    if not _any_text(properties.get(roles.old)):
         return None
     return CarrierTool(
         name=tool.name,
