@@ -127,8 +127,7 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
 
     ``head``: a regular expression of what stands before the arguments. ``old``, ``new``, ``path``, ``everywhere``: the
     parameters that hold the quoted text, the new one, the file, and whether all occurrences are replaced. ``patch``: the
-    parameter that holds an ``apply_patch`` text instead. ``shell``: that text may be a shell script with a patch in it.
-    ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
+    parameter that holds an ``apply_patch`` text instead (or a shell script with such a text in it). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
     between it and its value, what closes the value.
     """
 
@@ -140,7 +139,6 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
     new: str = ""
     everywhere: str = ""
     patch: str = ""
-    shell: bool = False
     empty_old: bool = False
     tags: tuple[str, str, str] = ("", "", "")
 

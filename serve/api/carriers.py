@@ -17,6 +17,7 @@ from dovetail.serve.api.pieces import CallArguments, CallEnd, CallStart, Piece
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.served import CallHead, Dialect
 from dovetail.serve.edit.known.follow import Call, Known, Turn, known_texts, normal
+from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import roles_of
 from dovetail.serve.types import CarrierSpec, CarrierTool, ConstraintSpec, GrammarSpec, KnownFile
 
@@ -68,8 +69,16 @@ def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
     """``tool`` as its calls are followed; None: it is no edit tool, or its quoted text is bound by its schema."""
     properties = _properties(tool)
     roles = roles_of(tool.name, properties)
-    if roles is None or not roles.quotes or roles.meaning == "patch":
+    if roles is None or not (roles.quotes or roles.meaning == "shell"):
         return None
+    if roles.meaning in ("patch", "shell"):
+        bound = head.style != "plain" and not _any_text(properties.get(roles.text))
+        tags = head.tags
+        return (
+            None
+            if bound
+            else CarrierTool(name=tool.name, head=head.pattern, style=head.style, tags=tags, patch=roles.text)
+        )
     if not _any_text(properties.get(roles.old)):
         return None
     return CarrierTool(
@@ -86,7 +95,7 @@ def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
 
 
 class CallCounter:
-    """Counts the edit calls of one answer: of files known as a whole, in part, or not at all."""
+    """Counts the edits in the calls of one answer: of files known as a whole, in part, or not at all."""
 
     def __init__(self, constraint: ConstraintSpec | None, calls: Counter) -> None:
         spec = constraint if isinstance(constraint, CarrierSpec) else None
@@ -109,12 +118,15 @@ class CallCounter:
 
     def _count(self, tool: CarrierTool, text: str) -> None:
         arguments = _object(text)
-        path = arguments.get(tool.path)
-        if not isinstance(path, str) or tool.old not in arguments:
-            return
-        file = self._files.get(normal(path, self._folder))
-        coverage = "uncovered" if file is None else "covered" if file.whole else "partly"
-        self._counter.labels(coverage).inc()
+        if tool.patch:
+            patch = arguments.get(tool.patch, text)
+            paths = [section.path for section in file_patches(str(patch)) if section.hunks]
+        else:
+            paths = [str(arguments[tool.path])] if tool.path in arguments and tool.old in arguments else []
+        for path in paths:
+            file = self._files.get(normal(path, self._folder))
+            coverage = "uncovered" if file is None else "covered" if file.whole else "partly"
+            self._counter.labels(coverage).inc()
 
 
 def _files(known: Known) -> tuple[KnownFile, ...]:

@@ -10,6 +10,7 @@ from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.quoting import Quoting, Rules
 from dovetail.serve.edit.carrier.shown import ShownText
 from dovetail.serve.edit.known.follow import normal
+from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.types import CarrierSpec, CarrierTool, KnownFile
 
 Files = Mapping[str, KnownFile]
@@ -81,9 +82,28 @@ class Call:
             return replace(self, old=value)
         if parameter == tool.new:
             return replace(self, new=value)
+        if tool.patch and parameter == tool.patch:
+            return replace(self, files=self._patched(value))
         if parameter == tool.everywhere:
             return replace(self, everywhere=value.strip().lower() == "true")
         return self
+
+    def _patched(self, text: str) -> Files:
+        """The files once a patch has been applied; one that cannot be followed is not known any more."""
+        files = dict(self.files)
+        for section in file_patches(text):
+            path = normal(section.path, self.texts.folder)
+            file = files.pop(path, None)
+            if section.added is not None:
+                files[path] = KnownFile(section.path, (section.added,), True)
+            elif file is not None and not section.deleted and not section.moved_to:
+                pieces = file.pieces
+                for old, new in section.hunks:
+                    found = old and any(old in piece for piece in pieces)
+                    pieces = tuple(piece.replace(old, new, 1) for piece in pieces) if found else ()
+                if pieces:
+                    files[path] = KnownFile(file.path, pieces, file.whole)
+        return files
 
     def done(self) -> Files:
         """The files once the call has been carried out; a text that it does not quote right leaves them as they are."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Retreat
 from dovetail.serve.constrain.vocabulary import Vocabulary
-from dovetail.serve.edit.carrier.quoting import Quoting
+from dovetail.serve.edit.carrier.patching import Patching
 from dovetail.serve.edit.carrier.watch import Held, State, Text, fed
 from dovetail.serve.pointer import Pointer, Trail
 
@@ -116,7 +116,7 @@ class CarrierConstraint:
 
     @property
     def _holds(self) -> bool:
-        return isinstance(self.state, Held)
+        return isinstance(self.state, Held) or (isinstance(self.state, Patching) and self.state.held is not None)
 
     def _following(self, token: int) -> State | None:
         if self._after is not None and self._after[0] == token:
@@ -131,6 +131,8 @@ class CarrierConstraint:
 
     def _held_mask(self) -> Int32Array | None:
         state = self.state
+        if isinstance(state, Patching):
+            return state.mask(self._vocabulary)
         if not isinstance(state, Held):
             return None
         found: Int32Array | None = None
@@ -145,14 +147,15 @@ class CarrierConstraint:
     def _guess(self, limit: int) -> list[int]:
         state = self.state
         if isinstance(state, Held) and state.quoting is not None and state.ended is None:
-            return self._quoted_on(state.quoting)
+            return self._line_on(state.quoting.likely())
+        if isinstance(state, Patching):
+            return self._line_on(state.likely())
         if self._trail is not None and self._pointer is not None:
             return self._trail.propose(self._pointer, limit)
         return []
 
-    def _quoted_on(self, quoting: Quoting) -> list[int]:
-        """The rest of the line, as the tokenizer writes it behind the line's beginning."""
-        likely = quoting.likely()
+    def _line_on(self, likely: tuple[bytes, bytes] | None) -> list[int]:
+        """The rest of a line, as the tokenizer writes it behind the line's beginning."""
         if likely is None or not likely[1]:
             return []
         context, rest = likely

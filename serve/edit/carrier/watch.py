@@ -6,7 +6,7 @@ Only inside a held quotation is anything refused; whatever cannot be followed is
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, decoded
@@ -29,12 +29,13 @@ class Heads:
     tools: Sequence[CarrierTool]
     pattern: re.Pattern[bytes]
     texts: Texts
+    patch: Callable[[Heads, Call, str, bytes], State]
 
     @classmethod
-    def of(cls, tools: Sequence[CarrierTool], texts: Texts) -> Heads:
-        """For ``tools``."""
+    def of(cls, tools: Sequence[CarrierTool], texts: Texts, patch: Callable[[Heads, Call, str, bytes], State]) -> Heads:
+        """For ``tools``. ``patch``: the state behind what opens a patch: where it goes on, and what closes it."""
         parts = [f"(?P<t{index}>{tool.head})" for index, tool in enumerate(tools)]
-        return cls(tools, re.compile("|".join(parts).encode(), re.DOTALL), texts)
+        return cls(tools, re.compile("|".join(parts).encode(), re.DOTALL), texts, patch)
 
 
 class State:
@@ -76,6 +77,8 @@ class Outside(State):
         tool = self.heads.tools[next(index for index in range(len(self.heads.tools)) if match[f"t{index}"] is not None)]
         call = Call(tool, self.heads.texts, self.files)
         behind = at + match.end() - len(self.tail)
+        if tool.style == "plain":
+            return self.heads.patch(self.heads, call, tool.patch, b""), behind
         return (Between(self.heads, call) if tool.style == "tagged" else Members(self.heads, call)), behind
 
 
@@ -157,6 +160,8 @@ def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:
         quoting = call.quoting()
         if quoting is not None:
             return Held(heads, call, closer, quoting)
+    if key == call.tool.patch:
+        return heads.patch(heads, call, key, closer)
     return Text(heads, call, key, closer)
 
 

@@ -78,8 +78,13 @@ _CLOSING = np.array(
 
 def walk(spec: CarrierSpec, seed: int, longest: int = 300) -> str:
     """What a random model writes until it is complete, or ``longest`` tokens are spent."""
+    return walk_from(start(spec), seed, longest)
+
+
+def walk_from(state: Constraint, seed: int, longest: int = 300) -> str:
+    """The same from a state."""
     choose = random.Random(seed)
-    state, tokens = start(spec), list[int]()
+    tokens: list[int] = []
     hurry = choose.choice((0.05, 0.3, 0.6))
     while len(tokens) < longest and not state.may_end():
         allowed = np.flatnonzero(mask_of(state))
