@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.grammar.compile import compile_grammar
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.call import Texts, files_of
@@ -11,7 +12,7 @@ from dovetail.serve.edit.carrier.watch import Heads, Outside
 from dovetail.serve.types import CarrierSpec
 
 
-def compile_carrier(spec: CarrierSpec, vocabulary: Vocabulary) -> CarrierConstraint:
+def compile_carrier(spec: CarrierSpec, vocabulary: Vocabulary) -> Constraint:
     """The initial state of an output held to ``spec``. To be run in threads of grammars.
 
     Raises:

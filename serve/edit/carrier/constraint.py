@@ -100,7 +100,7 @@ class CarrierConstraint:
                 break
             at = at.advance(token)
             tokens.append(token)
-        return Draft(tokens)
+        return Draft(tokens, evidence=self._pointer.evidence) if self._pointer is not None else Draft(tokens)
 
     def may_end(self) -> bool:
         """Where the grammar says so; without one, anywhere but inside a quotation."""
