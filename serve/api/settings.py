@@ -18,14 +18,10 @@ class ApiSettings:
     included. ``model_aliases``: other names of the model, ``*`` standing for anything. ``keepalive_seconds``: how long a
     stream may be silent before it carries a comment. ``retry_after_seconds``: what 429 and 503 answers advise. ``store``:
     the file of stored answers; None: kept in memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this
-    deployment's own; None: one that is made at first, and kept with the stored answers. ``drop_billing_header``: take the
-    changing first line of Claude Code's system prompt out, which would spoil the prefix cache. ``max_output_tokens``: the
-    longest answer, whatever is asked for; None: what the window leaves. ``policy``: holds for every edit; requests may
-    narrow it.
     deployment's own; None: one that is made at first, and kept with the stored answers. ``carriers``: calls of edit tools quote
-    text that the conversation has shown. ``drop_billing_header``: take the
-    changing first line of Claude Code's system prompt out, which would spoil the prefix cache.
-    ``policy``: holds for every edit; requests may narrow it.
+    text that the conversation has shown. ``drop_billing_header``: take the changing first line of Claude Code's system prompt
+    out, which would spoil the prefix cache. ``max_output_tokens``: the longest answer, whatever is asked for; None: what the
+    window leaves. ``policy``: holds for every edit; requests may narrow it.
     """
 
     max_body_bytes: int = 8 * MIB
