@@ -31,6 +31,7 @@ from dovetail.models.dialects.dialect import ModelDialect
 from dovetail.models.edit_prompt import EditTemplate
 from dovetail.models.embedded import NAME, WEIGHTS
 from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
+from dovetail.models.fim import FillInMiddle
 from dovetail.models.generation import GenerationDefaults
 from dovetail.models.headers import stored_weights
 from dovetail.models.tokenizer import Tokenizer
@@ -92,6 +93,7 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         render_chat=render_chat if chat is not None else None,
         dialect=dialect,
         render_edit=render_edit if edit is not None else None,
+        fim=FillInMiddle.find(tokenizer),
         defaults=msgspec.convert(defaults.given(), SamplingDefaults),
     )
 

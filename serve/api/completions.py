@@ -1,10 +1,11 @@
-"""POST /v1/completions, whole and streamed: plain continuation of text or token ids."""
+"""POST /v1/completions, whole and streamed: continuation of text or token ids, or the middle of a text (``suffix``)."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
@@ -21,7 +22,8 @@ from dovetail.serve.api.failures import sse_error, told
 from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
-from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields, sampling_params
+from dovetail.serve.api.sampling import MAX_CHOICES, MAX_TOP_LOGPROBS, ManyFields, sampling_params
+from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.structured import StructuredFields
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.errors import EngineError, UserError
@@ -36,19 +38,21 @@ class CompletionBody(ManyFields, StructuredFields):
     """The body of a completion request; the prompt's four forms are told apart in ``prompts_of``."""
 
     prompt: Any
+    suffix: str | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    best_of: Annotated[int, Field(ge=1)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """One checked completion request; ``echoes`` holds the text before each choice."""
+    """One checked completion request: ``tries`` engine requests per prompt. ``echoes``: what is said again of each prompt."""
 
     id: str
     created: int
     body: CompletionBody
     requests: tuple[Request, ...]
+    tries: int
     echoes: tuple[str, ...]
     ignored: tuple[str, ...]
 
@@ -117,16 +121,13 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
     ignored = ignored_fields(body)
     if body.stream_options is not None:
         ignored += [f"stream_options.{name}" for name in body.stream_options.model_extra or {}]
-    answers = body.n or 1
-    if body.best_of is not None and body.best_of != answers:
-        raise not_available("best_of", " (it must equal n)")
+    tries = _tries(body)
     if body.echo and body.logprobs is not None:
-        raise not_available("echo", " (together with logprobs)")
-    codec = context.served.codec
-    wire = prompts_of(body.prompt, codec.size)
-    if len(wire) * answers > context.settings.max_choices:
-        raise not_available("n", f" (prompts times n may be at most {context.settings.max_choices})")
-    context.admit(len(wire) * answers)
+        raise not_available("echo", " (together with logprobs: a prompt's own are not computed)")
+    wire = prompts_of(body.prompt, context.served.codec.size)
+    if len(wire) * tries > context.settings.max_choices:
+        raise not_available("n", f" (prompts times n or best_of may be at most {context.settings.max_choices})")
+    context.admit(len(wire) * tries)
     constraint, left_out = await context.grammars.wanted(body)
     ignored += left_out
     job_id = fresh_id("cmpl")
@@ -134,31 +135,64 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
     echoes: list[str] = []
     for number, item in enumerate(wire):
         path = "prompt" if len(wire) == 1 else f"prompt[{number}]"
-        ids = await asyncio.to_thread(codec.encode_prompt, item) if isinstance(item, str) else item
+        ids, ends = await asyncio.to_thread(_prompt_ids, context.served, item, body.suffix)
         if not ids:
             _refuse(path, "is empty")
         room = context.room(len(ids), path)
-        text = (item if isinstance(item, str) else codec.decode(item)) if body.echo else ""
-        for index in range(answers):
+        echoes.append((item if isinstance(item, str) else context.served.codec.decode(item)) if body.echo else "")
+        for index in range(tries):
             sampling = sampling_params(
                 body,
                 context.served,
                 max_tokens=min(body.max_tokens or DEFAULT_MAX_TOKENS, room),
                 index=index,
-                logprobs=body.logprobs,
+                logprobs=body.logprobs if tries == (body.n or 1) else body.logprobs or 0,
+                stop_ids=ends,
             )
-            request_id = f"{job_id}-{len(requests)}"
             requests.append(
                 Request(
-                    request_id=request_id,
+                    request_id=f"{job_id}-{len(requests)}",
                     prompt=tuple(ids),
                     sampling=sampling,
                     constraint=constraint,
                     **body.scheduling(),
                 )
             )
-            echoes.append(text)
-    return Job(job_id, int(time.time()), body, tuple(requests), tuple(echoes), tuple(ignored))
+    return Job(job_id, int(time.time()), body, tuple(requests), tries, tuple(echoes), tuple(ignored))
+
+
+def _tries(body: CompletionBody) -> int:
+    """Engine requests per prompt."""
+    answers = body.n or 1
+    tries = body.best_of or answers
+    if tries < answers:
+        _refuse("best_of", f"must be at least n ({answers})")
+    if tries > answers and body.stream:
+        raise not_available("best_of", " (a stream cannot wait for the best; it must equal n)")
+    return tries
+
+
+def _prompt_ids(served: ServedModel, prompt: str | list[int], suffix: str | None) -> tuple[list[int], tuple[int, ...]]:
+    """Token ids, and what ends the output beside the usual. An empty suffix is none."""
+    if suffix:
+        if served.fim is None:
+            raise not_available("suffix", f" ({served.name} has no tokens for filling in the middle)")
+        return served.fim.prompt(prompt, suffix)[0], served.fim.stop_ids
+    return served.codec.encode_prompt(prompt) if isinstance(prompt, str) else prompt, ()
+
+
+def _best(outputs: Sequence[Output], tries: int, answers: int) -> list[Output]:
+    """Of the ``tries`` outputs of each prompt the ``answers`` most likely ones by their mean log probability, best first."""
+    best: list[Output] = []
+    for first in range(0, len(outputs), tries):
+        group = outputs[first : first + tries]
+        best += group if tries == answers else sorted(group, key=_likelihood, reverse=True)[:answers]
+    return best
+
+
+def _likelihood(output: Output) -> float:
+    """What says nothing at all comes last."""
+    return sum(entry.logprob for entry in output.logprobs) / len(output.logprobs) if output.logprobs else -math.inf
 
 
 async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, Any]:
@@ -169,13 +203,13 @@ async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, 
     choices = [
         _choice(
             index,
-            job.echoes[index] + output.text,
+            job.echoes[index // job.answers] + output.text,
             None if job.body.logprobs is None else completion_logprobs(context.served.codec, output.logprobs),
             output.finish,
         )
-        for index, output in enumerate(outputs)
+        for index, output in enumerate(_best(outputs, job.tries, job.answers))
     ]
-    usage = usage_of(job.requests, outputs, job.answers)
+    usage = usage_of(job.requests, outputs, job.tries)
     return {**_head(context, job), "choices": choices, "usage": usage}
 
 
@@ -186,8 +220,8 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
     outputs = [Output() for _ in job.requests]
     offsets = [0] * len(outputs)
     codec = context.served.codec
-    for index, echo in enumerate(job.echoes):
-        if echo:
+    for index in range(len(outputs)):
+        if echo := job.echoes[index // job.answers]:
             yield sse.data({**head, "choices": [_choice(index, echo)]})
     async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
         async for index, event in events:

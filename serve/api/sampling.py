@@ -12,6 +12,7 @@ from dovetail.serve.types import SamplingParams
 
 MAX_STOPS = 16
 MAX_TOP_LOGPROBS = 20
+MAX_CHOICES = 128
 SEED_MASK = 2**63 - 1
 
 
@@ -65,7 +66,7 @@ class ManyFields(SamplingFields):
     """The sampling fields of the OpenAI endpoints, which can answer several times and in a stream."""
 
     model: str | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -83,8 +84,11 @@ def sampling_params(
     index: int = 0,
     logprobs: int | None = None,
     defaults: SamplingDefaults | None = None,
+    stop_ids: tuple[int, ...] = (),
 ) -> SamplingParams:
-    """Complete parameters of the ``index``-th answer; ``max_tokens`` is already within the room there is."""
+    """Complete parameters of the ``index``-th answer; ``max_tokens`` is already within the room there is.
+
+    ``stop_ids``: what ends the output beside what the client says."""
     default = defaults if defaults is not None else served.defaults
     return SamplingParams(
         max_tokens=max_tokens,
@@ -99,7 +103,7 @@ def sampling_params(
         repetition_penalty=_or(fields.repetition_penalty, default.repetition_penalty),
         logit_bias=_logit_bias(fields.logit_bias or {}, served.codec.size),
         stop=tuple(fields.stop or ()),
-        stop_token_ids=tuple(fields.stop_token_ids or ()),
+        stop_token_ids=(*(fields.stop_token_ids or ()), *stop_ids),
         ignore_eos=bool(fields.ignore_eos),
         logprobs=logprobs,
     )

@@ -141,6 +141,26 @@ RenderEdit = Callable[[tuple[SourceFile, ...], str, Markers], list[int]]
 """Prompt token ids of an edit request: files, instruction, markers."""
 
 
+class FillInMiddle(Protocol):
+    """How the model is asked for the middle of a text."""
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Special tokens that end a middle, beside those that end every output."""
+        ...
+
+    def prompt(
+        self,
+        prefix: str | Sequence[int],
+        suffix: str,
+        files: Sequence[tuple[str, str]] = (),
+        path: str = "",
+        limit: int | None = None,
+    ) -> tuple[list[int], bool]:
+        """Token ids, and whether something was left out to keep to ``limit``. ``files``: paths and texts of others."""
+        ...
+
+
 class TextCodec(Protocol):
     """Text to token ids and back."""
 
@@ -188,6 +208,7 @@ class ServedModel:
 
     ``render_chat`` None: the model has no chat template, and /v1/chat/completions says so. ``render_edit`` None: edits are
     asked for through the chat template. ``dialect`` None: all that the model says is text, and it is offered no tools.
+    ``fim`` None: the model has no tokens to ask it for the middle of a text.
     """
 
     name: str
@@ -197,6 +218,7 @@ class ServedModel:
     render_chat: RenderChat | None = None
     dialect: Dialect | None = None
     render_edit: RenderEdit | None = None
+    fim: FillInMiddle | None = None
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 
     @property
@@ -204,4 +226,5 @@ class ServedModel:
         """What /v1/models lists."""
         chat = ("chat",) if self.render_chat is not None else ()
         edits = ("edits",) if self.render_edit is not None or self.render_chat is not None else ()
-        return ("completions", *chat, *edits)
+        infill = ("infill",) if self.fim is not None else ()
+        return ("completions", *chat, *edits, *infill)

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -43,6 +43,27 @@ class ByteCodec:
 
 
 CODEC = ByteCodec()
+
+
+class ByteFillIn:
+    """258, what stands before the gap, 259, what stands behind it, 260; files before all, each as 261, path, line feed, text."""
+
+    stop_ids = (258, 259, 260)
+
+    def prompt(
+        self,
+        prefix: str | Sequence[int],
+        suffix: str,
+        files: Sequence[tuple[str, str]] = (),
+        path: str = "",
+        limit: int | None = None,
+    ) -> tuple[list[int], bool]:
+        before = list(prefix.encode()) if isinstance(prefix, str) else list(prefix)
+        shown = [token for file in files for token in (261, *"\n".join(file).encode())]
+        own = [261, *path.encode()] if path else []
+        ids = [*shown, *own, 258, *before, 259, *suffix.encode(), 260]
+        cut = limit is not None and len(ids) > limit
+        return (ids[-limit:] if limit is not None and cut else ids), cut
 
 
 def render_chat(messages: list[ChatMessage], tools: object = (), effort: str | None = None) -> list[int]:
@@ -86,6 +107,12 @@ class Api:
 @pytest.fixture
 def served() -> ServedModel:
     return served_model()
+
+
+@pytest.fixture
+def filling() -> ServedModel:
+    """A model with tokens for filling in the middle."""
+    return replace(served_model(), fim=ByteFillIn())
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from dovetail.serve.types import FinishEvent, TokenLogprob, TokensEvent, Usage
+
 URL = "/v1/completions"
 
 
@@ -76,7 +78,13 @@ async def test_streamed_offsets_go_on(api):
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"), [({"suffix": "x"}, "suffix"), ({"best_of": 3}, "best_of"), ({"prompt": ["a"] * 65}, "n")]
+    ("fields", "param"),
+    [
+        ({"suffix": "x"}, "suffix"),
+        ({"best_of": 3, "stream": True}, "best_of"),
+        ({"prompt": ["a"] * 65}, "n"),
+        ({"prompt": ["a"] * 2, "best_of": 33}, "n"),
+    ],
 )
 async def test_refused_by_name(api, fields, param):
     answer = await api.post(URL, {"prompt": "x", **fields})
@@ -88,3 +96,48 @@ async def test_best_of_n_is_n(api):
     answer = await api.post(URL, {"prompt": "x", "n": 2, "best_of": 2, "suffix": None, "user": "me"})
     assert len(answer.json()["choices"]) == 2
     assert answer.headers["x-dovetail-ignored"] == "user"
+
+
+async def test_best_of_gives_the_likeliest(make_api, codec):
+    odds = iter([-3.0, -1.0, -2.0, -0.5, -4.0, -0.25])
+
+    def script(request):
+        logprob = next(odds)
+        text = f"{logprob}"
+        ids = tuple(codec.encode(text))
+        entries = (
+            tuple(TokenLogprob(token, logprob) for token in ids) if request.sampling.logprobs is not None else None
+        )
+        yield TokensEvent(request_id="", tokens=ids, text=text, origins=("sampled",) * len(ids), logprobs=entries)
+        yield FinishEvent(request_id="", reason="stop", usage=Usage(completion_tokens=len(ids)))
+
+    api = make_api(script)
+    answer = (await api.post(URL, {"prompt": ["a", "b"], "n": 2, "best_of": 3, "echo": True})).json()
+    assert [choice["text"] for choice in answer["choices"]] == ["a-1.0", "a-2.0", "b-0.25", "b-0.5"]
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
+    assert answer["choices"][0]["logprobs"] is None
+    assert answer["usage"]["completion_tokens"] == 5 * 4 + 5
+    assert answer["usage"]["prompt_tokens"] == 4
+
+
+async def test_best_of_below_n_is_refused(api):
+    answer = await api.post(URL, {"prompt": "x", "n": 3, "best_of": 2})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "best_of")
+
+
+async def test_a_suffix_asks_for_the_middle(make_api, filling):
+    api = make_api(served=filling)
+    answer = await api.post(URL, {"prompt": ["a", "b"], "suffix": "c", "echo": True, "stop_token_ids": [7]})
+    assert [choice["text"] for choice in answer.json()["choices"]] == ["aHello, wörld", "bHello, wörld"]
+    assert [request.prompt for request in api.engine.requests] == [
+        (258, *b"a", 259, *b"c", 260),
+        (258, *b"b", 259, *b"c", 260),
+    ]
+    assert api.engine.requests[0].sampling.stop_token_ids == (7, 258, 259, 260)
+    assert (await api.post(URL, {"prompt": [97, 98], "suffix": "c"})).status_code == 200
+    assert api.engine.requests[-1].prompt == (258, *b"ab", 259, *b"c", 260)
+    assert (await api.post(URL, {"prompt": "", "suffix": "c"})).status_code == 200
+    assert (await api.post(URL, {"prompt": "ab", "suffix": ""})).status_code == 200
+    assert api.engine.requests[-1].prompt == (256, *b"ab"), "an empty suffix is none"
+    too_long = await api.post(URL, {"prompt": "a", "suffix": "c" * 5000})
+    assert too_long.json()["error"]["code"] == "context_length_exceeded"
