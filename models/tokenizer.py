@@ -104,15 +104,15 @@ class Tokenizer:
             first = False
         return ids
 
-    def encode_prompt(self, text: str) -> list[int]:
+    def encode_prompt(self, text: str, *, add_bos: bool = True) -> list[int]:
         """Ids of a raw prompt without a template: special-token strings in it are special ids (clients write
-        fill-in-the-middle prompts so), after the beginning-of-sequence token if the model wants one.
+        fill-in-the-middle prompts so), with ``add_bos`` after the beginning-of-sequence token if the model wants one.
 
         Raises:
             ValueError: a lone surrogate, which is no Unicode text.
         """
         ids = self.encode_rendered(text)
-        if self.wants_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
+        if add_bos and self.wants_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids.insert(0, self.bos_id)
         return ids
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from dovetail import __version__
-from dovetail.serve.api import apply, completions, edits, failures, health, models, openapi
+from dovetail.serve.api import (
+    apply,
+    completions,
+    edits,
+    embeddings,
+    failures,
+    health,
+    infill,
+    models,
+    openapi,
+    tokenize,
+)
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.chat import Chat
@@ -41,7 +52,7 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (health, models, completions, edits, apply):
+    for part in (health, models, completions, infill, tokenize, embeddings, edits, apply):
         app.include_router(part.routes(context))
     records = Records(settings.store)
     app.include_router(Chat(context, records).routes())

@@ -13,7 +13,9 @@ from dovetail.serve.api.chat_body import ChatBody
 from dovetail.serve.api.completions import CompletionBody
 from dovetail.serve.api.edit_body import EditsBody
 from dovetail.serve.api.fields import IGNORED, NOT_SERVED
+from dovetail.serve.api.infill import InfillBody
 from dovetail.serve.api.responses.body import ResponseBody
+from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
 
 Handling = Literal["served", "refused", "ignored"]
 
@@ -23,10 +25,14 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "/v1/responses": ResponseBody,
     "/v1/messages": MessagesBody,
     "/v1/edits": EditsBody,
+    "/infill": InfillBody,
+    "/tokenize": TokenizeBody,
+    "/detokenize": DetokenizeBody,
 }
 
 _CHAT, _PLAIN, _RESPONSES, _MESSAGES = list(ENDPOINTS)[:4]
-_REFUSED_BY = {_CHAT: (), _PLAIN: (), _RESPONSES: ("suffix",), _MESSAGES: ("suffix",)}
+_INFILL = "/infill"
+_REFUSED_BY = {_CHAT: (), _PLAIN: (), _RESPONSES: ("suffix",), _MESSAGES: ("suffix",), _INFILL: ()}
 """The endpoints that know NOT_SERVED, less what is not theirs."""
 
 _IGNORED_BY: Mapping[str, Collection[str]] = {
@@ -41,6 +47,7 @@ _IGNORED_BY: Mapping[str, Collection[str]] = {
         "web_search_options",
     ),
     _PLAIN: ("user",),
+    _INFILL: ("id_slot", "cache_prompt", "samplers", "t_max_prompt_ms", "response_fields", "repeat_last_n"),
     _RESPONSES: (
         "access_programs",
         "background_options",
@@ -67,7 +74,7 @@ _IGNORED_BY: Mapping[str, Collection[str]] = {
     ),
 }
 
-NOTES: Mapping[str, str] = {
+NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "model": "the served model's name, or an alias of it",
     "messages": "text parts; other parts are refused by place",
     "max_tokens": "at most what the context window leaves: more is clamped",
@@ -104,6 +111,22 @@ NOTES: Mapping[str, str] = {
     "cache_control": "accepted anywhere; prefixes are cached by themselves, see `cache_read_input_tokens`",
     "output_config": "effort; format: json_schema, enforced",
     "stop_sequences": "at most 16",
+    "input_prefix": "the text before the gap",
+    "input_suffix": "the text behind it",
+    "input_extra": "other pieces of the repository, the most important last; what does not fit is left out, first ones first",
+    "filename": "ours: the path of the file with the gap",
+    "/infill prompt": "goes on where input_prefix ends",
+    "/tokenize prompt": "text (vLLM's form)",
+    "/tokenize messages": "as in a chat request (vLLM's form), like all further fields",
+    "n_predict": "-1: up to the end; 0: the prompt is cached, and nothing is made",
+    "n_indent": "a line indented by less ends the middle, and is not part of it",
+    "t_max_predict_ms": "the first line end after so long ends the middle",
+    "repeat_penalty": "another name of repetition_penalty",
+    "content": "text (llama.cpp's form); no special tokens are added unless `add_special`",
+    "add_special_tokens": "for prompt (vLLM's form); true by default",
+    "parse_special": "false: what looks like a special token is text",
+    "with_pieces": "tokens as objects with `id` and `piece`, the bytes where a piece is no text",
+    "return_token_strs": "adds `token_strs`",
     "system": "text or blocks of text",
     "thinking": "without it no thinking blocks; `display: omitted` gives the signature alone",
 }
@@ -125,7 +148,7 @@ def fields_of(endpoint: str) -> list[Field]:
     refused = sorted(set(NOT_SERVED) - set(served) - set(_REFUSED_BY[endpoint])) if endpoint in _REFUSED_BY else []
     ignored = sorted(set(_IGNORED_BY.get(endpoint, ())) - set(served))
     return [
-        *(Field(name, "served", NOTES.get(name, "")) for name in served),
+        *(Field(name, "served", NOTES.get(f"{endpoint} {name}", NOTES.get(name, ""))) for name in served),
         *(Field(name, "refused", "unless its value asks for nothing") for name in refused),
         *(Field(name, "ignored", IGNORED[name]) for name in ignored),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -178,8 +178,14 @@ class TextCodec(Protocol):
         """Ids of ordinary text: what looks like a special token is text."""
         ...
 
-    def encode_prompt(self, text: str) -> list[int]:
-        """Ids of a raw prompt, which is all the client's: special-token strings in it are special tokens."""
+    @property
+    def special(self) -> Mapping[str, int]:
+        """Special tokens as they are written, and their ids."""
+        ...
+
+    def encode_prompt(self, text: str, *, add_bos: bool = True) -> list[int]:
+        """Ids of a raw prompt, which is all the client's: special-token strings in it are special tokens. ``add_bos``: begin
+        with the beginning-of-sequence token, if the model wants one."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:

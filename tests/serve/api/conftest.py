@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pytest
@@ -28,12 +29,13 @@ class ByteCodec:
 
     size = 258
     eos_ids = frozenset({257})
+    special: Mapping[str, int] = MappingProxyType({"<s>": 256, "</s>": 257})
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def encode_prompt(self, text: str) -> list[int]:
-        return [256, *text.encode()]
+    def encode_prompt(self, text: str, *, add_bos: bool = True) -> list[int]:
+        return [256, *text.encode()] if add_bos else list(text.encode())
 
     def decode(self, ids: Iterable[int]) -> str:
         return bytes(token for token in ids if token < 256).decode("utf-8", "replace")
