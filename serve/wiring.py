@@ -217,6 +217,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            app.state.batches.resume()
             host, port = listener.getsockname()[:2]
             structlog.get_logger("dovetail").info(
                 "serving",
@@ -233,6 +234,7 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         if not starting.done():
             starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+        await app.state.batches.close()
         await engine.close()
 
 

@@ -19,6 +19,9 @@ from dovetail.serve.api import (
 )
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
+from dovetail.serve.api.batches.endpoints import batch_routes, file_routes
+from dovetail.serve.api.batches.files import Files
+from dovetail.serve.api.batches.runner import Batches
 from dovetail.serve.api.chat import Chat
 from dovetail.serve.api.context import ApiContext, fingerprint_of
 from dovetail.serve.api.metrics import Metrics
@@ -61,8 +64,14 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
     app.include_router(responses.routes(shared))
     app.include_router(conversations.routes(shared))
     app.include_router(messages.routes(context, sealer))
+    files = Files(records)
+    batches = Batches(app, records, files, settings)
+    app.include_router(file_routes(context, files, batches))
+    app.include_router(batch_routes(context, batches))
     failures.install(app, retry_after_seconds=settings.retry_after_seconds, wordings={"/v1/messages": body_of})
     openapi.install(app)
-    app.state.load = context.load  # for whoever runs the application and has to wait for its requests
+    # For whoever runs the application: what it has to wait for, and what it has to take up and to close.
+    app.state.load = context.load
+    app.state.batches = batches
     app.add_middleware(Observe, metrics=context.metrics)
     return app

@@ -93,14 +93,14 @@ class StoredCompletions:
                 yield completion
 
 
-def page(items: Iterable[dict[str, Any]], query: QueryParams) -> dict[str, Any]:
-    """One page of ``items``, which come oldest first, as it is asked for: ``order``, ``limit``, ``after``."""
+def page(items: Iterable[dict[str, Any]], query: QueryParams, *, most: int = MAX_PAGE) -> dict[str, Any]:
+    """One page, of ``most`` items at most, of ``items``, which come oldest first: ``order``, ``limit``, ``after``."""
     order = query.get("order", "asc")
     if order not in ("asc", "desc"):
         refuse("order", "must be asc or desc")
     limit = query.get("limit", "20")
-    if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:6]) <= MAX_PAGE:
-        refuse("limit", f"must be between 1 and {MAX_PAGE}")
+    if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:6]) <= most:
+        refuse("limit", f"must be between 1 and {most}")
     ordered = list(items) if order == "asc" else list(items)[::-1]
     after = query.get("after")
     if after is not None:

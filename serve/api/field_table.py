@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from dovetail.serve.api.anthropic.body import MessagesBody
+from dovetail.serve.api.batches.batch import BatchBody
 from dovetail.serve.api.chat_body import ChatBody
 from dovetail.serve.api.completions import CompletionBody
 from dovetail.serve.api.edit_body import EditsBody
@@ -28,6 +29,7 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "/infill": InfillBody,
     "/tokenize": TokenizeBody,
     "/detokenize": DetokenizeBody,
+    "/v1/batches": BatchBody,
 }
 
 _CHAT, _PLAIN, _RESPONSES, _MESSAGES = list(ENDPOINTS)[:4]
@@ -122,6 +124,10 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "n_indent": "a line indented by less ends the middle, and is not part of it",
     "t_max_predict_ms": "the first line end after so long ends the middle",
     "repeat_penalty": "another name of repetition_penalty",
+    "completion_window": "24h, or another time such as 600s, 90m, 7d: then it expires",
+    "endpoint": "chat completions, completions, responses or edits",
+    "input_file_id": "a file that was uploaded with the purpose batch",
+    "output_expires_after": "the output files are deleted so many seconds after they are written",
     "content": "text (llama.cpp's form); no special tokens are added unless `add_special`",
     "add_special_tokens": "for prompt (vLLM's form); true by default",
     "parse_special": "false: what looks like a special token is text",

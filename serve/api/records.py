@@ -77,6 +77,10 @@ class Records:
         """Whether there was such a record, which is gone now."""
         return self._database.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, id)).rowcount > 0
 
+    def delete_kind(self, kind: str) -> None:
+        """Forget all records of a kind."""
+        self._database.execute("DELETE FROM records WHERE kind = ?", (kind,))
+
     def _make_room(self) -> None:
         """Forget the oldest records until an eighth of the room is free."""
         counted = self._database.execute("SELECT kind, id, length(record) FROM records ORDER BY created").fetchall()

@@ -21,7 +21,8 @@ class ApiSettings:
     deployment's own; None: one that is made at first, and kept with the stored answers. ``carriers``: calls of edit tools quote
     text that the conversation has shown. ``drop_billing_header``: take the changing first line of Claude Code's system prompt
     out, which would spoil the prefix cache. ``max_output_tokens``: the longest answer, whatever is asked for; None: what the
-    window leaves. ``policy``: holds for every edit; requests may narrow it.
+    window leaves. ``policy``: holds for every edit; requests may narrow it. ``max_file_bytes``: of an uploaded file. ``batch_concurrency``: lines of batches
+    that are run at a time.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -36,5 +37,7 @@ class ApiSettings:
     policy: Policy | None = None
     drop_billing_header: bool = True
     carriers: bool = True
+    max_file_bytes: int = 64 * MIB
+    batch_concurrency: int = 4
     store: Path | None = None
     seal_key: bytes | None = field(default=None, repr=False)

@@ -7,6 +7,7 @@ import typing
 import pytest
 from anthropic.types import message_create_params as messages
 from anthropic.types.beta import message_create_params as beta_messages
+from openai.types import batch_create_params as batches
 from openai.types import completion_create_params as completions
 from openai.types.chat import completion_create_params as chat
 from openai.types.responses import response_create_params as responses
@@ -19,6 +20,7 @@ TYPES = [
     ("/v1/completions", completions.CompletionCreateParamsStreaming),
     ("/v1/responses", responses.ResponseCreateParamsStreaming),
     ("/v1/responses", responses.ResponseCreateParamsNonStreaming),
+    ("/v1/batches", batches.BatchCreateParams),
     ("/v1/messages", messages.MessageCreateParamsStreaming),
     ("/v1/messages", beta_messages.MessageCreateParamsNonStreaming),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import Iterator
 
@@ -64,6 +65,50 @@ async def test_openai_completions(client):
     assert answer.choices[0].logprobs.tokens[0] == "H"
     stream = await client.completions.create(model="tiny", prompt=[1, 2], stream=True)
     assert "".join([chunk.choices[0].text async for chunk in stream]) == "Hello, wörld"
+
+
+async def test_openai_fills_in_the_middle(make_live, filling):
+    live = await make_live(served=filling)
+    async with openai.AsyncOpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=0) as client:
+        answer = await client.completions.create(model="tiny", prompt="a", suffix="b", best_of=3, n=2)
+        assert [choice.text for choice in answer.choices] == ["Hello, wörld"] * 2
+        stream = await client.completions.create(model="tiny", prompt="a", suffix="b", stream=True)
+        assert "".join([chunk.choices[0].text async for chunk in stream]) == "Hello, wörld"
+    assert live.engine.requests[-1].prompt == (258, *b"a", 259, *b"b", 260)
+
+
+async def test_openai_files_and_batches(client):
+    requests = [
+        {"custom_id": f"r{number}", "method": "POST", "url": CHAT, "body": {"model": "tiny", "messages": MESSAGES}}
+        for number in range(30)
+    ]
+    content = "".join(json.dumps(each) + "\n" for each in requests).encode()
+    file = await client.files.create(file=("in.jsonl", content), purpose="batch")
+    assert (await client.files.retrieve(file.id)).bytes == len(content)
+    assert (await client.files.content(file.id)).content == content
+    batch = await client.batches.create(
+        input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata={"a": "b"}
+    )
+    async with asyncio.timeout(20):
+        while batch.status not in ("completed", "failed"):
+            await asyncio.sleep(0.01)
+            batch = await client.batches.retrieve(batch.id)
+    assert (batch.status, batch.errors, batch.error_file_id) == ("completed", None, None)
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (30, 0)
+    assert batch.usage.output_tokens == 30 * 13
+    lines = (await client.files.content(batch.output_file_id)).text.splitlines()
+    assert [json.loads(each)["custom_id"] for each in lines] == [f"r{number}" for number in range(30)]
+    assert [each.id async for each in client.batches.list(limit=1)] == [batch.id]
+    assert [each.id async for each in client.files.list(purpose="batch", limit=1)] == [file.id]
+    assert {each.id async for each in client.files.list(limit=1)} == {file.id, batch.output_file_id}
+    with pytest.raises(openai.ConflictError):
+        await client.batches.cancel(batch.id)
+    assert (await client.files.delete(file.id)).deleted
+    with pytest.raises(openai.NotFoundError):
+        await client.files.retrieve(file.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.embeddings.create(model="tiny", input="a")
+    assert caught.value.code == "unsupported_model"
 
 
 async def test_openai_models_and_errors(client):

@@ -1,0 +1,1 @@
+"""Files and Batches: requests in a file, run while nobody waits, their answers in another file."""

@@ -1,0 +1,106 @@
+"""All batches of a server: started, found, cancelled, taken up again after a restart. Knows no HTTP route."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import structlog
+from starlette.types import ASGIApp
+
+from dovetail.serve.api.batches.batch import KIND, LIVE, BatchBody, fresh_batch
+from dovetail.serve.api.batches.files import Files
+from dovetail.serve.api.batches.run import Asking, Run
+from dovetail.serve.api.ids import fresh
+from dovetail.serve.api.records import Record, Records
+from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.api.wire import refuse
+from dovetail.serve.errors import UserError
+
+MOST_LIVE = 64
+"""Batches that are not over yet."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
+
+
+class Batches:
+    """Runs batches against ``app``, the application they belong to.
+
+    Whoever runs the application calls :meth:`resume` once, inside its event loop, and :meth:`close` in the end.
+    """
+
+    def __init__(self, app: ASGIApp, records: Records, files: Files, settings: ApiSettings) -> None:
+        self._records = records
+        self._files = files
+        self._runs: dict[str, Run] = {}
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        self._asking = Asking(
+            httpx.AsyncClient(transport=transport, base_url="http://batch", timeout=None),
+            asyncio.Semaphore(settings.batch_concurrency),
+            settings.batch_concurrency,
+            settings.retry_after_seconds,
+        )
+
+    def resume(self) -> None:
+        """Go on with every batch that an earlier process left unfinished."""
+        for batch in self._records.of_kind(KIND):
+            if batch["status"] in LIVE and batch["id"] not in self._runs:
+                log.info("batch resumed", batch=batch["id"])
+                self._start(batch)
+
+    def create(self, body: BatchBody) -> Record:
+        """A new batch, which is run from now on. Raises UserError where its file cannot be one of a batch."""
+        file = self._files.find(body.input_file_id, "input_file_id")
+        if file["purpose"] != "batch":
+            refuse("input_file_id", "is no file that was uploaded for a batch")
+        if len(self._runs) >= MOST_LIVE:
+            raise UserError(f"The server has {MOST_LIVE} batches to run already.", status=429, code="too_many_batches")
+        batch = fresh_batch(body)
+        self._records.put(KIND, batch["id"], batch)
+        return self._start(batch).batch
+
+    def find(self, id: str) -> Record:
+        """The batch; a 404 if there is none."""
+        if id in self._runs:
+            return self._runs[id].batch
+        batch = self._records.get(KIND, id)
+        if batch is None:
+            raise UserError(f"There is no batch {id!r}.", status=404, code="not_found", param="id")
+        return batch
+
+    def listed(self) -> list[Record]:
+        """All batches, the oldest first."""
+        return self._records.of_kind(KIND)
+
+    def cancel(self, id: str) -> Record:
+        """The batch, on its way to be cancelled; a 409 if it is over."""
+        batch = self.find(id)
+        if batch["status"] not in LIVE:
+            raise UserError(f"The batch is {batch['status']}.", status=409, code="batch_over", param="id")
+        run = self._runs.get(id) or self._start(batch)
+        run.cancel()
+        return run.batch
+
+    def reads(self, file_id: str) -> bool:
+        """Whether a batch that is not over needs this file."""
+        return any(run.batch["input_file_id"] == file_id for run in self._runs.values())
+
+    async def close(self) -> None:
+        """Stop; what was not run yet is run when the next process resumes."""
+        tasks = [run.task for run in self._runs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._asking.client.aclose()
+
+    def _start(self, batch: dict[str, Any]) -> Run:
+        run = Run(batch, self._records, self._files, self._asking)
+        self._runs[batch["id"]] = run
+        run.task.add_done_callback(lambda task: self._ended(batch["id"], task))
+        return run
+
+    def _ended(self, id: str, task: asyncio.Task[None]) -> None:
+        self._runs.pop(id, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("batch stopped", batch=id, error_id=fresh("error"), exc_info=task.exception())
