@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from tiny import write_tiny_checkpoint
 
+from dovetail.models.random_checkpoint import MARKER_TOKENS
+
+FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>")
 FILE = {"path": "calc.py", "content": "def add(a, b):\n    return a + b\n"}
 
 
@@ -40,7 +44,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny-random")
+    folder = tmp_path_factory.mktemp("model") / "tiny-random"
+    return write_tiny_checkpoint(folder, markers=(*MARKER_TOKENS, *FIM_TOKENS))
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,81 @@ def calls(server: httpx.Client, body: dict[str, Any], stream: bool) -> list[dict
                 kind, key = ("custom", "input") if "custom" in delta else ("function", "arguments")
                 call[kind][key] += delta[kind][key]
     return list(whole.values())
+
+
+def test_a_gap_is_filled_in_three_ways_alike(server: httpx.Client) -> None:
+    own = {"input_prefix": "def add(", "input_suffix": "):\n    pass\n", "n_predict": 12, "temperature": 0.0}
+    whole = server.post("/infill", json=own).json()
+    streamed = server.post("/infill", json={**own, "stream": True}).text
+    pieces = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
+    assert "".join(piece["content"] for piece in pieces) == whole["content"]
+    body = {"prompt": "def add(", "suffix": "):\n    pass\n", "max_tokens": 12, "temperature": 0.0}
+    answer = server.post("/v1/completions", json=body).json()
+    assert answer["choices"][0]["text"] == whole["content"]
+    assert answer["usage"]["prompt_tokens"] == whole["tokens_evaluated"]
+    written = "<|fim_prefix|>def add(<|fim_suffix|>):\n    pass\n<|fim_middle|>"
+    raw = {"prompt": written, "max_tokens": 12, "temperature": 0.0}
+    tokens = server.post("/tokenize", json={"content": written}).json()["tokens"]
+    assert len(tokens) == whole["tokens_evaluated"]
+    assert server.post("/detokenize", json={"tokens": tokens}).json()["content"] == written
+    stops = server.post("/tokenize", json={"content": "".join(FIM_TOKENS)}).json()["tokens"]
+    again = server.post("/v1/completions", json={**raw, "stop_token_ids": stops}).json()
+    assert again["choices"][0]["text"] == whole["content"]
+    extra = [{"filename": f"{name}.py", "text": "x = 1\n" * 90} for name in "abcdefgh"]
+    among = server.post("/infill", json={**own, "input_extra": extra}).json()
+    assert among["truncated"] is True
+    assert 1000 < among["tokens_evaluated"] <= 2048 - 12
+
+
+def test_best_of_is_the_likeliest_of_its_seeds(server: httpx.Client) -> None:
+    body = {"model": "tiny-random", "prompt": "def", "max_tokens": 5, "seed": 4, "temperature": 1.5, "logprobs": 0}
+    every = ask(server, **body, n=6).json()["choices"]
+    means = [sum(choice["logprobs"]["token_logprobs"]) / len(choice["logprobs"]["tokens"]) for choice in every]
+    ranked = [every[place]["text"] for place in sorted(range(6), key=lambda place: -means[place])]
+    best = ask(server, **{**body, "logprobs": None}, n=2, best_of=6).json()
+    assert [choice["text"] for choice in best["choices"]] == ranked[:2]
+
+
+def test_a_batch_outlives_the_server_that_began_it(checkpoint: Path, tmp_path: Path) -> None:
+    lines = [
+        {
+            "custom_id": str(number),
+            "method": "POST",
+            "url": "/v1/completions",
+            "body": {"prompt": f"x{number}", "max_tokens": 60, "ignore_eos": True},
+        }
+        for number in range(60)
+    ]
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    store, port = str(tmp_path / "store.db"), free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = start(str(checkpoint), "--store", store, port=port)
+    with httpx.Client(base_url=url, timeout=60) as http, openai.OpenAI(base_url=f"{url}/v1", api_key="none") as client:
+        try:
+            eventually(lambda: is_ready(http))
+            file = client.files.create(file=("in.jsonl", content), purpose="batch")
+            batch = client.batches.create(input_file_id=file.id, endpoint="/v1/completions", completion_window="24h")
+            eventually(lambda: answered(client, batch.id) > 0)
+            process.kill()
+            process.communicate()
+            process = start(str(checkpoint), "--store", store, port=port)
+            eventually(lambda: is_ready(http))
+            assert answered(client, batch.id) > 0
+            eventually(lambda: client.batches.retrieve(batch.id).status == "completed")
+            output = client.batches.retrieve(batch.id).output_file_id
+            assert output is not None
+            entries = [json.loads(line) for line in client.files.content(output).text.splitlines()]
+        finally:
+            process.kill()
+            process.communicate()
+    assert [entry["custom_id"] for entry in entries] == [line["custom_id"] for line in lines]
+    assert all(entry["response"]["body"]["usage"]["completion_tokens"] == 60 for entry in entries)
+
+
+def answered(client: openai.OpenAI, id: str) -> int:
+    counts = client.batches.retrieve(id).request_counts
+    assert counts is not None
+    return counts.completed
 
 
 def test_edits_whole_and_streamed_agree(server: httpx.Client) -> None:
