@@ -8,11 +8,11 @@ from typing import Protocol
 
 from dovetail.models.shield import SpecialRule
 
-_CONTROL = re.compile(r"<[|｜].*[|｜]>", re.DOTALL)
+_CONTROL = re.compile(r"<[|｜].*[|｜]>|<\[.*\]>", re.DOTALL)
 
 
 def is_control(content: str, special: bool) -> bool:
-    """Whether an added token is a control token: flagged special, or written ``<|like_this|>``.
+    """Whether an added token is a control token: flagged special, or written ``<|like_this|>`` or ``<[like-this]>``.
 
     Code models publish ``<|fim_prefix|>`` and its kin unflagged; a user's text must not turn into them either.
     """

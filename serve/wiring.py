@@ -192,6 +192,8 @@ async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Pro
         max_body_bytes=config.max_body_bytes,
         max_in_flight=config.max_num_seqs + config.max_waiting,
         max_output_tokens=config.max_output_tokens,
+        # At least half of what runs side by side is left to live requests, where there is more than one place.
+        batch_concurrency=max(1, min(ApiSettings.batch_concurrency, config.max_num_seqs // 2)),
         any_model_name=config.any_model_name,
         model_aliases=config.model_alias,
         store=config.store,

@@ -92,11 +92,15 @@ NAMES = [f"{row[0]} {len(row[1])}" for row in TABLE]
 
 def byte_tokenizer(directory: Path, special: list[str]) -> Tokenizer:
     """Every byte a token, and ``special`` behind them."""
+    return saved(plain_bytes(), directory, special)
+
+
+def plain_bytes() -> TokenizersTokenizer:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     built = TokenizersTokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
     built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     built.decoder = decoders.ByteLevel()
-    return saved(built, directory, special)
+    return built
 
 
 def metaspace_tokenizer(directory: Path, special: list[str]) -> Tokenizer:
@@ -135,6 +139,14 @@ def test_every_family_has_its_layout(tmp_path, family, tokens, alone, among):
     assert spelled(tokenizer, fim.prompt("P", "S", OTHERS, "c.py")[0]) == among
     ends = {tokenizer.special[token] for token in tokens}
     assert ends == set(fim.stop_ids), "no token of the layout is part of a middle"
+
+
+@pytest.mark.parametrize("row", [TABLE[0], TABLE[7], TABLE[9]], ids=["qwen", "deepseek-coder", "seed-coder"])
+def test_tokens_that_a_model_publishes_unflagged_are_found(tmp_path, row):
+    built = plain_bytes()
+    built.add_tokens([AddedToken(token, special=False, normalized=False) for token in row[1]])
+    built.save(str(tmp_path / "tokenizer.json"))
+    assert found(Tokenizer.load(tmp_path)).family.name == row[0]
 
 
 def test_a_tokenizer_without_such_tokens_has_no_layout(tmp_path):

@@ -81,9 +81,11 @@ def _error(code: str, message: str, line: int | None, param: str | None = None) 
     return {"code": code, "message": message, "line": line, "param": param}
 
 
-def answered(line: Line, status: int, request_id: str, body: Any) -> dict[str, Any]:
-    """The entry of a request that was answered, well or not."""
+def answered(line: Line, status: int, request_id: str, body: Any, ignored: str = "") -> dict[str, Any]:
+    """The entry of a request that was answered, well or not; ``ignored`` names its fields that changed nothing."""
     response = {"status_code": status, "request_id": request_id, "body": body}
+    if ignored:
+        response["ignored"] = ignored
     return {"id": fresh("batch_req"), "custom_id": line.custom_id, "response": response, "error": None}
 
 

@@ -118,22 +118,21 @@ class Run:
 
     async def _some(self, todo: Iterator[Line]) -> None:
         for line in todo:
-            status, request_id, body = await self._answer(line)
-            good = status < 400
-            entry = answered(line, status, request_id, body)
+            entry = await self._answer(line)
+            good = entry["response"]["status_code"] < 400
             result = {"line": line.number, "good": good, "entry": entry}
             self._records.put(self._results, f"{line.number:06d}", result)
             self.batch["request_counts"]["completed" if good else "failed"] += 1
             self._keep()
 
-    async def _answer(self, line: Line) -> tuple[int, str, Any]:
-        """What a live client would be answered."""
+    async def _answer(self, line: Line) -> dict[str, Any]:
+        """The entry of what a live client would be answered."""
         request_id = f"{self.batch['id']}-{line.number}"
         body = line.body
         for name in ("stream", "background"):
             if body.get(name):
                 refusal = not_available(name, " (in a batch)")
-                return refusal.status, request_id, body_of(refusal)
+                return answered(line, refusal.status, request_id, body_of(refusal))
         own = body.get("priority")
         if own is None or (isinstance(own, int) and not isinstance(own, bool) and abs(own) <= 1000):
             body["priority"] = min(1000, PRIORITY + max(0, own or 0))
@@ -149,7 +148,8 @@ class Run:
             code = told.get("error", {}).get("code") if answer.status_code in (429, 503) else None
             failures += code is not None and code not in _NO_ROOM
             if code is None or failures == ATTEMPTS:
-                return answer.status_code, request_id, told
+                ignored = answer.headers.get("x-dovetail-ignored", "")
+                return answered(line, answer.status_code, request_id, told, ignored)
             await asyncio.sleep(self._asking.retry_seconds)
 
     def _finish(self, lines: Sequence[Line], ending: Ending) -> None:

@@ -63,7 +63,7 @@ async def entries(client: httpx.AsyncClient, id: str | None) -> list[dict[str, A
 
 
 async def test_a_batch_is_run(api):
-    text = line("a", max_tokens=20) + "\n" + line("b", temperature=9) + line("c", max_tokens=5, priority=-7)
+    text = line("a", max_tokens=20) + "\n" + line("b", temperature=9) + line("c", max_tokens=5, priority=-7, user="me")
     batch = await begin(api.client, text, metadata={"k": "v"})
     assert (batch["object"], batch["status"], batch["metadata"]) == ("batch", "validating", {"k": "v"})
     batch = await ended(api.client, batch["id"])
@@ -73,6 +73,7 @@ async def test_a_batch_is_run(api):
     assert [entry["custom_id"] for entry in good] == ["a", "c"]
     assert good[0]["response"]["status_code"] == 200
     assert good[0]["response"]["body"]["choices"][0]["text"] == "Hello, wörld"
+    assert [entry["response"].get("ignored") for entry in good] == [None, "user"]
     [bad] = await entries(api.client, batch["error_file_id"])
     live = await api.post(PLAIN, {"prompt": "x", "temperature": 9})
     assert bad["response"]["body"] == live.json(), "as a live client is told"
