@@ -159,7 +159,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def babbling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``dovetail serve`` with the embedded model, which was never taught to use a tool."""
-    flags = ["--model-name", "coder", "--max-output-tokens", "64", "--max-model-len", "65536"]
+    flags = ["--model-name", "coder", "--max-output-tokens", "64", "--max-model-len", "65536", "--docs"]
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", *flags]
     with serving(tmp_path_factory.mktemp("babbling"), lambda port, _: [*command, "--port", str(port)]) as server:
         yield server
