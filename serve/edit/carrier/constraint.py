@@ -5,7 +5,7 @@ Two constraints side by side: a token passes if both let it. Drafts the quoted t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Retreat
@@ -92,7 +92,7 @@ class CarrierConstraint:
         """The rest of a quoted line, the quoted text again as the new one, or what the grammar leaves no choice in."""
         guess = self._guess(limit)
         if not guess:
-            return self.grammar.draft(limit) if self.grammar is not None and not self._holds else Draft(())
+            return self.grammar.draft(limit) if self.grammar is not None and not _holds(self.state) else Draft(())
         tokens: list[int] = []
         at: CarrierConstraint = self
         for token in guess[:limit]:
@@ -102,9 +102,19 @@ class CarrierConstraint:
             tokens.append(token)
         return Draft(tokens, evidence=self._pointer.evidence) if self._pointer is not None else Draft(tokens)
 
+    def admits(self, tokens: Sequence[int]) -> int:
+        """How many of ``tokens`` are allowed one after another."""
+        state, count = self.state, 0
+        for token in tokens:
+            after = self._behind(state, token)
+            if after is None:
+                break
+            state, count = after, count + 1
+        return self.grammar.admits(tokens[:count]) if self.grammar is not None else count
+
     def may_end(self) -> bool:
         """Where the grammar says so; without one, anywhere but inside a quotation."""
-        return self.grammar.may_end() if self.grammar is not None else not self._holds
+        return self.grammar.may_end() if self.grammar is not None else not _holds(self.state)
 
     def retreat(self) -> Retreat | None:
         """Nowhere: a quotation can always go on until it may end."""
@@ -114,20 +124,18 @@ class CarrierConstraint:
         """Any number: an output cut short is the client's to see."""
         return None
 
-    @property
-    def _holds(self) -> bool:
-        return isinstance(self.state, Held) or (isinstance(self.state, Patching) and self.state.held is not None)
-
     def _following(self, token: int) -> State | None:
         if self._after is not None and self._after[0] == token:
             return self._after[1]
-        spelling = self._spellings.get(token) or self._vocabulary.spelling(token)
-        if spelling:
-            state = fed(self.state, spelling)
-        else:
-            state = None if self._holds else self.state
+        state = self._behind(self.state, token)
         self._after = token, state
         return state
+
+    def _behind(self, state: State, token: int) -> State | None:
+        spelling = self._spellings.get(token) or self._vocabulary.spelling(token)
+        if spelling:
+            return fed(state, spelling)
+        return None if _holds(state) else state
 
     def _held_mask(self) -> Int32Array | None:
         state = self.state
@@ -171,3 +179,8 @@ class CarrierConstraint:
                 return tokens[index:] if at == len(context) else self._vocabulary.encode(rest.decode())
             at += len(self._vocabulary.spelling(token) or b"")
         return []
+
+
+def _holds(state: State) -> bool:
+    """Whether the output is in the middle of something that is held."""
+    return isinstance(state, Held) or (isinstance(state, Patching) and state.held is not None)

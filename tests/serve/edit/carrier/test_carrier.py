@@ -56,6 +56,18 @@ def along(state: Constraint, text: str) -> Constraint | None:
     return state
 
 
+def test_drafts_of_others_are_admitted_as_far_as_they_are_allowed() -> None:
+    state = start(carrier(Hermes(), TOOL, WHOLE))
+    tokens = vocabulary().encode(said("calc.py", "return a - b\n\n\nprint", "x"))
+    assert state.admits(tokens) == len(tokens)
+    wrong = vocabulary().encode(said("calc.py", "return a - b\n\n\nprunt", "x"))
+    allowed = state.admits(wrong)
+    assert allowed < len(wrong)
+    for token in wrong[:allowed]:
+        state = state.advance(token)
+    assert not state.allows(wrong[allowed])
+
+
 def hermes_call(**arguments: Any) -> str:
     return f'<tool_call>\n{{"name": "Edit", "arguments": {json.dumps(arguments, ensure_ascii=False)}}}\n</tool_call>'
 
