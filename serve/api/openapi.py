@@ -12,16 +12,23 @@ from pydantic.json_schema import models_json_schema
 from dovetail.serve.api.anthropic.body import ContextFields as MessagesContext
 from dovetail.serve.api.anthropic.body import MessagesBody
 from dovetail.serve.api.apply import ApplyBody
+from dovetail.serve.api.batches.batch import BatchBody
 from dovetail.serve.api.chat_body import ChatBody
 from dovetail.serve.api.chat_stored import RelabelBody
 from dovetail.serve.api.completions import CompletionBody
 from dovetail.serve.api.edit_body import EditsBody
+from dovetail.serve.api.infill import InfillBody
 from dovetail.serve.api.responses.body import ContextFields as ResponsesContext
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.responses.conversations import ConversationBody
+from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
 
 BODIES: Mapping[str, type[BaseModel]] = {
     "/v1/completions": CompletionBody,
+    "/infill": InfillBody,
+    "/tokenize": TokenizeBody,
+    "/detokenize": DetokenizeBody,
+    "/v1/batches": BatchBody,
     "/v1/edits": EditsBody,
     "/v1/edits/apply": ApplyBody,
     "/v1/chat/completions": ChatBody,
@@ -35,7 +42,13 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "/v1/messages": MessagesBody,
     "/v1/messages/count_tokens": MessagesContext,
 }
-"""What is POSTed to each endpoint that takes a body."""
+"""What is POSTed as JSON to each endpoint that takes a body."""
+UPLOAD = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"type": "string"}},
+}
+"""The form that /v1/files takes."""
 
 
 def install(app: FastAPI) -> None:
@@ -59,6 +72,9 @@ def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": by_model[model, "validation"]}}
         if path in paths:
             paths[path]["post"] = {**paths[path]["post"], "requestBody": {"required": True, "content": content}}
+    if "/v1/files" in paths:
+        form = {"multipart/form-data": {"schema": UPLOAD}}
+        paths["/v1/files"]["post"] = {**paths["/v1/files"]["post"], "requestBody": {"required": True, "content": form}}
     components = document.get("components", {})
     schemas = {**components.get("schemas", {}), **shared.get("$defs", {})}
     return {**document, "paths": paths, "components": {**components, "schemas": schemas}}
