@@ -65,17 +65,18 @@ def make_prompt(rng: random.Random, words: int, shared: str) -> str:
     )
 
 
-async def ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: int) -> Answer:
+async def ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: int, fixed_length: bool = True) -> Answer:
     """Stream one completion."""
-    body = {
+    body: dict[str, Any] = {
         "model": model,
         "prompt": prompt,
         "max_tokens": max_tokens,
         "temperature": 0,
         "stream": True,
         "stream_options": {"include_usage": True},
-        "ignore_eos": True,
     }
+    if fixed_length:
+        body["ignore_eos"] = True
     answer, start, last = Answer(), time.perf_counter(), 0.0
     async with client.stream("POST", "/v1/completions", json=body) as response:
         response.raise_for_status()
@@ -100,17 +101,17 @@ async def ask(client: httpx.AsyncClient, model: str, prompt: str, max_tokens: in
 
 
 async def load(
-    client: httpx.AsyncClient, model: str, prompts: list[str], at_once: int, max_tokens: int, rate: float
+    client: httpx.AsyncClient, model: str, prompts: list[str], at_once: int, options: argparse.Namespace
 ) -> tuple[float, list[Answer]]:
-    """Answer all prompts, ``at_once`` at a time or arriving ``rate`` per second; returns the seconds it took."""
+    """Answer all prompts, ``at_once`` at a time or arriving ``options.rate`` per second; returns the seconds it took."""
     slots = asyncio.Semaphore(at_once)
     start = time.perf_counter()
 
     async def one(number: int, prompt: str) -> Answer:
-        if rate:
-            await asyncio.sleep(number / rate)
+        if options.rate:
+            await asyncio.sleep(number / options.rate)
         async with slots:
-            return await ask(client, model, prompt, max_tokens)
+            return await ask(client, model, prompt, options.max_tokens, not options.standard_fields)
 
     answers = await asyncio.gather(*(one(number, prompt) for number, prompt in enumerate(prompts)))
     return time.perf_counter() - start, list(answers)
@@ -150,7 +151,7 @@ async def measure(options: argparse.Namespace) -> dict[int, dict[str, float]]:
                 count = options.requests or 2 * at_once
                 # Words are about two tokens each for code tokenizers; the figures show the server's own count.
                 prompts = [make_prompt(rng, options.prompt_tokens // 2, shared) for _ in range(count)]
-                seconds, answers = await load(client, model, prompts, at_once, options.max_tokens, options.rate)
+                seconds, answers = await load(client, model, prompts, at_once, options)
                 if number:  # the first round warms up
                     seen[at_once].append(figures(seconds, answers))
     return {
@@ -172,6 +173,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--shared-tokens", type=int, default=0, help="of a prefix that all prompts share")
     parse.add_argument("--max-tokens", type=int, default=64)
     parse.add_argument("--rounds", type=int, default=3)
+    parse.add_argument("--standard-fields", action="store_true", help="no ignore_eos, for servers that refuse it")
     parse.add_argument("--seed", type=int, default=0)
     return parse
 
