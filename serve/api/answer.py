@@ -102,7 +102,7 @@ async def answers(
         AnswerReader(conversation, dialect.reader(tools, request.prompt) if dialect is not None else None)
         for request in requests
     ]
-    counters = [CallCounter(request.constraint, context.metrics.carried_calls) for request in requests]
+    counters = [CallCounter(conversation, request.constraint, context.metrics.carried_calls) for request in requests]
     async with aclosing(context.generate(http, endpoint, requests)) as events:
         async for index, event in events:
             for piece in readers[index].take(event):

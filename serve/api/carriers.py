@@ -18,7 +18,7 @@ from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.served import CallHead, Dialect
 from dovetail.serve.edit.known.follow import Call, Known, Turn, known_texts, normal
 from dovetail.serve.edit.known.patches import file_patches
-from dovetail.serve.edit.known.tools import roles_of
+from dovetail.serve.edit.known.tools import ToolRoles, roles_of
 from dovetail.serve.types import CarrierSpec, CarrierTool, ConstraintSpec, GrammarSpec, KnownFile
 
 _BOUNDS = ("pattern", "enum", "const", "minLength", "maxLength", "format", "$ref", "anyOf", "oneOf", "allOf", "not")
@@ -45,7 +45,8 @@ class CarrierFields(SamplingFields):
 
 
 def carrier_spec(dialect: Dialect, conversation: Conversation, grammar: GrammarSpec | None) -> CarrierSpec | None:
-    """``grammar`` with calls of edit tools held to what is known; None: no edit tool is offered that can be followed."""
+    """``grammar`` with calls of edit tools held to what is known; None: no edit tool is offered that can be
+    followed, or no file is known."""
     tools = conversation.callable_tools
     heads = dialect.heads(tools)
     carried = [
@@ -56,8 +57,11 @@ def carrier_spec(dialect: Dialect, conversation: Conversation, grammar: GrammarS
     if not carried:
         return None
     known = known_texts(map(_turn, conversation.messages))
+    files = _files(known)
+    if not files:
+        return None
     return CarrierSpec(
-        files=_files(known),
+        files=files,
         tools=tuple(carried),
         folder=known.folder,
         grammar=grammar,
@@ -95,15 +99,20 @@ def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
 
 
 class CallCounter:
-    """Counts the edits in the calls of one answer: of files known as a whole, in part, or not at all."""
+    """Counts the edits in the calls of one answer: of files known as a whole, in part, or not at all (or free by wish)."""
 
-    def __init__(self, constraint: ConstraintSpec | None, calls: Counter) -> None:
+    def __init__(self, conversation: Conversation, constraint: ConstraintSpec | None, calls: Counter) -> None:
         spec = constraint if isinstance(constraint, CarrierSpec) else None
-        self._tools = {tool.name: tool for tool in spec.tools} if spec is not None else {}
+        self._tools = {
+            tool.name: roles
+            for tool in conversation.callable_tools
+            if (roles := roles_of(tool.name, _properties(tool))) is not None
+            and (roles.quotes or roles.meaning == "shell")
+        }
         self._files = {normal(file.path): file for file in spec.files} if spec is not None else {}
         self._folder = spec.folder if spec is not None else ""
         self._counter = calls
-        self._tool: CarrierTool | None = None
+        self._tool: ToolRoles | None = None
         self._arguments: list[str] = []
 
     def take(self, piece: Piece) -> None:
@@ -116,10 +125,10 @@ class CallCounter:
             self._count(self._tool, "".join(self._arguments))
             self._tool = None
 
-    def _count(self, tool: CarrierTool, text: str) -> None:
+    def _count(self, tool: ToolRoles, text: str) -> None:
         arguments = _object(text)
-        if tool.patch:
-            patch = arguments.get(tool.patch, text)
+        if not tool.path:
+            patch = arguments.get(tool.text, text)
             paths = [section.path for section in file_patches(str(patch)) if section.hunks]
         else:
             paths = [str(arguments[tool.path])] if tool.path in arguments and tool.old in arguments else []
