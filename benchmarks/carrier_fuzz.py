@@ -124,7 +124,7 @@ def random_request(rng: random.Random) -> Asked:
         name, more, result, text, whole = read_result(rng, content)
         arguments = {"command": f"cat '{path}'"} if name == "cat" else {"file_path": path, **more}
         calls.append(("Bash" if name == "cat" else "Read", arguments, result))
-        if text:
+        if text.strip():  # blanks alone may be a client's way to show nothing: they are not taken for a file
             shown[path] = text, whole
     endpoint = rng.choice(list(BODIES))
     schema = schema_of(tool, [*files, "/r/unknown.py"] if rng.random() < 0.2 else list(files))

@@ -23,6 +23,8 @@ _CODEX = re.compile(r"\A(?:[A-Z][\w ]*:[^\n]*\n|Process [^\n]*\n)*?Output:\n", r
 _QWEN_SHELL = re.compile(r"\ACommand: .*?\n(?:Directory: [^\n]*\n)Output: (.*?)\nError: ", re.DOTALL)
 _METADATA = re.compile(r"\n*<(?:bash|shell)_metadata>.*", re.DOTALL)
 _CUT = re.compile(r"truncated|omitted|\.\.\.$|\[\.\.\.", re.IGNORECASE)
+_NOTHING = re.compile(r"\s*(?:[(<\[][^\n]*\bno (?:output|content)[^\n]*[)>\]]\s*)?")
+"""What clients show of an output without text."""
 _LONG_LINE = 1000
 _ERROR = re.compile(
     r"\A\s*(?:<tool_use_error>|error\b|failed\b|traceback\b|file (?:does not|has not)|no (?:such|changes|match)|could not\b"
@@ -70,7 +72,7 @@ def excerpts(result: str, first: int = 1, *, all_asked: bool) -> list[Excerpt]:
         first, ended, text = int(header[1]), int(header[2]) >= int(header[3]), text[header.end() :]
     numbered = _numbered(text)
     if numbered is None:
-        if not text or wrapped is not None:
+        if _NOTHING.fullmatch(text) or wrapped is not None:
             return []
         return _pieces(
             [(first + at, line) for at, line in enumerate(text.split("\n"))], all_asked and ended, exact=True
@@ -83,7 +85,7 @@ def excerpts(result: str, first: int = 1, *, all_asked: bool) -> list[Excerpt]:
 def printed(result: str, first: int | None, *, numbered: bool, whole: bool) -> list[Excerpt]:
     """What a shell command printed of a file."""
     text = output_of(result)
-    if _cut_off(text):
+    if _cut_off(text) or _NOTHING.fullmatch(text):
         return []
     if numbered:
         found = _numbered(text)

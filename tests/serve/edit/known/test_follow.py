@@ -204,6 +204,11 @@ def test_fenced_files_of_a_message_are_known_in_part() -> None:
     assert list(known.texts) == ["calc.py"] and not known.texts["calc.py"].whole
 
 
+@pytest.mark.parametrize("result", ["", "\n", "(Bash completed with no output)", "<no output>"])
+def test_an_output_without_text_is_no_file(result: str) -> None:
+    assert after(("Bash", {"command": "cat /r/a"}, result)).find("/r/a") is None
+
+
 def test_cut_results_are_no_whole_files() -> None:
     cut = after(("read", {"filePath": "/r/a"}, "<content>\n1: a\n\n(File has more lines. Use 'offset')\n</content>"))
     text = cut.find("/r/a")
