@@ -84,7 +84,8 @@ class Batches:
 
     def reads(self, file_id: str) -> bool:
         """Whether a batch that is not over needs this file."""
-        return any(run.batch["input_file_id"] == file_id for run in self._runs.values())
+        batches = (run.batch for run in self._runs.values())
+        return any(batch["input_file_id"] == file_id and batch["status"] in LIVE for batch in batches)
 
     async def close(self) -> None:
         """Stop; what was not run yet is run when the next process resumes."""
