@@ -34,8 +34,11 @@ class View:
 
     def __init__(self, given: SourceFile, line_ends: LineEnds = "own", *, marked: bool | None = None) -> None:
         self.given = given
-        self._own = line_ends == "own"
-        marked = marked if marked is not None else not self._own
+        own = line_ends == "own"
+        marked = marked if marked is not None else not own
+        # A last line that ends in a carriage return alone makes the file be read as it is: `}\r` would be unique among lines
+        # that end in line feeds, and not among those that end in both.
+        self._own = own and not given.content.endswith("\r")
         self._skipped = 0 if marked else first_place(given.content)
         self.same = not self._skipped and not (self._own and "\r\n" in given.content)
         text = given.content[self._skipped :]

@@ -17,6 +17,7 @@ from test_stream import Replay
 from test_true_formats import written
 
 from dovetail.serve.api.edit_report import land
+from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import BYTE_ORDER_MARK, Block, Edits, block_at
 from dovetail.serve.edit.compile import compile_edit
@@ -51,12 +52,26 @@ def _spec(name: EditFormat, *files: SourceFile) -> EditSpec:
     return EditSpec(files=files, markers=choose_markers(as_read(files)), format=name, line_ends="own")
 
 
+def test_a_quote_that_ends_in_a_carriage_return_is_unique_in_the_file_as_it_is() -> None:
+    """Lines that end in line feeds hold `}` and `}\r` once each; the file as it is holds `}\r` twice."""
+    file = SourceFile("Box.cs", "    }\r\n}\r")
+    spec = _spec("blocks", file)
+    markers = spec.markers
+    text = f"Box.cs\n{markers.search}\n}}\r\n{markers.divider}\n"
+    state: Constraint = compile_edit(spec, vocabulary())
+    for token in vocabulary().encode(text):
+        if not state.allows(token):
+            return
+        state = state.advance(token)
+    raise AssertionError("the quote was taken")
+
+
 @settings(deadline=None)
 @given(CONTENTS)
 def test_what_was_read_comes_back(content: str) -> None:
     view = View(SourceFile("a", content))
     text = view.file.content
-    assert "\r\n" not in text
+    assert "\r\n" not in text or content.endswith("\r")
     assert not text.startswith(MARK)
     count = len(_lines(text))
     assert count == len(_lines(content))
