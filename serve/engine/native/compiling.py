@@ -11,8 +11,8 @@ from concurrent.futures import Future, wait
 from typing import NamedTuple, TypeVar
 
 from dovetail.serve.constrain.base import CompileConstraint, Constraint
-from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter
-from dovetail.serve.errors import DovetailError, EngineError, UserError
+from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter, constraint_failed
+from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import CarrierSpec, EditSpec, GrammarSpec, Request
 
 COMPILE_SECONDS = 10.0
@@ -99,12 +99,6 @@ def _owner(request: Request) -> str:
         f"{spec.format} of {', '.join(file.path for file in spec.files)}" if isinstance(spec, EditSpec) else "grammar"
     )
     return f"{request.request_id}: {about}"
-
-
-def constraint_failed() -> EngineError:
-    """What a client is told of a fault in a constraint that is not its own."""
-    message = "the constraint of this request failed; the server's log says how. Other requests are not affected"
-    return EngineError(message, status=500, code="constraint_failed")
 
 
 def _result_of(call: Callable[[], _Result], fault: Fault) -> _Result:

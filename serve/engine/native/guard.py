@@ -13,11 +13,17 @@ from typing import TypeVar
 import structlog
 
 from dovetail.serve.constrain.base import Choosing, Constraint, Draft, Int32Array, Pending, Reporting, Retreat, Vetoing
-from dovetail.serve.errors import DovetailError
+from dovetail.serve.errors import DovetailError, EngineError
 from dovetail.serve.types import Finding
 
 _log = structlog.get_logger("dovetail.engine")
 _Result = TypeVar("_Result")
+
+
+def constraint_failed() -> EngineError:
+    """What a client is told of a fault in a constraint that is not its own."""
+    message = "the constraint of this request failed; the server's log says how. Other requests are not affected"
+    return EngineError(message, status=500, code="constraint_failed")
 
 
 class Meter:
@@ -42,6 +48,13 @@ class Fault:
     def __init__(self, owner: str = "") -> None:
         self.owner = owner
         self.error: Exception | None = None
+
+    @property
+    def told(self) -> DovetailError | None:
+        """What the client is told of it."""
+        if self.error is None or isinstance(self.error, DovetailError):
+            return self.error
+        return constraint_failed()
 
     def guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
         """``call()``, or ``otherwise`` once anything has gone wrong. That an answer takes a while is no fault."""

@@ -8,48 +8,27 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from dovetail.kernels.ops import describe
 from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.constrain.base import (
-    Choosing,
-    CompileConstraint,
-    Constraint,
-    Draft,
-    Pending,
-    Reporting,
-    Retreat,
-    Vetoing,
-    Waitable,
-)
+from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
+from dovetail.serve.engine.native.absorb import Absorb, error_event
 from dovetail.serve.engine.native.admission import check_request
 from dovetail.serve.engine.native.blocks import BlockPool
-from dovetail.serve.engine.native.compiling import Compiling, constraint_failed
-from dovetail.serve.engine.native.draw import Draw, Drawn, Sample
-from dovetail.serve.engine.native.guard import GuardedConstraint
+from dovetail.serve.engine.native.compiling import Compiling
+from dovetail.serve.engine.native.draw import Draw, Sample
 from dovetail.serve.engine.native.memory import memory_errors
 from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
-from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
+from dovetail.serve.engine.native.sequence import Sequence, total_rows
+from dovetail.serve.engine.native.totals import Totals
 from dovetail.serve.errors import DovetailError, UserError
-from dovetail.serve.types import (
-    ErrorEvent,
-    Event,
-    FinishEvent,
-    FinishReason,
-    ModelInfo,
-    Origin,
-    Request,
-    RollbackEvent,
-    Stats,
-    TokensEvent,
-)
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, FinishReason, ModelInfo, Request, Stats
 
 _PATIENCE_S, _PATIENCE_ALONE_S = 0.001, 0.05
 """How long a step may wait for constraints that cannot say yet: while others wait with it, and while nobody does."""
@@ -96,6 +75,8 @@ class NativeEngine:
         limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
         self._scheduler = Scheduler(self._pool, limits)
         self._runner = Runner(model, settings.kv_blocks, settings.block_size)
+        self._totals = Totals()
+        self._absorb = Absorb(self._scheduler, tokenizer.eos_ids, self._totals)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
         self._draw = Draw(self._vocab_size, tokenizer.eos_ids, sample)
         self._cost = StepCost()
@@ -103,8 +84,6 @@ class NativeEngine:
         self._prompts = PromptPace(settings.target_step_s)
         self._sequences: dict[str, Sequence] = {}
         self._deadlines: dict[str, tuple[float, float]] = {}
-        self._finished: Counter[str] = Counter()
-        self._totals: Counter[str] = Counter()
         self._waited_s = 0.0
 
     @property
@@ -134,7 +113,7 @@ class NativeEngine:
             check_request(request, longest, self._model.config.vocab_size)
             constraint = self._compiling.start(request)
         except DovetailError as error:
-            return [_error_event(request.request_id, error)]
+            return [error_event(request.request_id, error)]
         if request.timeout_s is not None:
             self._deadlines[request.request_id] = time.perf_counter() + request.timeout_s, request.timeout_s
         if request.request_id not in self._compiling:
@@ -154,20 +133,19 @@ class NativeEngine:
         for request, compiled in self._compiling.finished():
             if isinstance(compiled, DovetailError):
                 self._deadlines.pop(request.request_id, None)
-                events.append(_error_event(request.request_id, compiled))
+                events.append(error_event(request.request_id, compiled))
             else:
                 self._begin(request, compiled)
         return events
 
     def cancel(self, request_id: str) -> None:
         """End a request without another event; unknown ids are ignored."""
-        sequence = self._sequences.pop(request_id, None)
+        sequence = self._sequences.get(request_id)
         if sequence is not None:
-            self._scheduler.remove(sequence)
-        elif self._compiling.drop(request_id) is None:
-            return
-        self._deadlines.pop(request_id, None)
-        self._finished["cancelled"] += 1
+            self._forget(sequence, "cancelled")
+        elif self._compiling.drop(request_id) is not None:
+            self._deadlines.pop(request_id, None)
+            self._totals.finished["cancelled"] += 1
 
     def step(self) -> list[Event]:
         """Run one forward pass over whatever is due. Raises MemoryError when there is no memory for it: the end of this engine."""
@@ -185,18 +163,34 @@ class NativeEngine:
             drawn = iter(self._draw(work, self._runner.forward(work), patience_s))
         decode_only = all(share.count == 1 for share in work)
         (self._cost if decode_only else self._prompts).observe(total_rows(work), time.perf_counter() - start)
-        self._totals["steps"] += 1
+        self._totals.steps += 1
         for share in work:
             sequence = share.sequence
             sequence.passes += 1
             if sequence.generated == 0:
-                self._totals["prompt"] += share.count
+                self._totals.prompt_tokens += share.count
             sequence.computed += share.count
             if share.samples:
-                events += self._absorb(share, next(drawn))
+                said = self._absorb(share, next(drawn))
+                self._forget_ended(sequence, said)
+                events += said
             else:
                 self._scheduler.computed(sequence)
         return events
+
+    def _forget_ended(self, sequence: Sequence, said: list[Event]) -> None:
+        """Forget the request if the last that was said of it is its end."""
+        last = said[-1] if said else None
+        if isinstance(last, FinishEvent):
+            self._forget(sequence, last.reason)
+        elif isinstance(last, ErrorEvent):
+            self._forget(sequence, "cancelled")
+
+    def _forget(self, sequence: Sequence, reason: FinishReason) -> None:
+        del self._sequences[sequence.request.request_id]
+        self._deadlines.pop(sequence.request.request_id, None)
+        self._scheduler.remove(sequence)
+        self._totals.finished[reason] += 1
 
     def _await_any(self) -> None:
         """Nothing can be computed: wait a little for what a constraint has to know, if that is why."""
@@ -225,19 +219,19 @@ class NativeEngine:
             kv_blocks_total=self._pool.total,
             kv_blocks_free=self._pool.free,
             kv_blocks_cached=self._pool.cached,
-            steps=self._totals["steps"],
-            prompt_tokens=self._totals["prompt"],
-            cached_tokens=self._totals["cached"],
-            generated_tokens=self._totals["generated"],
-            drafted_tokens=self._totals["drafted"],
-            accepted_tokens=self._totals["accepted"],
-            rollbacks=self._totals["rollbacks"],
+            steps=self._totals.steps,
+            prompt_tokens=self._totals.prompt_tokens,
+            cached_tokens=self._totals.cached_tokens,
+            generated_tokens=self._totals.generated_tokens,
+            drafted_tokens=self._totals.drafted_tokens,
+            accepted_tokens=self._totals.accepted_tokens,
+            rollbacks=self._totals.rollbacks,
             preemptions=self._scheduler.preemptions,
             constraint_s=self._compiling.meter.seconds,
             awaited_s=self._waited_s + self._draw.awaited_s,
-            sat_out=self._totals["sat out"],
-            overruled=self._totals["overruled"],
-            finished=dict(self._finished),
+            sat_out=self._totals.sat_out,
+            overruled=self._totals.overruled,
+            finished=dict(self._totals.finished),
         )
 
     def check(self) -> None:
@@ -258,158 +252,3 @@ class NativeEngine:
         # A probe has a length of its own, and forced text is nearly always confirmed, whatever became of the guesses.
         length = most if most <= PROBE_LENGTH else acceptance.length(draft.evidence, self._cost, running, most)
         return draft._replace(tokens=draft.tokens[: max(length, draft.forced)])
-
-    def _absorb(self, share: Work, drawn: Drawn) -> list[Event]:
-        """Append what was drawn, find out whether that ends the request, and say so."""
-        sequence = share.sequence
-        sequence.drafted += len(share.draft)
-        sequence.accepted += drawn.accepted
-        if share.predicted:
-            sequence.predicted += len(share.draft)
-            sequence.predicted_accepted += drawn.accepted
-        guesses = max(0, len(share.draft) - share.forced)
-        sequence.acceptance.observe(guesses, max(0, drawn.accepted - share.forced), share.evidence)
-        self._totals["drafted"] += len(share.draft)
-        self._totals["accepted"] += drawn.accepted
-        sequence.computed += drawn.accepted
-        constrained = sequence.constraint is not None
-        tokens: list[int] = []
-        ended: tuple[FinishReason, str | int | None] | None = None
-        for index, token in enumerate(drawn.tokens):
-            if self._ends(sequence, token):
-                ended = ("stop", token)
-                break
-            tokens.append(token)
-            sequence.tokens.append(token)
-            if constrained:
-                sequence.distortion.step(drawn.log_zs[index])
-                sequence.distortion.forced += drawn.origins[index] == "forced"
-                sequence.distortion.resampled += drawn.origins[index] == "resampled"
-            if (hit := sequence.text.push(token)) is not None:
-                ended = ("stop", hit.stop)
-                break
-            if sequence.left == 0:
-                ended = ("length", None)
-                break
-        self._totals["generated"] += len(tokens)
-        sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
-        self._scheduler.computed(sequence)
-        if drawn.state is not None and ended is None:
-            sequence.follow(drawn.state)
-        if sequence.drafter is not None and tokens:
-            sequence.drafter.observe(tokens)
-        if ended is not None:
-            return self._finish(sequence, tokens, drawn, *ended)
-        events = self._emit(sequence, tokens, drawn)
-        if drawn.awaits is not None:
-            self._sit_out(sequence, drawn.awaits)
-        retreat = self._reconsidered(sequence)
-        if retreat is not None:
-            events.append(self._go_back(sequence, retreat))
-        elif drawn.stuck:
-            events += self._retreat(sequence)
-        return events
-
-    def _reconsidered(self, sequence: Sequence) -> Retreat | None:
-        """Where to go back to if the model hardly wanted what it has just had to choose; None: nowhere."""
-        constraint, distortion = sequence.constraint, sequence.distortion
-        chosen = constraint.chosen() if isinstance(constraint, Choosing) else None
-        if chosen is None or not isinstance(constraint, Choosing) or not distortion.reluctant(chosen):
-            return None
-        retreat = constraint.reconsider()
-        distortion.distorted |= retreat is None
-        return retreat
-
-    def _sit_out(self, sequence: Sequence, answer: Waitable) -> None:
-        """Leave the sequence out of steps until ``answer`` is there; then the same token is drawn, and checked again."""
-        sequence.awaits = answer
-        self._totals["sat out"] += 1
-
-    def _ends(self, sequence: Sequence, token: int) -> bool:
-        params = sequence.request.sampling
-        if params.ignore_eos and sequence.constraint is None:
-            return False
-        if sequence.constraint is None and token in params.stop_token_ids:
-            return True
-        return token in self._tokenizer.eos_ids
-
-    def _emit(self, sequence: Sequence, tokens: list[int], drawn: Drawn, *, final: bool = False) -> list[Event]:
-        text = sequence.text.take(final)
-        if not tokens and not text:
-            return []
-        origins: tuple[Origin, ...] = tuple(drawn.origins[: len(tokens)])
-        logprobs = tuple(drawn.logprobs[: len(tokens)]) if drawn.logprobs else None
-        event = TokensEvent(
-            request_id=sequence.request.request_id, tokens=tuple(tokens), text=text, origins=origins, logprobs=logprobs
-        )
-        return [event]
-
-    def _retreat(self, sequence: Sequence) -> list[Event]:
-        """No token can come next: go back to the constraint's witness and on from there."""
-        assert sequence.constraint is not None
-        try:
-            retreat = sequence.constraint.retreat()
-        except Pending as pending:
-            self._sit_out(sequence, pending.answer)
-            return []
-        if (
-            isinstance(sequence.constraint, GuardedConstraint)
-            and (error := sequence.constraint.fault.error) is not None
-        ):
-            self.cancel(sequence.request.request_id)
-            told = error if isinstance(error, DovetailError) else constraint_failed()
-            return [_error_event(sequence.request.request_id, told)]
-        if retreat is None:
-            complete = sequence.constraint.may_end()  # a model without an end token of its own
-            return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
-        return [self._go_back(sequence, retreat)]
-
-    def _go_back(self, sequence: Sequence, retreat: Retreat) -> Event:
-        sequence.distortion.rollbacks += 1
-        self._totals["rollbacks"] += 1
-        sequence.awaits = None
-        keep_chars = sequence.rewind(retreat.keep)
-        self._scheduler.rewound(sequence)
-        sequence.follow(retreat.state)
-        return RollbackEvent(request_id=sequence.request.request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)
-
-    def _finish(
-        self, sequence: Sequence, tokens: list[int], drawn: Drawn, reason: FinishReason, stop: str | int | None
-    ) -> list[Event]:
-        if not isinstance(stop, str) and sequence.constraint is None:
-            sequence.text.flush()
-        events = self._emit(sequence, tokens, drawn, final=True)
-        report = None
-        if sequence.constraint is not None:
-            state = drawn.state if drawn.state is not None else sequence.constraint
-            settled = state.settled() if reason == "length" else None
-            truncated = settled is not None and settled < sequence.generated
-            if settled is not None and truncated:
-                keep_chars = sequence.rewind(settled)
-                request_id = sequence.request.request_id
-                events.append(RollbackEvent(request_id=request_id, keep_tokens=settled, keep_chars=keep_chars))
-            overruled = sequence.constraint.overruled() if isinstance(sequence.constraint, Reporting) else 0
-            self._totals["overruled"] += overruled
-            vetoes = sequence.constraint.vetoes() if isinstance(sequence.constraint, Vetoing) else ()
-            report = sequence.distortion.report(truncated=truncated, overruled=overruled, vetoes=vetoes)
-        del self._sequences[sequence.request.request_id]
-        self._deadlines.pop(sequence.request.request_id, None)
-        self._scheduler.remove(sequence)
-        self._finished[reason] += 1
-        self._totals["cached"] += sequence.cached or 0
-        events.append(
-            FinishEvent(
-                request_id=sequence.request.request_id,
-                reason=reason,
-                usage=sequence.usage(),
-                stop=stop,
-                constraint=report,
-            )
-        )
-        return events
-
-
-def _error_event(request_id: str, error: DovetailError) -> ErrorEvent:
-    return ErrorEvent(
-        request_id=request_id, status=error.status, code=error.code, message=error.message, param=error.param
-    )
