@@ -35,7 +35,7 @@ from rich.table import Table
 
 from dovetail.models.embedded import WEIGHTS
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.api.edit_report import GuaranteeViolated, land
+from dovetail.serve.api.edits.report import GuaranteeViolated, land
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.block import Block, Edits, block_at

@@ -5,27 +5,21 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from dovetail import __version__
-from dovetail.serve.api import (
-    apply,
-    completions,
-    edits,
-    embeddings,
-    failures,
-    health,
-    infill,
-    models,
-    openapi,
-    tokenize,
-)
+from dovetail.serve.api import embeddings, health, models, openapi, tokenize
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.batches.endpoints import batch_routes, file_routes
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.runner import Batches
-from dovetail.serve.api.chat import Chat
+from dovetail.serve.api.chat.endpoints import Chat
+from dovetail.serve.api.completions import endpoints as completions
+from dovetail.serve.api.completions import infill
 from dovetail.serve.api.context import ApiContext, fingerprint_of
-from dovetail.serve.api.metrics import Metrics
-from dovetail.serve.api.observe import Observe
+from dovetail.serve.api.edits import apply
+from dovetail.serve.api.edits import endpoints as edits
+from dovetail.serve.api.http import failures
+from dovetail.serve.api.http.metrics import Metrics
+from dovetail.serve.api.http.observe import Observe
 from dovetail.serve.api.records import Records
 from dovetail.serve.api.responses import conversations
 from dovetail.serve.api.responses import endpoints as responses

@@ -19,7 +19,7 @@ from starlette.requests import Request as HttpRequest
 
 from dovetail import __version__
 from dovetail.serve.api.generation import Indexed, run
-from dovetail.serve.api.metrics import Metrics
+from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
-from dovetail.serve.api.body import read_object
 from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.http.body import read_object
 from dovetail.serve.errors import UserError
 
 ENDPOINT = "/v1/embeddings"

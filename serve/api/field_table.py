@@ -10,11 +10,11 @@ from pydantic import BaseModel
 
 from dovetail.serve.api.anthropic.body import MessagesBody
 from dovetail.serve.api.batches.batch import BatchBody
-from dovetail.serve.api.chat_body import ChatBody
-from dovetail.serve.api.completions import CompletionBody
-from dovetail.serve.api.edit_body import EditsBody
-from dovetail.serve.api.fields import IGNORED, NOT_SERVED
-from dovetail.serve.api.infill import InfillBody
+from dovetail.serve.api.chat.body import ChatBody
+from dovetail.serve.api.completions.endpoints import CompletionBody
+from dovetail.serve.api.completions.infill import InfillBody
+from dovetail.serve.api.edits.body import EditsBody
+from dovetail.serve.api.http.fields import IGNORED, NOT_SERVED
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
 

@@ -11,13 +11,13 @@ from pydantic.json_schema import models_json_schema
 
 from dovetail.serve.api.anthropic.body import ContextFields as MessagesContext
 from dovetail.serve.api.anthropic.body import MessagesBody
-from dovetail.serve.api.apply import ApplyBody
 from dovetail.serve.api.batches.batch import BatchBody
-from dovetail.serve.api.chat_body import ChatBody
-from dovetail.serve.api.chat_stored import RelabelBody
-from dovetail.serve.api.completions import CompletionBody
-from dovetail.serve.api.edit_body import EditsBody
-from dovetail.serve.api.infill import InfillBody
+from dovetail.serve.api.chat.body import ChatBody
+from dovetail.serve.api.chat.stored import RelabelBody
+from dovetail.serve.api.completions.endpoints import CompletionBody
+from dovetail.serve.api.completions.infill import InfillBody
+from dovetail.serve.api.edits.apply import ApplyBody
+from dovetail.serve.api.edits.body import EditsBody
 from dovetail.serve.api.responses.body import ContextFields as ResponsesContext
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.responses.conversations import ConversationBody

@@ -11,13 +11,13 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api.asking import prompt_ids
-from dovetail.serve.api.body import check, read_object
-from dovetail.serve.api.chat_body import ChatBody
+from dovetail.serve.api.chat.body import ChatBody
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.fields import ignored_fields
+from dovetail.serve.api.conversation.asking import prompt_ids
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.fields import ignored_fields
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.api.served import TextCodec
-from dovetail.serve.api.wire import refuse
 from dovetail.serve.errors import UserError
 
 TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"

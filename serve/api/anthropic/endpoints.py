@@ -13,18 +13,18 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api import sse
-from dovetail.serve.api.answer import answers
 from dovetail.serve.api.anthropic.body import ContextFields, MessagesBody
 from dovetail.serve.api.anthropic.errors import sse_error
 from dovetail.serve.api.anthropic.events import Event, Narrator
 from dovetail.serve.api.anthropic.history import THINKING, History
 from dovetail.serve.api.anthropic.tools import read_tool_choice, read_tools
-from dovetail.serve.api.asking import engine_requests, prompt_ids
-from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.conversation import Conversation
-from dovetail.serve.api.failures import told
+from dovetail.serve.api.conversation.answer import answers
+from dovetail.serve.api.conversation.asking import engine_requests, prompt_ids
+from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.http import sse
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import told
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.sealed import Sealer
 from dovetail.serve.types import Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dovetail.serve.api import sse
+from dovetail.serve.api.http import sse
 from dovetail.serve.errors import ContextOverflow, DovetailError
 
 _TYPES = {

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.serve.api.pieces import (
+from dovetail.serve.api.conversation.pieces import (
     CallArguments,
     CallEnd,
     CallStart,

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dovetail.serve.api.canonical import canonical_arguments
-from dovetail.serve.api.conversation import Message, Tool, ToolCall
+from dovetail.serve.api.conversation.canonical import canonical_arguments
+from dovetail.serve.api.conversation.conversation import Message, Tool, ToolCall
+from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
 from dovetail.serve.api.sealed import Sealer
-from dovetail.serve.api.wire import as_list, as_object, as_text, optional_text, refuse
 
 THINKING = "thinking"
 """The purpose of the seal on a thinking block."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail.serve.api.conversation import Tool, ToolChoice
-from dovetail.serve.api.wire import as_list, as_object, as_text, optional_text, refuse
+from dovetail.serve.api.conversation.conversation import Tool, ToolChoice
+from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
 
 
 @dataclass(frozen=True)

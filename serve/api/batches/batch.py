@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dovetail.serve.api.batches.lines import LineError
 from dovetail.serve.api.batches.upload import LONGEST, SHORTEST
-from dovetail.serve.api.chat_body import Metadata
+from dovetail.serve.api.chat.body import Metadata
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.records import Record
-from dovetail.serve.api.wire import refuse
 
 KIND = "batch"
 LIVE = frozenset({"validating", "in_progress", "finalizing", "cancelling"})

@@ -13,10 +13,10 @@ from dovetail.serve.api.batches.batch import BatchBody
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.runner import Batches
 from dovetail.serve.api.batches.upload import read_upload
-from dovetail.serve.api.body import check, read_object
-from dovetail.serve.api.chat_stored import page
+from dovetail.serve.api.chat.stored import page
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.fields import ignored_fields
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.records import Record
 from dovetail.serve.errors import UserError
 

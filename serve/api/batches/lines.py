@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dovetail.serve.api.body import parse_object
+from dovetail.serve.api.http.body import parse_object
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.errors import UserError
 

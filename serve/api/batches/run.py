@@ -14,8 +14,8 @@ import httpx
 from dovetail.serve.api.batches.batch import KIND, Ending, fail, kept_seconds, move
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.lines import Line, answered, read_lines, unanswered, usage_of
-from dovetail.serve.api.failures import body_of
-from dovetail.serve.api.fields import not_available
+from dovetail.serve.api.http.failures import body_of
+from dovetail.serve.api.http.fields import not_available
 from dovetail.serve.api.records import Record, Records
 from dovetail.serve.errors import UserError
 

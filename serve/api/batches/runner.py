@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 from dovetail.serve.api.batches.batch import KIND, LIVE, BatchBody, fresh_batch
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.run import Asking, Run
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.records import Record, Records
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.api.wire import refuse
 from dovetail.serve.errors import UserError
 
 MOST_LIVE = 64

@@ -9,8 +9,8 @@ from fastapi import Request as HttpRequest
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from dovetail.serve.api.body import refuse_size
-from dovetail.serve.api.wire import refuse
+from dovetail.serve.api.http.body import refuse_size
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.errors import UserError
 
 FORM_BYTES = 64 * 1024

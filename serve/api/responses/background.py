@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from dovetail.serve.api.failures import INTERNAL
+from dovetail.serve.api.http.failures import INTERNAL
 from dovetail.serve.api.responses.events import Event
 from dovetail.serve.api.responses.making import Making
 from dovetail.serve.errors import DovetailError, EngineError

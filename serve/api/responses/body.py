@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from dovetail.serve.api.carriers import CarrierFields
-from dovetail.serve.api.fields import ignored_fields
+from dovetail.serve.api.conversation.carriers import CarrierFields
+from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS
 from dovetail.serve.api.structured import schema_spec
 from dovetail.serve.errors import UserError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dovetail.serve.api.conversation import Message
+from dovetail.serve.api.conversation.conversation import Message
 
 ASK = Message(
     role="user",

@@ -9,12 +9,12 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api.body import check, read_object
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.wire import as_list
 from dovetail.serve.api.responses.archive import not_found
 from dovetail.serve.api.responses.items import Item, read_input
 from dovetail.serve.api.responses.listing import page
 from dovetail.serve.api.responses.making import Responses
-from dovetail.serve.api.wire import as_list
 
 ENDPOINT = "/v1/conversations"
 ONE = ENDPOINT + "/{conversation_id}"

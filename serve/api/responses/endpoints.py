@@ -12,10 +12,10 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api import sse
-from dovetail.serve.api.asking import prompt_ids
-from dovetail.serve.api.body import check, read_object
-from dovetail.serve.api.failures import told
+from dovetail.serve.api.conversation.asking import prompt_ids
+from dovetail.serve.api.http import sse
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import told
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.responses.background import LOST, Background
 from dovetail.serve.api.responses.body import ContextFields, ResponseBody

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dovetail.serve.api.ids import fresh
-from dovetail.serve.api.logprobs import chat_logprobs
-from dovetail.serve.api.pieces import (
+from dovetail.serve.api.conversation.pieces import (
     CallArguments,
     CallEnd,
     CallStart,
@@ -18,6 +16,8 @@ from dovetail.serve.api.pieces import (
     ReasoningPiece,
     TextPiece,
 )
+from dovetail.serve.api.ids import fresh
+from dovetail.serve.api.logprobs import chat_logprobs
 from dovetail.serve.api.responses.open_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from dovetail.serve.api.responses.tools import ToolNames
 from dovetail.serve.api.served import TextCodec

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dovetail.serve.api.canonical import canonical_arguments
-from dovetail.serve.api.conversation import Message, ToolCall, ToolKind
+from dovetail.serve.api.conversation.canonical import canonical_arguments
+from dovetail.serve.api.conversation.conversation import Message, ToolCall, ToolKind
 from dovetail.serve.api.responses.items import BYSTANDERS, Item, output_text, text_of
 from dovetail.serve.api.responses.tools import ToolNames
 from dovetail.serve.api.sealed import Sealer

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
 from dovetail.serve.api.ids import fresh
-from dovetail.serve.api.wire import as_list, as_object, as_text, optional_text, refuse
 
 Item = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.api.responses.items import Item
-from dovetail.serve.api.wire import refuse
 
 MAX_PAGE = 100
 

@@ -10,9 +10,9 @@ from functools import partial
 
 from starlette.requests import Request as HttpRequest
 
-from dovetail.serve.api.answer import answers
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.pieces import Finish, TextPiece
+from dovetail.serve.api.conversation.answer import answers
+from dovetail.serve.api.conversation.pieces import Finish, TextPiece
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.events import Event, Narrator
 from dovetail.serve.api.responses.history import COMPACTION, REASONING

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from dovetail.serve.api.conversation import ToolKind
+from dovetail.serve.api.conversation.conversation import ToolKind
 
 Told = list[tuple[str, dict[str, Any]]]
 """Events as type and payload, less what all of them carry."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dovetail.serve.api.conversation import Tool, ToolChoice, ToolGrammar
-from dovetail.serve.api.wire import as_list, as_object, as_text, optional_text, refuse
+from dovetail.serve.api.conversation.conversation import Tool, ToolChoice, ToolGrammar
+from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
 
 SEPARATOR = "__"
 """Between a namespace and a tool's name in the one flat name that chat templates know."""

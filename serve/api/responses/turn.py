@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dovetail.serve.api.asking import engine_requests
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.conversation import Conversation, Message, ToolChoice
+from dovetail.serve.api.conversation.asking import engine_requests
+from dovetail.serve.api.conversation.conversation import Conversation, Message, ToolChoice
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.body import ContextFields, ResponseBody
@@ -18,7 +19,6 @@ from dovetail.serve.api.responses.history import History
 from dovetail.serve.api.responses.items import Item, read_input
 from dovetail.serve.api.responses.tools import Offered, read_tool_choice, read_tools
 from dovetail.serve.api.sealed import Sealer
-from dovetail.serve.api.wire import refuse
 from dovetail.serve.errors import ContextOverflow
 from dovetail.serve.types import GrammarSpec, Request
 

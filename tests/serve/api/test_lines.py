@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.api.lines import LineWatch
+from dovetail.serve.api.completions.lines import LineWatch
 
 
 def read(pieces: list[str], indent: int) -> tuple[str, bool]:

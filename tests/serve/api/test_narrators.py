@@ -14,7 +14,15 @@ from openai.types.responses import Response, ResponseStreamEvent
 
 from dovetail.serve.api.anthropic.events import UNPARSED
 from dovetail.serve.api.anthropic.events import Narrator as MessageNarrator
-from dovetail.serve.api.pieces import CallArguments, CallEnd, CallStart, Finish, Piece, ReasoningPiece, TextPiece
+from dovetail.serve.api.conversation.pieces import (
+    CallArguments,
+    CallEnd,
+    CallStart,
+    Finish,
+    Piece,
+    ReasoningPiece,
+    TextPiece,
+)
 from dovetail.serve.api.responses.events import Narrator as ResponseNarrator
 from dovetail.serve.api.responses.tools import ToolNames
 from dovetail.serve.types import Usage

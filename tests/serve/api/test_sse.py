@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dovetail.serve.api.sse import DONE, EventStream, LastEvent, data, typed
+from dovetail.serve.api.http.sse import DONE, EventStream, LastEvent, data, typed
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from samples import SOURCES, compiles, errors
 from test_stream import Replay
 from test_true_formats import written
 
-from dovetail.serve.api.edit_report import land
+from dovetail.serve.api.edits.report import land
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import BYTE_ORDER_MARK, Block, Edits, block_at

@@ -12,8 +12,8 @@ from marked_dialect import marked_model
 
 from dovetail.serve.api.anthropic.history import History
 from dovetail.serve.api.anthropic.tools import read_tools
-from dovetail.serve.api.canonical import canonical_arguments
-from dovetail.serve.api.conversation import Message, ToolCall
+from dovetail.serve.api.conversation.canonical import canonical_arguments
+from dovetail.serve.api.conversation.conversation import Message, ToolCall
 from dovetail.serve.api.sealed import Sealer
 from dovetail.serve.errors import UserError
 

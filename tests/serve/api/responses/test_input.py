@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dovetail.serve.api.conversation import Message, ToolCall, ToolChoice, ToolGrammar
+from dovetail.serve.api.conversation.conversation import Message, ToolCall, ToolChoice, ToolGrammar
 from dovetail.serve.api.records import Records
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.body import ResponseBody

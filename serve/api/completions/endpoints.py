@@ -15,12 +15,12 @@ from fastapi import Request as HttpRequest
 from pydantic import Field
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api import sse
-from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.failures import sse_error, told
-from dovetail.serve.api.fields import ignored_fields, not_available
 from dovetail.serve.api.generation import Output
+from dovetail.serve.api.http import sse
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import sse_error, told
+from dovetail.serve.api.http.fields import ignored_fields, not_available
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
 from dovetail.serve.api.sampling import MAX_CHOICES, MAX_TOP_LOGPROBS, ManyFields, sampling_params
 from dovetail.serve.api.served import ServedModel

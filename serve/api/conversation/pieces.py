@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dovetail.serve.api.conversation import ToolKind
+from dovetail.serve.api.conversation.conversation import ToolKind
 from dovetail.serve.types import ConstraintReport, TokenLogprob, Usage
 
 AnswerEnd = Literal["stop", "length", "tool_calls"]

@@ -14,15 +14,15 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api import sse
-from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.edit_body import EditsBody, check_edits, check_protected
-from dovetail.serve.api.edit_events import EditEvents, TextEvents
-from dovetail.serve.api.edit_report import GuaranteeViolated, constraint_of, edits_of, land, trace_of
-from dovetail.serve.api.failures import body_of, told
+from dovetail.serve.api.edits.body import EditsBody, check_edits, check_protected
+from dovetail.serve.api.edits.events import EditEvents, TextEvents
+from dovetail.serve.api.edits.policy import policy_for, report_of
+from dovetail.serve.api.edits.report import GuaranteeViolated, constraint_of, edits_of, land, trace_of
 from dovetail.serve.api.generation import Output
-from dovetail.serve.api.policy import policy_for, report_of
+from dovetail.serve.api.http import sse
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import body_of, told
 from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of

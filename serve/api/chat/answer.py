@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dovetail.serve.api.conversation import ToolKind
-from dovetail.serve.api.logprobs import chat_logprobs
-from dovetail.serve.api.pieces import (
+from dovetail.serve.api.conversation.conversation import ToolKind
+from dovetail.serve.api.conversation.pieces import (
     CallArguments,
     CallEnd,
     CallStart,
@@ -17,6 +16,7 @@ from dovetail.serve.api.pieces import (
     ReasoningPiece,
     TextPiece,
 )
+from dovetail.serve.api.logprobs import chat_logprobs
 from dovetail.serve.api.served import TextCodec
 from dovetail.serve.types import TokenLogprob, Usage
 

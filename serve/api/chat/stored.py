@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api.body import check, read_object
-from dovetail.serve.api.chat_body import Metadata
+from dovetail.serve.api.chat.body import Metadata
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.wire import refuse
 from dovetail.serve.api.records import Records
-from dovetail.serve.api.wire import refuse
 from dovetail.serve.errors import UserError
 
 KIND, MESSAGES = "chat.completion", "chat.completion.messages"

@@ -14,12 +14,12 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api.body import check, read_object
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.edit_body import EditFile, ProtectedRange, check_files, check_protected
-from dovetail.serve.api.edit_report import edits_of, syntax_by_path
-from dovetail.serve.api.failures import body_of
-from dovetail.serve.api.policy import PolicyRefused, finding_of, judged, policy_for, report_of
+from dovetail.serve.api.edits.body import EditFile, ProtectedRange, check_files, check_protected
+from dovetail.serve.api.edits.policy import PolicyRefused, finding_of, judged, policy_for, report_of
+from dovetail.serve.api.edits.report import edits_of, syntax_by_path
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import body_of
 from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import EditError
 from dovetail.serve.edit.formats.blocks.markers import choose_markers

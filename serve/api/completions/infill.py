@@ -14,13 +14,13 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api import sse
-from dovetail.serve.api.body import check, read_object
+from dovetail.serve.api.completions.lines import LineWatch
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.failures import sse_error, told
-from dovetail.serve.api.fields import ignored_fields
 from dovetail.serve.api.generation import Output
-from dovetail.serve.api.lines import LineWatch
+from dovetail.serve.api.http import sse
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import sse_error, told
+from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.sampling import SamplingFields, sampling_params
 from dovetail.serve.api.served import FillInMiddle, SamplingDefaults
 from dovetail.serve.errors import EngineError, UserError

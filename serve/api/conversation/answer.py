@@ -8,10 +8,10 @@ from contextlib import aclosing
 
 from starlette.requests import Request as HttpRequest
 
-from dovetail.serve.api.carriers import CallCounter
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.conversation import Conversation
-from dovetail.serve.api.pieces import (
+from dovetail.serve.api.conversation.carriers import CallCounter
+from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.conversation.pieces import (
     CallArguments,
     CallEnd,
     CallStart,

@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
+from dovetail.serve.api.edits.policy import PolicyRefused, judged
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import LEAST
-from dovetail.serve.api.policy import PolicyRefused, judged
 from dovetail.serve.api.served import TextCodec
 from dovetail.serve.edit.apply import Applied, apply_edits, syntax_of
 from dovetail.serve.edit.block import Block, EditError, Edits, Operation

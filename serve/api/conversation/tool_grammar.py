@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dovetail.serve.api.conversation import Conversation, Tool
+from dovetail.serve.api.conversation.conversation import Conversation, Tool
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.served import Dialect
 from dovetail.serve.constrain.grammar.lark import json_rule

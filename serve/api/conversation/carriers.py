@@ -12,8 +12,8 @@ from typing import Any
 from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict
 
-from dovetail.serve.api.conversation import Conversation, Message, Tool
-from dovetail.serve.api.pieces import CallArguments, CallEnd, CallStart, Piece
+from dovetail.serve.api.conversation.conversation import Conversation, Message, Tool
+from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallStart, Piece
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.served import CallHead, Dialect
 from dovetail.serve.edit.known.follow import Call, Known, Turn, known_texts, normal

@@ -9,8 +9,8 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dovetail.serve.api.failures import CLIENT_GONE
-from dovetail.serve.api.metrics import Metrics
+from dovetail.serve.api.http.failures import CLIENT_GONE
+from dovetail.serve.api.http.metrics import Metrics
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 

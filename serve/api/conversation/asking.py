@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Any
 
-from dovetail.serve.api.carriers import CarrierFields, carrier_spec
 from dovetail.serve.api.context import ApiContext
-from dovetail.serve.api.conversation import Conversation, Message, ToolCall
+from dovetail.serve.api.conversation.carriers import CarrierFields, carrier_spec
+from dovetail.serve.api.conversation.conversation import Conversation, Message, ToolCall
+from dovetail.serve.api.conversation.tool_grammar import endless, input_grammars, tool_grammar
 from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.served import ChatMessage
-from dovetail.serve.api.tool_grammar import endless, input_grammars, tool_grammar
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import ConstraintSpec, GrammarSpec, Request
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dovetail.serve.api.fields import not_available
+from dovetail.serve.api.http.fields import not_available
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.edit.formats.registry import FORMATS, without_words
 from dovetail.serve.edit.paths import path_fault

@@ -12,18 +12,18 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api import sse
-from dovetail.serve.api.answer import answers
-from dovetail.serve.api.asking import engine_requests
-from dovetail.serve.api.body import check, read_object
-from dovetail.serve.api.chat_answer import Choice
-from dovetail.serve.api.chat_body import ChatBody
-from dovetail.serve.api.chat_stored import StoredCompletions
+from dovetail.serve.api.chat.answer import Choice
+from dovetail.serve.api.chat.body import ChatBody
+from dovetail.serve.api.chat.messages import check_prediction
+from dovetail.serve.api.chat.stored import StoredCompletions
 from dovetail.serve.api.context import ApiContext, fresh_id
-from dovetail.serve.api.conversation import Conversation
-from dovetail.serve.api.failures import sse_error, told
-from dovetail.serve.api.fields import not_available
-from dovetail.serve.api.messages import check_prediction
+from dovetail.serve.api.conversation.answer import answers
+from dovetail.serve.api.conversation.asking import engine_requests
+from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.http import sse
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import sse_error, told
+from dovetail.serve.api.http.fields import not_available
 from dovetail.serve.api.records import Records
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.types import Request

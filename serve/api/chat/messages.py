@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from dovetail.serve.api.conversation import Message, Role, ToolCall
-from dovetail.serve.api.wire import as_list, as_object, as_text, optional_text, refuse
+from dovetail.serve.api.conversation.conversation import Message, Role, ToolCall
+from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 TEXT_PARTS = ("text", "input_text", "output_text")

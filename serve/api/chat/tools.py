@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dovetail.serve.api.conversation import Tool, ToolChoice, ToolGrammar
-from dovetail.serve.api.wire import as_list, as_object, as_text, optional_text, refuse
+from dovetail.serve.api.conversation.conversation import Tool, ToolChoice, ToolGrammar
+from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
 from dovetail.serve.constrain.grammar.lark import names_tokens
 
 _NAME = re.compile(r"[\w.:/\-]{1,256}")

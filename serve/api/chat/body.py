@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dovetail.serve.api.carriers import CarrierFields
-from dovetail.serve.api.chat_tools import Offered, read_functions, read_tools
-from dovetail.serve.api.conversation import Conversation
-from dovetail.serve.api.fields import ignored_fields
-from dovetail.serve.api.messages import check_messages
+from dovetail.serve.api.chat.messages import check_messages
+from dovetail.serve.api.chat.tools import Offered, read_functions, read_tools
+from dovetail.serve.api.conversation.carriers import CarrierFields
+from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields
 from dovetail.serve.api.structured import StructuredFields
 from dovetail.serve.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.serve.api.edit_report import edit_of, violation
+from dovetail.serve.api.edits.report import edit_of, violation
 from dovetail.serve.edit.block import EditError
 from dovetail.serve.edit.formats.blocks.restored import RestoredStream
 from dovetail.serve.edit.formats.blocks.stream import (

@@ -1,0 +1,1 @@
+"""Chat Completions: messages in, choices out."""

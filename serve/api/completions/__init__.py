@@ -1,0 +1,1 @@
+"""Text that goes on, or fills a gap: Completions, and the infill of editors."""

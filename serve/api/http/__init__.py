@@ -1,0 +1,1 @@
+"""HTTP itself, whatever the endpoint: bodies in, JSON values checked, errors and streams out, every request observed."""
