@@ -79,21 +79,22 @@ class View:
     def restored(self, first: int, last: int, text: str) -> str:
         """``text``, which a model put in place of the lines ``first:last``, with the file's own line ends.
 
-        A line that is still there keeps its end; a new one takes that of the line before it, or, where there is none, the
+        A line that is still there, whatever end it was written with, keeps its own; a new one takes that of the line before it, or, where there is none, the
         one that most lines have.
         """
         if self.same or not self._own:
             return text
         if self.uniform:
             return _END.sub(self.end, text)
-        *lines, rest = text.split("\n")
+        *ended, rest = text.split("\n")
+        lines = [line.rstrip("\r") for line in ended]
         kept = dict(_aligned(_unmarked(self._lines[first:last]), _unmarked(lines)))
         end = next((end for end in reversed(self._ends[:first]) if end), "") or self._following(first)
         pieces: list[str] = []
         for index, line in enumerate(lines):
             old = kept.get(index)
             end = (self._ends[first + old] if old is not None else "") or end
-            pieces += [line if old is not None else line.rstrip("\r"), end]
+            pieces += [line, end]
         return "".join([*pieces, rest])
 
     def _following(self, first: int) -> str:

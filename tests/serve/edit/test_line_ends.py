@@ -131,14 +131,47 @@ def _rebuilt(content: str, blocks: Sequence[Block]) -> str:
 
 def _again(name: EditFormat, text: str, file: SourceFile) -> str:
     """What a text made elsewhere makes of the file."""
+    return _all_again(name, text, [file])[0].content
+
+
+def _all_again(name: EditFormat, text: str, files: Sequence[SourceFile]) -> list[SourceFile]:
+    """What a text made elsewhere makes of the files."""
     form = FORMATS[name]
-    views = views_for(text, [file], verbatim=form.verbatim(text))
+    views = views_for(text, files, verbatim=form.verbatim(text))
     read = [view.file for view in views.values()]
-    markers = choose_markers(as_read([file]))
+    markers = choose_markers(as_read(files))
     edits = restored(form.read_foreign(with_line_feeds(text), read, markers), views)
-    after = apply_edits([file], edits, syntax="off").pairs[0][1]
-    assert after is not None
-    return after.content
+    return [after for _, after in apply_edits(files, edits, syntax="off").pairs if after is not None]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(CONTENTS, min_size=1, max_size=3), st.data())
+def test_the_text_of_whole_files_makes_the_same_files_again(contents: list[str], data: st.DataObject) -> None:
+    """Some of the given files written anew, from their own lines and others: blank ones, and such as end in a return."""
+    files = [SourceFile(f"{number}.txt", content) for number, content in enumerate(contents)]
+    pieces = []
+    for view in as_read(files):
+        held = [line.removesuffix("\n") for line in _lines(view.content)]
+        returns = ["a\r", "b\r\r", "\r"] if "\r" in view.content else []
+        lines = data.draw(st.lists(st.sampled_from([*held, "n", "", *returns]), max_size=6) | st.none())
+        if lines is not None and (lines or not view.content):
+            pieces.append(f"{view.path}\n```\n" + "".join(line + "\n" for line in lines) + "```\n")
+    landed = land("".join(pieces), _spec("whole_file", *files))
+    changed = {file.path: file for file in landed.changed}
+    assert _all_again("whole_file", landed.text, files) == [changed.get(file.path, file) for file in files]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("whole_file", "a.txt\n```\none\ntwo\n\n```\n"),
+        ("blocks", "a.txt\n<<<<<<< SEARCH\ntwo\n=======\ntwo\n\n>>>>>>> REPLACE\n"),
+    ],
+)
+def test_a_last_line_without_an_end_gets_one_where_a_blank_line_is_put_behind_it(name: EditFormat, text: str) -> None:
+    file = SourceFile("a.txt", "one\r\ntwo")
+    landed = land(text, _spec(name, file))
+    assert landed.changed[0].content == "one\r\ntwo\r\n" == _again(name, landed.text, file)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,5 +23,6 @@ def render_blocks(files: Sequence[SourceFile], edits: Edits, markers: Markers) -
 
 
 def _block(path: str, search: str, replace: str, markers: Markers) -> str:
-    parts = (f"{text}\n" if text and not text.endswith("\n") else text for text in (search, replace))
+    unended = bool(search) and not search.endswith("\n")  # The file's last line: both texts are read less a line feed.
+    parts = (f"{text}\n" if text and (unended or not text.endswith("\n")) else text for text in (search, replace))
     return f"{path}\n{markers.search}\n" + f"{markers.divider}\n".join(parts) + f"{markers.replace}\n"

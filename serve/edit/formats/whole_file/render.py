@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dovetail.serve.edit.block import Edits
+from dovetail.serve.edit.block import Edits, first_place
 from dovetail.serve.edit.formats.grounding import applied
 from dovetail.serve.edit.formats.whole_file.fence import choose_fence
 from dovetail.serve.types import SourceFile
@@ -16,10 +16,16 @@ def render_files(files: Sequence[SourceFile], edits: Edits) -> str:
     Raises:
         EditError: as apply_edits.
     """
-    changed = applied(files, edits).changed
-    fence = choose_fence([*files, *changed])
+    after = applied(files, edits)
+    fence = choose_fence([*files, *after.changed])
     pieces = []
-    for file in changed:
-        end = "" if file.content.endswith("\n") or not file.content else "\n"
-        pieces.append(f"{file.path}\n{fence}\n{file.content}{end}{fence}\n")
+    for old, new in after.pairs:
+        if new is not None and new != old:
+            end = "\n" if _is_read_without_end(old) or (new.content and not new.content.endswith("\n")) else ""
+            pieces.append(f"{new.path}\n{fence}\n{new.content}{end}{fence}\n")
     return "".join(pieces)
+
+
+def _is_read_without_end(old: SourceFile | None) -> bool:
+    """Whether the last line feed in the fence is none of the file's: the file had none, and keeps to that."""
+    return old is not None and len(old.content) > first_place(old.content) and not old.content.endswith("\n")
