@@ -20,20 +20,8 @@ FENCE = "```"
 class DeepSeekReader(MarkedCalls):
     """A section of calls; the section's own markers may be missing."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
-        while opener := (yield from self._copy("text", (SECTION, CALL))):
-            self._begin()
-            self._trial = [opener]
-            if opener == SECTION:
-                yield from self._blank()
-                if not (yield from self._take(CALL)):
-                    self._abandon()
-                    continue
-            while (yield from self._one()):
-                pass
+    def _calls(self) -> Wait[None]:
+        yield from self._sections(SECTION, CALL, self._one)
 
     def _one(self) -> Wait[bool]:
         """A call after its first marker; whether another follows."""
@@ -60,10 +48,7 @@ class DeepSeekReader(MarkedCalls):
         yield from self._blank()
         if (yield from self._take(CALL)):
             return True
-        if (yield from self._take(END_SECTION)):
-            self._commit()
-        else:
-            self._abandon()
+        yield from self._section_ends(END_SECTION)
         return False
 
 

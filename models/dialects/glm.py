@@ -19,13 +19,8 @@ VALUE, END_VALUE = "<arg_value>", "</arg_value>"
 class GlmReader(TaggedValues):
     """``<tool_call>name<arg_key>key</arg_key><arg_value>value</arg_value></tool_call>``."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
-        while (yield from self._copy("text", (OPENER,))):
-            self._begin()
-            self._trial = [OPENER]
+    def _calls(self) -> Wait[None]:
+        while (yield from self._opened(OPENER)):
             yield from self._blank()
             name, end = yield from self._name()
             if not end or not name:

@@ -17,13 +17,8 @@ OPENERS = ("<|tool_call|>", "<tool_call>", "<function_call>")
 class GraniteReader(JsonCalls):
     """``<|tool_call|>[{...}, {...}]``, or a single object."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
-        while opener := (yield from self._copy("text", OPENERS)):
-            self._begin()
-            self._trial = [opener]
+    def _calls(self) -> Wait[None]:
+        while (yield from self._opened(*OPENERS)):
             yield from self._blank()
             listed = yield from self._take("[")
             calls = 0

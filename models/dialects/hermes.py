@@ -24,16 +24,11 @@ TAIL = f"\n{CLOSER}"
 class HermesReader(JsonCalls):
     """``<tool_call>{...}</tool_call>``, any number, with text around."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
-        while (yield from self._copy("text", (OPENER,))):
+    def _calls(self) -> Wait[None]:
+        while (yield from self._opened(OPENER)):
             yield from self._tagged()
 
     def _tagged(self) -> Wait[None]:
-        self._begin()
-        self._trial = [OPENER]
         yield from self._blank()
         calls = 0
         while (yield from self._next("{")):

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Iterable
 
+from dovetail.models.dialects.calls import CallReading
 from dovetail.models.dialects.pieces import INPUT, OfferedTool
-from dovetail.models.dialects.reading import Reading, Wait
+from dovetail.models.dialects.reading import Wait
 
 ARGUMENTS = ("arguments", "parameters", "args")
 NAMES = ("name", "tool", "tool_name")
@@ -19,16 +20,15 @@ _INPUT = re.compile(rf'\s*\{{\s*"{INPUT}"\s*:\s*"')
 _CONTROL = {chr(code): json.dumps(chr(code))[1:-1] for code in range(0x20)}
 
 
-class JsonCalls(Reading):
+class JsonCalls(CallReading):
     """What readers of JSON calls share. After a call object, ``_below`` says that a custom tool's input follows it and
     that the call has not ended."""
 
     def __init__(
         self, tools: Iterable[OfferedTool], *, think: tuple[str, str] | None = None, thinking: bool = False
     ) -> None:
-        self._tools = {tool.name: tool for tool in tools}
         self._below = False
-        super().__init__(think=think, thinking=thinking)
+        super().__init__(tools, think=think, thinking=thinking)
 
     def _call_object(self, *, known: bool = False, nested: bool = False) -> Wait[bool]:
         """One call object; False if it is none (it has been consumed as far as it was looked at).
@@ -100,9 +100,6 @@ class JsonCalls(Reading):
                 return
             self._emit("arguments", arguments_text(custom, value))
         self._emit("end")
-
-    def _is_custom(self, name: str) -> bool:
-        return name in self._tools and self._tools[name].kind == "custom"
 
     def _object_streamed(self) -> Wait[None]:
         scan = JsonScan()

@@ -20,19 +20,14 @@ TAG = "<|python_tag|>"
 class LlamaReader(JsonCalls):
     """``{"name": ..., "parameters": {...}}``, several with ``;`` or line ends between."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
+    def _calls(self) -> Wait[None]:
         self._begin()
         yield from self._blank()
         if (yield from self._next("{")):
             yield from self._objects(known=True)
         else:
             self._abandon()
-        while (yield from self._copy("text", (TAG,))):
-            self._begin()
-            self._trial = [TAG]
+        while (yield from self._opened(TAG)):
             yield from self._blank()
             yield from self._objects(known=False)
 

@@ -18,13 +18,8 @@ THINK = ("[THINK]", "[/THINK]")
 class MistralReader(MarkedCalls):
     """Both forms."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
-        while (yield from self._copy("text", (OPENER,))):
-            self._begin()
-            self._trial = [OPENER]
+    def _calls(self) -> Wait[None]:
+        while (yield from self._opened(OPENER)):
             yield from self._blank()
             if (yield from self._next("[", "{")):
                 yield from self._list()

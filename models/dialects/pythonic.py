@@ -8,28 +8,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from dovetail.models.dialects.calls import CallReading
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
 from dovetail.models.dialects.pieces import INPUT, CallHead, OfferedTool, schema_of
-from dovetail.models.dialects.reading import Reading, Wait
+from dovetail.models.dialects.reading import Wait
 from dovetail.models.dialects.schemas import properties_of
 
 START, END = "<|python_start|>", "<|python_end|>"
 
 
-class PythonicReader(Reading):
+class PythonicReader(CallReading):
     """``[name(key="value"), other()]``; each call is given out when it is whole."""
 
-    def __init__(
-        self, tools: Sequence[OfferedTool], *, think: tuple[str, str] | None = None, thinking: bool = False
-    ) -> None:
-        self._tools = {tool.name: tool for tool in tools}
-        super().__init__(think=think, thinking=thinking)
-
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
+    def _calls(self) -> Wait[None]:
         self._begin()
         yield from self._blank()
         yield from self._take(START)
@@ -59,7 +51,7 @@ class PythonicReader(Reading):
     def _give(self, name: str, arguments: dict[str, Any]) -> None:
         self._commit()
         self._call(name)
-        if self._tools[name].kind == "custom":
+        if self._is_custom(name):
             self._emit("arguments", str(arguments.get(INPUT, "")))
         else:
             self._emit("arguments", json.dumps(arguments, ensure_ascii=False))

@@ -19,25 +19,15 @@ PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
 class QwenCoderReader(TaggedValues):
     """``<tool_call><function=name><parameter=key>value</parameter></function></tool_call>``; the outer tag may be missing."""
 
-    def _answer(self) -> Wait[None]:
-        if not self._tools:
-            yield from self._rest()
-            return
-        while opener := (yield from self._copy("text", (OPENER, FUNCTION))):
-            self._begin()
-            self._trial = [opener]
-            if opener == OPENER:
-                yield from self._blank()
-                if not (yield from self._take(FUNCTION)):
-                    self._abandon()
-                    continue
-            yield from self._function()
+    def _calls(self) -> Wait[None]:
+        yield from self._sections(OPENER, FUNCTION, self._function)
 
-    def _function(self) -> Wait[None]:
+    def _function(self) -> Wait[bool]:
+        """The one call of a section, after its first marker."""
         name, end = yield from self._until(">", "\n")
         if end != ">" or not name.strip():
             self._abandon()
-            return
+            return False
         self._open(name.strip())
         while True:
             yield from self._blank()
@@ -52,10 +42,8 @@ class QwenCoderReader(TaggedValues):
         yield from self._take(END_FUNCTION)
         self._begin()
         yield from self._blank()
-        if (yield from self._take(CLOSER)):
-            self._commit()
-        else:
-            self._abandon()
+        yield from self._section_ends(CLOSER)
+        return False
 
 
 class QwenCoder:

@@ -9,27 +9,27 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from dovetail.models.dialects.calls import CallReading
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
-from dovetail.models.dialects.reading import Reading, Wait, held_back
+from dovetail.models.dialects.reading import Wait, held_back
 from dovetail.models.dialects.schemas import is_text, properties_of
 
 
-class TaggedValues(Reading):
+class TaggedValues(CallReading):
     """What both have in common."""
 
     def __init__(
         self, tools: Sequence[OfferedTool], *, think: tuple[str, str] | None = None, thinking: bool = False
     ) -> None:
-        self._tools = {tool.name: tool for tool in tools}
         self._parameters = 0
         self._custom = False
         self._properties: dict[str, Any] = {}
-        super().__init__(think=think, thinking=thinking)
+        super().__init__(tools, think=think, thinking=thinking)
 
     def _open(self, name: str) -> None:
         tool = self._tools.get(name)
         self._properties = properties_of(schema_of(tool)) if tool is not None else {}
-        self._custom = tool is not None and tool.kind == "custom"
+        self._custom = self._is_custom(name)
         self._parameters = 0
         self._commit()
         self._call(name)
