@@ -8,36 +8,16 @@ from __future__ import annotations
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.watch import Watching
-from dovetail.serve.edit.zones.choice import Closed
+from dovetail.serve.edit.zones.in_edit import Closing, Writing
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
-from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
+from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
 from dovetail.serve.pointer import Pointer
 
 
-class Replacing(Zone):
-    """Inside a replacement: its finished ``lines``, the beginning of the current one, the UTF-8 decoder's state.
+class Replacing(Writing):
+    """``watching`` has seen all of it but a beginning of a line that may become the terminator."""
 
-    ``watching`` has seen all of it but a beginning of a line that may become the terminator.
-    """
-
-    __slots__ = ("block", "decoder", "lines", "partial", "pointer", "watching")
-
-    def __init__(
-        self,
-        block: OpenEdit,
-        lines: Line | None,
-        partial: bytes,
-        decoder: int,
-        pointer: Pointer,
-        watching: Watching,
-    ) -> None:
-        super().__init__(block.ledger, block.begin)
-        self.block = block
-        self.watching = watching
-        self.lines = lines
-        self.partial = partial
-        self.decoder = decoder
-        self.pointer = pointer
+    __slots__ = ()
 
     @classmethod
     def begun(cls, block: OpenEdit) -> Replacing:
@@ -56,10 +36,6 @@ class Replacing(Zone):
             and bool(plan.vocabulary.plain[token])
             and not self.block.stuck
         )
-
-    @property
-    def stuck(self) -> bool:
-        return self.block.stuck
 
     def feed(self, data: bytes, step: Step) -> Zone | None:
         plan = self.ledger.plan
@@ -93,27 +69,8 @@ class Replacing(Zone):
             return None
         return Closing.at(self.block, replacement, len(typed))
 
-    def followed(self, token: int, before: Zone) -> Zone:
-        """The pointer moves on; just behind the divider, whose token may have run on over it, it begins lost."""
-        if isinstance(before, Replacing):
-            moved = self.block.trail.after(self.pointer, token)
-        elif self.lines is None and not self.partial:
-            return self
-        else:
-            moved = Pointer(None, 0, 1)
-        return Replacing(self.block, self.lines, self.partial, self.decoder, moved, self.watching)
-
-    def witness(self) -> tuple[int, Zone] | None:
-        line = self.block.witness(self.lines)
-        if line is None or line.count is None:
-            return None
-        return line.count, Closing(self.block.resumed(self.ledger.resumed()), joined(line), 0)
-
-    def first_line(self) -> FirstLine | None:
-        return self.block.first_line
-
-    def given_up(self) -> tuple[int | None, frozenset[int]]:
-        return self.block.given_up()
+    def pointing(self, pointer: Pointer) -> Zone:
+        return Replacing(self.block, self.lines, self.partial, self.decoder, pointer, self.watching)
 
     def drafts(self, spelling: bytes) -> bool:
         if self.block.gate_is_cheap:
@@ -141,45 +98,3 @@ class Replacing(Zone):
             return Draft(plan.tokens_after(self.partial, plan.closing_line[len(self.partial) :])[:limit])
         tokens = trail.propose(self.pointer, limit)
         return Draft(tokens, evidence=self.pointer.evidence) if tokens else NOTHING
-
-
-class Closing(Zone):
-    """In the terminator, of which ``passed`` bytes have been read; nothing but its rest may follow."""
-
-    __slots__ = ("block", "passed", "replacement")
-
-    def __init__(self, block: OpenEdit, replacement: bytes, passed: int) -> None:
-        super().__init__(block.ledger, block.begin)
-        self.block = block
-        self.replacement = replacement
-        self.passed = passed
-
-    @classmethod
-    def at(cls, block: OpenEdit, replacement: bytes, passed: int) -> Zone:
-        """With ``passed`` bytes read: all of them close the block."""
-        if passed == len(block.ledger.plan.closing_line):
-            return Closed(block.ledger.accept(block.target, block.quote, replacement), block.begin)
-        return cls(block, replacement, passed)
-
-    def feed(self, data: bytes, step: Step) -> Zone | None:
-        if not self._rest.startswith(data):
-            return None
-        return Closing.at(self.block, self.replacement, self.passed + len(data))
-
-    def mask(self) -> Int32Array:
-        return self.ledger.plan.vocabulary.pack(self.ledger.plan.vocabulary.along(self._rest))
-
-    def first_line(self) -> FirstLine | None:
-        return self.block.first_line
-
-    def given_up(self) -> tuple[int | None, frozenset[int]]:
-        return self.block.given_up()
-
-    def guess(self, limit: int) -> Draft:
-        line = self.ledger.plan.closing_line
-        tokens = self.ledger.plan.tokens_after(line[: self.passed], self._rest)[:limit]
-        return Draft(tokens, len(tokens))
-
-    @property
-    def _rest(self) -> bytes:
-        return self.ledger.plan.closing_line[self.passed :]

@@ -7,9 +7,9 @@ import re
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.watch import Watching
+from dovetail.serve.edit.zones.in_edit import Closing, Writing
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
-from dovetail.serve.edit.zones.replacement import Closing
-from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
+from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
 from dovetail.serve.pointer import Pointer
 
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]')
@@ -26,10 +26,10 @@ _SHORT = {
 _HEX = b"0123456789abcdefABCDEF"
 
 
-class StringReplacing(Zone):
-    """``partial``: the beginning of the current line, decoded; ``escape``: an escape of which more is to come."""
+class StringReplacing(Writing):
+    """``partial`` is decoded; ``escape``: an escape of which more is to come."""
 
-    __slots__ = ("block", "decoder", "escape", "lines", "partial", "pointer", "watching")
+    __slots__ = ("escape",)
 
     def __init__(
         self,
@@ -41,14 +41,8 @@ class StringReplacing(Zone):
         pointer: Pointer,
         watching: Watching,
     ) -> None:
-        super().__init__(block.ledger, block.begin)
-        self.watching = watching
-        self.block = block
-        self.lines = lines
-        self.partial = partial
-        self.decoder = decoder
+        super().__init__(block, lines, partial, decoder, pointer, watching)
         self.escape = escape
-        self.pointer = pointer
 
     @classmethod
     def begun(cls, block: OpenEdit) -> StringReplacing:
@@ -56,8 +50,8 @@ class StringReplacing(Zone):
         return cls(block, None, b"", START, b"", Pointer(), block.watching)
 
     @property
-    def stuck(self) -> bool:
-        return self.block.stuck
+    def empty(self) -> bool:
+        return super().empty and not self.escape
 
     def feed(self, data: bytes, step: Step) -> Zone | None:
         if self.stuck:
@@ -137,26 +131,8 @@ class StringReplacing(Zone):
             return True
         return not raw.endswith(b"\n") and self.block.quote.start < self.block.quote.end == len(raw)
 
-    def followed(self, token: int, before: Zone) -> Zone:
-        if isinstance(before, StringReplacing):
-            moved = self.block.trail.after(self.pointer, token)
-        elif self.lines is None and not self.partial and not self.escape:
-            return self
-        else:
-            moved = Pointer(None, 0, 1)
-        return StringReplacing(self.block, self.lines, self.partial, self.decoder, self.escape, moved, self.watching)
-
-    def witness(self) -> tuple[int, Zone] | None:
-        line = self.block.witness(self.lines)
-        if line is None or line.count is None:
-            return None
-        return line.count, Closing(self.block.resumed(self.ledger.resumed()), joined(line), 0)
-
-    def first_line(self) -> FirstLine | None:
-        return self.block.first_line
-
-    def given_up(self) -> tuple[int | None, frozenset[int]]:
-        return self.block.given_up()
+    def pointing(self, pointer: Pointer) -> Zone:
+        return StringReplacing(self.block, self.lines, self.partial, self.decoder, self.escape, pointer, self.watching)
 
     def drafts(self, spelling: bytes) -> bool:
         return self.block.gate_is_cheap or b'"' not in spelling
