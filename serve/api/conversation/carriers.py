@@ -5,7 +5,6 @@ Knows no wire format; what tools mean and what is known of files is found out in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from dovetail.serve.api.conversation.conversation import Conversation, Message, 
 from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallStart, Piece
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.served import CallHead, Dialect
-from dovetail.serve.edit.known.follow import Call, Known, Turn, known_texts, normal
+from dovetail.serve.edit.known.follow import Call, Known, Turn, arguments_in, known_texts, normal
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import ToolRoles, roles_of
 from dovetail.serve.types import CarrierSpec, CarrierTool, ConstraintSpec, GrammarSpec, KnownFile
@@ -71,18 +70,13 @@ def carrier_spec(dialect: Dialect, conversation: Conversation, grammar: GrammarS
 
 def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
     """``tool`` as its calls are followed; None: it is no edit tool, or its quoted text is bound by its schema."""
-    properties = _properties(tool)
-    roles = roles_of(tool.name, properties)
-    if roles is None or not (roles.quotes or roles.meaning == "shell"):
+    properties, roles = _properties(tool), _roles(tool)
+    if roles is None:
         return None
     if roles.meaning in ("patch", "shell"):
-        bound = head.style != "plain" and not _any_text(properties.get(roles.text))
-        tags = head.tags
-        return (
-            None
-            if bound
-            else CarrierTool(name=tool.name, head=head.pattern, style=head.style, tags=tags, patch=roles.text)
-        )
+        if head.style != "plain" and not _any_text(properties.get(roles.text)):
+            return None
+        return CarrierTool(name=tool.name, head=head.pattern, style=head.style, tags=head.tags, patch=roles.text)
     if not _any_text(properties.get(roles.old)):
         return None
     return CarrierTool(
@@ -103,12 +97,7 @@ class CallCounter:
 
     def __init__(self, conversation: Conversation, constraint: ConstraintSpec | None, calls: Counter) -> None:
         spec = constraint if isinstance(constraint, CarrierSpec) else None
-        self._tools = {
-            tool.name: roles
-            for tool in conversation.callable_tools
-            if (roles := roles_of(tool.name, _properties(tool))) is not None
-            and (roles.quotes or roles.meaning == "shell")
-        }
+        self._tools = {tool.name: roles for tool in conversation.callable_tools if (roles := _roles(tool)) is not None}
         self._files = {normal(file.path): file for file in spec.files} if spec is not None else {}
         self._folder = spec.folder if spec is not None else ""
         self._counter = calls
@@ -126,7 +115,7 @@ class CallCounter:
             self._tool = None
 
     def _count(self, tool: ToolRoles, text: str) -> None:
-        arguments = _object(text)
+        arguments = arguments_in(text)
         if not tool.path:
             patch = arguments.get(tool.text, text)
             paths = [section.path for section in file_patches(str(patch)) if section.hunks]
@@ -154,6 +143,12 @@ def _turn(message: Message) -> Turn:
     return Turn(role=message.role, text=message.text, calls=calls, answers=message.tool_call_id)
 
 
+def _roles(tool: Tool) -> ToolRoles | None:
+    """What an edit tool does, a shell that may hold a patch included; None: ``tool`` is none."""
+    roles = roles_of(tool.name, _properties(tool))
+    return roles if roles is not None and (roles.quotes or roles.meaning == "shell") else None
+
+
 def _properties(tool: Tool) -> Mapping[str, Any]:
     if tool.kind == "custom":
         return {"input": {"type": "string"}}
@@ -163,11 +158,3 @@ def _properties(tool: Tool) -> Mapping[str, Any]:
 
 def _any_text(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "string" and not any(key in schema for key in _BOUNDS)
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -67,6 +67,15 @@ def normal(path: str, folder: str = "") -> str:
     return posixpath.normpath(posixpath.join(folder, path.strip())) if path.strip() else ""
 
 
+def arguments_in(text: str) -> dict[str, Any]:
+    """A call's JSON arguments; none where ``text`` is no object, as models sometimes write."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def known_texts(turns: Iterable[Turn]) -> Known:
     """What ``turns`` have shown, in their order."""
     follower = _Follower()
@@ -103,7 +112,7 @@ class _Follower:
                 self.texts[path] = (before or KnownText()).also(text)
 
     def _result(self, call: Call, result: str) -> None:
-        arguments = {} if call.plain else _object(call.arguments)
+        arguments = {} if call.plain else arguments_in(call.arguments)
         roles = roles_of(call.name, ("input",) if call.plain else arguments)
         if roles is not None and roles.meaning == "patch":
             if not reports_error(result):
@@ -217,11 +226,3 @@ class _Follower:
 
     def _path(self, path: str) -> str:
         return normal(path, self.folder)
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
