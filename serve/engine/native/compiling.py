@@ -6,14 +6,14 @@ The compiler decides which those are: it returns a constraint, or a future of on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from typing import NamedTuple, TypeVar
 
 from dovetail.serve.constrain.base import CompileConstraint, Constraint
 from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter, constraint_failed
 from dovetail.serve.errors import DovetailError, UserError
-from dovetail.serve.types import CarrierSpec, EditSpec, GrammarSpec, Request
+from dovetail.serve.types import CarrierSpec, EditSpec, GrammarSpec, KnownFile, Request, SourceFile
 
 COMPILE_SECONDS = 10.0
 """After so long a request stops waiting for its constraint."""
@@ -95,10 +95,17 @@ class Compiling:
 def _owner(request: Request) -> str:
     """The request and what it is about, for a log."""
     spec = request.constraint
-    about = (
-        f"{spec.format} of {', '.join(file.path for file in spec.files)}" if isinstance(spec, EditSpec) else "grammar"
-    )
+    if isinstance(spec, EditSpec):
+        about = f"{spec.format} of {_paths(spec.files)}"
+    elif isinstance(spec, CarrierSpec):
+        about = f"calls of {', '.join(tool.name for tool in spec.tools)} on {_paths(spec.files)}"
+    else:
+        about = "grammar"
     return f"{request.request_id}: {about}"
+
+
+def _paths(files: Iterable[SourceFile | KnownFile]) -> str:
+    return ", ".join(file.path for file in files)
 
 
 def _result_of(call: Callable[[], _Result], fault: Fault) -> _Result:

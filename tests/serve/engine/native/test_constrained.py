@@ -10,7 +10,16 @@ import pytest
 
 from dovetail.serve.constrain.base import Draft, Int32Array, Pending, Retreat
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import EditSpec, Request, SourceFile
+from dovetail.serve.types import (
+    CarrierSpec,
+    CarrierTool,
+    ConstraintSpec,
+    EditSpec,
+    GrammarSpec,
+    KnownFile,
+    Request,
+    SourceFile,
+)
 
 Run = Callable[..., dict[str, Any]]
 SPEC = EditSpec(files=(SourceFile("a.py", "x\n"),))
@@ -225,10 +234,21 @@ def test_a_place_that_the_model_hardly_wants_is_reconsidered_then_flagged(tiny: 
     assert result.tokens == (WANTED if not times else [*reversed(WANTED[:3]), *WANTED[3:]])
 
 
-def test_the_crash_log_is_told_whose_constraint_is_at_work(tiny: Any) -> None:
+@pytest.mark.parametrize(
+    ("spec", "about"),
+    [
+        (EditSpec(files=(SourceFile("a.py", ""), SourceFile("b.py", ""))), "blocks of a.py, b.py"),
+        (
+            CarrierSpec(files=(KnownFile("a.py", ("x",)),), tools=(CarrierTool(name="Edit", head=""),)),
+            "calls of Edit on a.py",
+        ),
+        (GrammarSpec(kind="json_object"), "grammar"),
+    ],
+)
+def test_the_crash_log_is_told_whose_constraint_is_at_work(tiny: Any, spec: ConstraintSpec, about: str) -> None:
     notes: list[str] = []
     engine = tiny.engine(Spelling(WANTED), note=notes.append)
-    engine.add(constrained(tiny.request(name="mine")))
+    engine.add(msgspec.structs.replace(tiny.request(name="mine"), constraint=spec))
     engine.step()
-    assert notes[0] == "mine: blocks of a.py"
+    assert notes[0] == f"mine: {about}"
     assert "" in notes
