@@ -9,7 +9,7 @@ one in four is sent to /v1/edits/apply as text made elsewhere, which must give t
     python benchmarks/edit_fuzz.py --edits 20000 --jobs 2
     python benchmarks/edit_fuzz.py --every-budget 50      every max_tokens from 1 to the natural length of 50 answers
 
-With --policy, every request also brings a random policy that forbids much, and its answer is checked against that.
+Behind the first requests with a fault stands what server and engine had logged by then. With --policy, every request also brings a random policy that forbids much, and its answer is checked against that.
 
 The last line is one JSON object: edits, invalid, by_kind, languages, formats (and more).
 """
@@ -29,7 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import structlog
@@ -78,10 +78,33 @@ async def applied_again(client: httpx.AsyncClient, asked: Asked, answer: dict[st
     return [] if response.json()["files"] == answer["files"] else ["text gives other files"]
 
 
-class Tally:
-    """What was seen so far."""
+class Log:
+    """The warnings and errors of this process, server and engine: tracebacks and all, until they are taken."""
 
     def __init__(self) -> None:
+        self._said: list[str] = []
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            processors=[structlog.processors.format_exc_info, self._keep],
+            cache_logger_on_first_use=False,
+        )
+
+    def _keep(self, logger: object, method: str, event: structlog.typing.EventDict) -> NoReturn:
+        traceback = event.pop("exception", "")
+        self._said.append(f"{method}: {event} {traceback}")
+        raise structlog.DropEvent
+
+    def taken(self) -> str:
+        """What was said since this was last asked."""
+        said, self._said = self._said, []
+        return "\n".join(said)
+
+
+class Tally:
+    """What was seen so far. ``log``: asked what was behind a fault."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self.counts: Counter[str] = Counter()
         self.by_kind: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
@@ -121,7 +144,7 @@ class Tally:
         self.counts["invalid"] += 1
         self.by_kind[fault] += 1
         if len(self.examples) < 5:
-            self.examples.append(f"{fault} ({', '.join(asked.kinds)}): {json.dumps(asked.body)}")
+            self.examples.append(f"{fault} ({', '.join(asked.kinds)}): {json.dumps(asked.body)}\n{self._log.taken()}")
 
     def add(self, report: dict[str, Any]) -> None:
         """Add another process's last line."""
@@ -142,7 +165,7 @@ class Fuzz:
         self.client = client
         self.bias = bias
         self.rng = random.Random(seed)
-        self.tally = Tally()
+        self.tally = Tally(Log())
 
     async def one(self, asked: Asked) -> dict[str, Any] | None:
         """Ask and judge."""
@@ -221,7 +244,7 @@ async def run(options: argparse.Namespace) -> Tally:
 
 def in_processes(options: argparse.Namespace) -> Tally:
     """The same work shared by ``--jobs`` processes, each with a model and requests of its own."""
-    tally = Tally()
+    tally = Tally(Log())
     what = "--every-budget" if options.every_budget else "--edits"
     share = -(-(options.every_budget or options.edits) // options.jobs)
     processes = []
@@ -256,7 +279,6 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     start = time.monotonic()
     tally = in_processes(options) if options.jobs > 1 else asyncio.run(run(options))
     seconds = time.monotonic() - start

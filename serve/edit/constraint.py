@@ -42,8 +42,10 @@ class EditConstraint:
         """Exact: whether ``token`` may come next. An end that the gate refuses counts as one of its refusals.
 
         Raises:
-            Pending: the gate has not answered yet.
+            Pending: the gate has not answered, or not read the files, yet.
         """
+        if not self.count and (unread := self.plan.unread) is not None:
+            raise Pending(unread)
         if self.zone.stuck:
             return False
         if self._next is not None and self._next[0] == token:
@@ -77,6 +79,8 @@ class EditConstraint:
         """The forced rest of a literal, the file's own text, or the quoted text again; each token checked in its place."""
         tokens: list[int] = []
         forced, certain, evidence = 0, True, Draft(()).evidence
+        if not self.count and self.plan.unread is not None:
+            return Draft(())
         state = self
         while len(tokens) < limit and not state.zone.stuck:
             guess = state.zone.guess(limit - len(tokens))
@@ -164,7 +168,10 @@ class EditConstraint:
         spelling = self.plan.vocabulary.spelling(token) or b""
         if self.zone.stuck or not (first or self.zone.drafts(spelling)):
             return None
-        return self._after(token, sampled=False)
+        try:
+            return self._after(token, sampled=False)
+        except Pending:
+            return None
 
     def _after(self, token: int, sampled: bool) -> EditConstraint | None:
         """The state behind ``token``, None if it is not allowed; kept, since a draft is walked along more than once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
+from dovetail.serve.constrain.base import Pending
 from dovetail.serve.constrain.copy.prepared import Cuts, Region
 from dovetail.serve.constrain.copy.quotation import Quotable
 from dovetail.serve.constrain.syntax.change import Change
@@ -87,14 +88,19 @@ class Ledger:
 
     @cached_property
     def sound(self) -> bool:
-        """Whether the output may end with every file as it is; always so where each edit has passed the gate."""
+        """Whether the output may end with every file as it is; always so where each edit has passed the gate.
+
+        Raises:
+            Pending: a gate has not answered yet.
+        """
         if self.plan.syntax != "final":
             return True
-        return all(
-            self.targets[target].gate.ask(self.changes(target)).holds
-            for target in self.accepted
-            if target not in self.deleted
-        )
+        files = [target for target in self.accepted if target not in self.deleted]
+        answers = [self.plan.judged(self.targets[target], self.changes(target)) for target in files]
+        late = next((answer for answer in answers if not answer.ready), None)
+        if late is not None:
+            raise Pending(late)
+        return all(answer.holds for answer in answers)
 
     def settled(self) -> Ledger:
         """The same, as an output that stands."""

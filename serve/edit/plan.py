@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from dovetail.serve.constrain.copy.quotation import Quotable
 from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
 from dovetail.serve.constrain.syntax.gate import Verdict
-from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Gate, Gates
+from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Answer, Gate, Gates
 from dovetail.serve.constrain.syntax.recogniser import recogniser
 from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import controls_for
@@ -77,6 +77,18 @@ class Target:
         key = ("gate", self.gates, self.path, self._digest if self.view.same else hashlib.sha256(raw).digest())
         return self._vocabulary.derived(key, lambda: self.gates.open(self.path, raw), len(raw))
 
+    @cached_property
+    def _gate_as_read(self) -> Gate:
+        """The syntax gate of the file as the model reads it."""
+        raw = self.prepared.raw
+        key = ("gate", self.gates, self.path, self._digest)
+        return self._vocabulary.derived(key, lambda: self.gates.open(self.path, raw), len(raw))
+
+    @property
+    def needed(self) -> tuple[Gate, ...]:
+        """What has to have been read before the recogniser can say anything."""
+        return (self.gate,) if self.view.same else (self.gate, self._gate_as_read)
+
     def restored(self, change: Change) -> Change:
         """A change of whole lines of the file as the model reads it, as a change of the file as it is."""
         if self.view.same:
@@ -96,7 +108,7 @@ class Target:
         raw = self.prepared.raw
 
         def build() -> Checkpoints | None:
-            if not self.view.same and self.gates.open(self.path, raw).faulty:
+            if not self.view.same and self._gate_as_read.faulty:
                 return None  # Its line ends mean something to the grammar.
             try:
                 return Checkpoints(recogniser(language), raw, valid=True)
@@ -112,7 +124,7 @@ class Target:
             if self.checkpoints is not None:
                 self.checkpoints.warm()
 
-        self.gate.prepare(warm)
+        self.needed[-1].prepare(warm)
 
     @cached_property
     def controls(self) -> re.Pattern[bytes]:
@@ -195,12 +207,27 @@ class Plan:
             if path not in seen:
                 raise UserError(f"{path!r} is none of the given files.", param=f"protected[{index}]")
         self.targets = tuple(targets)
+        self._judged: dict[tuple[str, tuple[Change, ...]], Answer] = {}
         self.overruled = 0
         """How often tree-sitter overruled the recogniser."""
 
     def count(self, verdict: Verdict) -> None:
         """Take note of a gate's answer."""
         self.overruled += verdict.overruled
+
+    def judged(self, target: Target, changes: Sequence[Change]) -> Answer:
+        """What the gate says of the target with ``changes``; asked once."""
+        key = target.path, tuple(changes)
+        if key not in self._judged:
+            self._judged[key] = target.gate.ask(changes)
+        return self._judged[key]
+
+    @property
+    def unread(self) -> Gate | None:
+        """A gate that has not read its file yet; without it nothing can be said of new text."""
+        if self.syntax != "each":
+            return None
+        return next((gate for target in self.targets for gate in target.needed if not gate.ready), None)
 
     def created(self, path: str) -> Target:
         """A file that is not there yet."""

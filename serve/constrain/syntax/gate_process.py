@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from dovetail.serve.constrain.syntax.change import Change
-from dovetail.serve.constrain.syntax.gate import Verdict
+from dovetail.serve.constrain.syntax.gate import SyntaxGate, Verdict
 from dovetail.serve.constrain.syntax.gate_messages import (
     Ask,
     Close,
@@ -74,6 +74,9 @@ class GateProcess:
             self._count += 1
             gate = RemoteGate(self, self._count, path, original)
             self._opened(gate)
+        if not original:
+            empty = SyntaxGate(path, b"")  # Nothing that could take long, and a new file's edit needs it at once.
+            gate.known(empty.language, empty.faulty)
         weakref.finalize(gate, self._closed, gate.number)
         return gate
 
@@ -201,6 +204,15 @@ class RemoteGate:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._process.warm(self._then.get_nowait())
+
+    @property
+    def ready(self) -> bool:
+        """See Gate."""
+        return self._known.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """See Gate."""
+        return self._known.wait(seconds)
 
     @property
     def language(self) -> str | None:

@@ -60,6 +60,15 @@ class Gate(Protocol):
     """The gate of one original text."""
 
     @property
+    def ready(self) -> bool:
+        """Whether the original has been read, so that ``language`` and ``faulty`` are known at once."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait a while until it has been; whether it has."""
+        ...
+
+    @property
     def language(self) -> str | None:
         """The grammar that judges; None: there is none, and everything holds. May wait."""
         ...
@@ -98,6 +107,11 @@ class LocalGate:
         self._gate = SyntaxGate(path, original)
         self.language = self._gate.language
         self.faulty = self._gate.faulty
+        self.ready = True
+
+    def wait(self, seconds: float) -> bool:
+        """See Gate."""
+        return self.ready
 
     def ask(self, changes: Sequence[Change], expected: bool | None = None) -> Answer:
         """See Gate."""

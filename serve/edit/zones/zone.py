@@ -151,8 +151,12 @@ def _explore(zone: Zone, vocabulary: Vocabulary, prefix: bytes, found: set[int])
                 break
             found.update(tokens)
         else:
-            if vocabulary.under(prefix + branch):
-                following = zone.feed(branch, Step(0, False))
+            if further := vocabulary.under(prefix + branch):
+                try:
+                    following = zone.feed(branch, Step(0, False))
+                except Pending:
+                    found.update(further)  # Which of them, the check of each will say.
+                    continue
                 if following is not None:
                     _explore(following, vocabulary, prefix + branch, found)
 

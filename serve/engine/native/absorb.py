@@ -137,14 +137,18 @@ class Absorb:
         except Pending as pending:
             self._sit_out(sequence, pending.answer)
             return []
-        if isinstance(sequence.constraint, GuardedConstraint):
-            error = sequence.constraint.fault.told
-            if error is not None:
-                return [error_event(sequence.request.request_id, error)]
+        if failed := self._failed(sequence):
+            return failed
         if retreat is None:
             complete = sequence.constraint.may_end()  # a model without an end token of its own
             return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
         return [self._go_back(sequence, retreat)]
+
+    def _failed(self, sequence: Sequence) -> list[Event]:
+        """The end of a request whose constraint has failed; nothing of any other."""
+        constraint = sequence.constraint
+        error = constraint.fault.told if isinstance(constraint, GuardedConstraint) else None
+        return [error_event(sequence.request.request_id, error)] if error is not None else []
 
     def _go_back(self, sequence: Sequence, retreat: Retreat) -> Event:
         sequence.distortion.rollbacks += 1
@@ -174,6 +178,8 @@ class Absorb:
             self._totals.overruled += overruled
             vetoes = sequence.constraint.vetoes() if isinstance(sequence.constraint, Vetoing) else ()
             report = sequence.distortion.report(truncated=truncated, overruled=overruled, vetoes=vetoes)
+            if failed := self._failed(sequence):
+                return events + failed
         self._totals.cached_tokens += sequence.cached or 0
         usage = sequence.usage()
         events.append(FinishEvent(request_id=request_id, reason=reason, usage=usage, stop=stop, constraint=report))

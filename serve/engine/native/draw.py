@@ -229,7 +229,9 @@ class Draw:
         kept[allowed] = scores[allowed]
         row.log_z += float(kept.logsumexp(-1) - scores.logsumexp(-1))
         number = uniform(row.sequence.seed, row.position, MAX_DRAWS + 1)
-        return self._sample(kept.unsqueeze(0), Rows([row.params], [number]))[0]
+        token = self._sample(kept.unsqueeze(0), Rows([row.params], [number]))[0]
+        # A later one of these checks may have been the refusal after which the state allows nothing any more.
+        return token if token in self._eos or self._allows(row.state, token) else None
 
     def _allows(self, state: Constraint, token: int) -> bool:
         """The exact check; waits a little for an answer, since to come back costs the row once more."""

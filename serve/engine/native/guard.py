@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Never, TypeVar
 
 import structlog
 
@@ -18,6 +18,8 @@ from dovetail.serve.types import Finding
 
 _log = structlog.get_logger("dovetail.engine")
 _Result = TypeVar("_Result")
+_WAITS, _WAIT_S = 600, 0.05
+"""How often, and for how long each time, an answer is waited for where it may not be late."""
 
 
 def constraint_failed() -> EngineError:
@@ -81,7 +83,8 @@ class GuardedConstraint:
         self._meter = meter
         self.fault = fault
 
-    def _guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
+    def _asked(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
+        """``call()``, which may say that its answer takes a while."""
         self._meter.works(self.fault.owner)
         began = time.perf_counter()
         try:
@@ -89,9 +92,22 @@ class GuardedConstraint:
         finally:
             self._meter.seconds += time.perf_counter() - began
 
+    def _guarded(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
+        """``call()``, which may not; should it, the answer is waited for, since the step loop has nowhere to put it off to."""
+        for _ in range(_WAITS):
+            try:
+                return self._asked(call, otherwise)
+            except Pending as pending:
+                pending.answer.wait(_WAIT_S)
+        return self._asked(self._late, otherwise)
+
+    @staticmethod
+    def _late() -> Never:
+        raise TimeoutError("what the constraint waits for does not come")
+
     def allows(self, token: int) -> bool:
         """False once it has failed."""
-        return self._guarded(lambda: self._inner.allows(token), False)
+        return self._asked(lambda: self._inner.allows(token), False)
 
     def mask_into(self, words: Int32Array) -> bool:
         """Nothing is allowed once it has failed."""
@@ -119,8 +135,8 @@ class GuardedConstraint:
         return self._guarded(lambda: self._inner.may_end(), False)
 
     def retreat(self) -> Retreat | None:
-        """None once it has failed."""
-        retreat = self._guarded(lambda: self._inner.retreat(), None)
+        """None once it has failed. Raises Pending, as ``allows`` does."""
+        retreat = self._asked(lambda: self._inner.retreat(), None)
         return self._wrapped(retreat)
 
     def settled(self) -> int | None:
@@ -130,12 +146,12 @@ class GuardedConstraint:
     def chosen(self) -> tuple[int, int] | None:
         """See Choosing."""
         inner = self._inner
-        return self._guarded(inner.chosen, None) if isinstance(inner, Choosing) else None
+        return self._guarded(lambda: inner.chosen(), None) if isinstance(inner, Choosing) else None
 
     def reconsider(self) -> Retreat | None:
         """See Choosing."""
         inner = self._inner
-        return self._wrapped(self._guarded(inner.reconsider, None) if isinstance(inner, Choosing) else None)
+        return self._wrapped(self._guarded(lambda: inner.reconsider(), None) if isinstance(inner, Choosing) else None)
 
     def _wrapped(self, retreat: Retreat | None) -> Retreat | None:
         if retreat is None:
@@ -150,4 +166,4 @@ class GuardedConstraint:
     def vetoes(self) -> tuple[Finding, ...]:
         """See Vetoing."""
         inner = self._inner
-        return self._guarded(inner.vetoes, ()) if isinstance(inner, Vetoing) else ()
+        return self._guarded(lambda: inner.vetoes(), ()) if isinstance(inner, Vetoing) else ()

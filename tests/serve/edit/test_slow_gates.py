@@ -26,7 +26,11 @@ class SlowGate:
     def __init__(self, path: str, original: bytes) -> None:
         self.gate = SyntaxGate(path, original)
         self.language, self.faulty = self.gate.language, self.gate.faulty
+        self.ready = True
         self.asked: list[tuple[Sequence[Change], Answer]] = []
+
+    def wait(self, seconds: float) -> bool:
+        return self.ready
 
     def ask(self, changes: Sequence[Change], expected: bool | None = None) -> Answer:
         answer = Answer(expected)
@@ -109,3 +113,32 @@ def test_going_back_waits_for_the_gate_too() -> None:
     assert retreat is not None
     assert retreat.keep == len(vocabulary().encode(BLOCK))
     assert retreat.keep < count
+
+
+def test_nothing_is_said_before_the_files_have_been_read() -> None:
+    state, gates = started()
+    gates.made[0].ready = False
+    first = vocabulary().encode(BLOCK)[0]
+    with pytest.raises(Pending) as caught:
+        state.allows(first)
+    assert not caught.value.answer.ready
+    assert not state.draft(8).tokens
+    gates.made[0].ready = True
+    assert caught.value.answer.ready
+    assert state.allows(first)
+
+
+def test_whether_an_output_may_end_is_waited_for_and_asked_once() -> None:
+    gates = SlowGates()
+    state: Constraint = compile_edit(EditSpec(files=(FILE,), syntax="final"), vocabulary(), gates)
+    *tokens, last = vocabulary().encode(BLOCK + ">>>>>>> REPLACE\n")
+    for token in tokens:
+        state = state.advance(token)
+    for _ in range(3):
+        with pytest.raises(Pending):
+            state.allows(last)
+    assert state.admits([last]) == 0
+    assert len(gates.made[0].asked) == 1
+    gates.made[0].answer()
+    assert state.allows(last)
+    assert state.advance(last).may_end()

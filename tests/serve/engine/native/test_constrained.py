@@ -149,6 +149,64 @@ def test_a_constraint_that_does_not_compile_ends_only_its_own_request(
     assert results["other"].finish is not None
 
 
+class Weary(Spelling):
+    """Its mask says nothing, and a token refused behind one allowed is one too many in its third place: it allows none then."""
+
+    def __init__(self, tokens: Sequence[int], at: int = 0, *, patient: bool = False) -> None:
+        super().__init__(tokens, at)
+        self.patient = patient
+        self.asked = self.spent = False
+
+    def _moved(self, at: int) -> Weary:
+        return Weary(self.tokens, at, patient=self.patient)
+
+    def mask_into(self, words: Int32Array) -> bool:
+        return self.patient and super().mask_into(words)
+
+    def allows(self, token: int) -> bool:
+        allowed = not self.spent and super().allows(token)
+        if self.at == 2 and not self.patient:
+            self.spent |= self.asked and not allowed
+            self.asked |= allowed
+        return allowed
+
+    def retreat(self) -> Retreat | None:
+        return Retreat(1, Weary(self.tokens, 1, patient=True))
+
+
+def test_a_constraint_that_loses_patience_while_the_likeliest_tokens_are_checked_goes_back(tiny: Any, run: Run) -> None:
+    result = run(tiny.engine(Weary(WANTED)), [constrained(tiny.request())])["r"]
+    assert result.error is None
+    assert result.rollbacks == 1
+    assert result.tokens == WANTED
+
+
+@pytest.mark.parametrize("method", ["mask_into", "advance", "draft", "may_end", "settled", "chosen"])
+def test_an_answer_that_may_not_be_late_is_waited_for(tiny: Any, run: Run, method: str) -> None:
+    class Untimely(Reluctant):
+        answer = Slow(4)
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == method and not Untimely.answer.ready:
+                raise Pending(Untimely.answer)
+            return super().__getattribute__(name)
+
+        def _moved(self, at: int) -> Untimely:
+            return Untimely(self.tokens, at, hint=self.hint)
+
+    Reluctant.times = 0
+    result = run(tiny.engine(Untimely(WANTED, hint=2)), [constrained(tiny.request(max_tokens=8))])["r"]
+    assert result.error is None
+    assert result.tokens == WANTED[:6]
+    assert Untimely.answer.ready
+
+
+def test_a_constraint_that_breaks_at_the_very_end_fails_its_request(tiny: Any, run: Run) -> None:
+    result = run(tiny.engine(Broken("settled", WANTED)), [constrained(tiny.request(max_tokens=5))])["r"]
+    assert result.finish is None
+    assert result.error.code == "constraint_failed"
+
+
 class Slow:
     """An answer that is there after a few questions whether it is."""
 
