@@ -20,6 +20,7 @@ from dovetail.serve.constrain.utf8 import CONTINUATIONS, START, STATES, forbidde
 
 T = TypeVar("T")
 _DERIVED_KEPT, _DERIVED_LEAST = 64 << 20, 4096
+_FEW = 100
 
 
 class Vocabulary:
@@ -152,10 +153,15 @@ class Vocabulary:
 
     def pack(self, tokens: Iterable[int]) -> Int32Array:
         """The bit mask of ``tokens``."""
+        chosen = np.fromiter(tokens, dtype=np.int64)
+        if len(chosen) <= _FEW:  # a tenth of the time
+            packed = bytearray(4 * self.words)
+            for token in chosen.tolist():
+                packed[token >> 3] |= 1 << (token & 7)
+            return np.frombuffer(packed, dtype="<i4")
         bits = np.zeros(self.words * 32, dtype=np.bool_)
-        bits[np.fromiter(tokens, dtype=np.int64)] = True
-        packed: npt.NDArray[np.uint8] = np.packbits(bits, bitorder="little")
-        return packed.view(np.dtype("<i4"))
+        bits[chosen] = True
+        return np.packbits(bits, bitorder="little").view(np.dtype("<i4"))
 
     def derived(self, key: Hashable, build: Callable[[], T], size: int = 0) -> T:
         """``build()``, or what it gave for the same ``key`` before.

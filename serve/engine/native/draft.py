@@ -16,6 +16,7 @@ _NOTHING = Draft((), evidence=0)
 _RUN = 3
 _PLACES = 64
 _AGREED = 24
+_LENGTHS = 8
 _WEAK = 1
 
 
@@ -39,7 +40,7 @@ class SuffixDrafter:
     """Continues as the text continued where its end occurred before (prompt lookup; Saxena, 2023).
 
     Of the latest earlier places with the same last token or the same last three, the one that agrees furthest back; the
-    draft is as long as twice that agreement.
+    draft is at most eight times as long as that agreement.
     """
 
     def __init__(self, prompt: Sequence[int]) -> None:
@@ -60,8 +61,7 @@ class SuffixDrafter:
             place, agreed = self._best(self._ends[self._tokens[-1]])
         if agreed == 0:
             return _NOTHING
-        most = limit if agreed >= _AGREED else min(limit, 2 * agreed)
-        return Draft(self._tokens[place : place + most], evidence=agreed)
+        return Draft(self._tokens[place : place + min(limit, _LENGTHS * agreed)], evidence=agreed)
 
     def _best(self, places: Sequence[int]) -> tuple[int, int]:
         """The place that agrees furthest back with the end of the text, the latest of equals; and how far."""

@@ -13,7 +13,7 @@ from dovetail.serve.edit.zones.replacement import Replacing
 from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
 
 _BAN_AT_MOST = 16
-_DRAFT_BYTES_PER_TOKEN = 16
+_DRAFT_BYTES_PER_TOKEN = 8
 
 
 class Quoting(Zone):

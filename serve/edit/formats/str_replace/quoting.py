@@ -14,7 +14,7 @@ from dovetail.serve.edit.zones.zone import NOTHING, FirstLine, Step, Zone
 
 NEW_STRING = b'", "new_string": "'
 _BAN_AT_MOST = 16
-_DRAFT_BYTES_PER_TOKEN = 16
+_DRAFT_BYTES_PER_TOKEN = 8
 
 
 class StringQuoting(Zone):
