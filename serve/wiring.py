@@ -139,12 +139,15 @@ def engine_command(worker: WorkerConfig) -> list[str]:
     return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]
 
 
-def run_server(config: ServerConfig, on_progress: Progress) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ModelError when the model cannot be served, EngineError when the port is taken."""
+def run_server(config: ServerConfig, on_progress: Progress, *, engine: Sequence[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ModelError when the model cannot be served, EngineError when the port is taken.
+
+    ``engine``: the command of another engine process than our own.
+    """
     _configure_logging(config.log_level)
     listener = _listen(config.host, config.port)
     with contextlib.closing(listener):
-        asyncio.run(_serve(config, listener, on_progress))
+        asyncio.run(_serve(config, listener, on_progress, engine))
 
 
 class HttpServer(uvicorn.Server):
@@ -183,11 +186,13 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
-async def _serve(config: ServerConfig, listener: socket.socket, on_progress: Progress) -> None:
+async def _serve(
+    config: ServerConfig, listener: socket.socket, on_progress: Progress, command: Sequence[str] | None
+) -> None:
     policy = server_policy(config)
     worker = worker_config(config)
     served = served_model(config, worker)
-    engine = EngineProcess(engine_command(worker), on_progress)
+    engine = EngineProcess(command if command is not None else engine_command(worker), on_progress)
     settings = ApiSettings(
         max_body_bytes=config.max_body_bytes,
         max_in_flight=config.max_num_seqs + config.max_waiting,

@@ -98,6 +98,7 @@ class ApiContext:
         """Events of ``requests``, measured."""
         arrived: float = http.scope.get("dovetail.arrived", time.perf_counter())
         last: dict[int, float] = {}
+        between = self.metrics.between_tokens.labels(endpoint)
         with self._counted(len(requests)):
             async with aclosing(run(self.engine, requests)) as events:
                 async for index, event in events:
@@ -106,7 +107,7 @@ class ApiContext:
                         if not last:
                             self.metrics.first_token.labels(endpoint).observe(now - arrived)
                         elif index in last:
-                            self.metrics.between_tokens.labels(endpoint).observe(now - last[index])
+                            between.observe(now - last[index])
                         last[index] = now
                     elif isinstance(event, FinishEvent):
                         self.metrics.prompt_tokens.labels(endpoint).inc(event.usage.prompt_tokens)

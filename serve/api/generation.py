@@ -32,6 +32,11 @@ async def run(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[Ind
 
     Ends when every request has finished; raises the first failure. However it ends, no request is left running.
     """
+    if len(requests) == 1:
+        async with aclosing(_events(engine, requests[0])) as events:
+            async for event in events:
+                yield 0, event
+        return
     queue: asyncio.Queue[Indexed | asyncio.Task[None]] = asyncio.Queue()
     tasks = [asyncio.create_task(_pump(engine, index, request, queue)) for index, request in enumerate(requests)]
     for task in tasks:
@@ -54,6 +59,13 @@ async def run(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[Ind
 async def _pump(
     engine: Engine, index: int, request: Request, queue: asyncio.Queue[Indexed | asyncio.Task[None]]
 ) -> None:
+    async with aclosing(_events(engine, request)) as events:
+        async for event in events:
+            queue.put_nowait((index, event))
+
+
+async def _events(engine: Engine, request: Request) -> AsyncGenerator[Event, None]:
+    """Events of one request to its end; raises its failure. It is cancelled if nobody waits for the end."""
     ended = False
     try:
         # The protocol promises an iterator that can be closed; every backend writes it as a generator.
@@ -62,7 +74,7 @@ async def _pump(
                 ended = isinstance(event, FinishEvent | ErrorEvent)
                 if isinstance(event, ErrorEvent):
                     raise error_of(event)
-                queue.put_nowait((index, event))
+                yield event
                 if ended:
                     return
         raise EngineError("The engine ended the request without saying how.", status=500, code="internal_error")

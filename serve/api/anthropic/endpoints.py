@@ -118,20 +118,20 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
     )
 
 
-async def _events(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[Event, None]:
-    for event in turn.narrator.begin():
-        yield event
+async def _events(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[list[Event], None]:
+    """Those of one step together."""
+    yield turn.narrator.begin()
     async with aclosing(answers(context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
-        async for _, piece in pieces:
-            for event in turn.narrator.take(piece):
-                yield event
+        async for _, new in pieces:
+            yield [event for piece in new for event in turn.narrator.take(piece)]
 
 
 async def _stream(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:
     async with aclosing(_events(context, http, turn)) as events:
-        async for event in events:
-            said = sse.typed(event["type"], event)
-            yield sse.LastEvent(said) if event["type"] == "message_stop" else said
+        async for told_now in events:
+            if told_now:
+                said = b"".join([sse.typed(event["type"], event) for event in told_now])
+                yield sse.LastEvent(said) if told_now[-1]["type"] == "message_stop" else said
 
 
 async def _whole(context: ApiContext, http: HttpRequest, turn: Turn) -> dict[str, Any]:

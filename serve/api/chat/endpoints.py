@@ -103,8 +103,9 @@ class Chat:
     async def _whole(self, http: HttpRequest, turn: Turn) -> dict[str, Any]:
         choices = self._choices(turn)
         async with aclosing(answers(self._context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
-            async for index, piece in pieces:
-                choices[index].take(piece)
+            async for index, new in pieces:
+                for piece in new:
+                    choices[index].take(piece)
         return self._completion(turn, choices)
 
     async def _stream(self, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:
@@ -112,12 +113,13 @@ class Chat:
         if turn.body.include_usage:
             head["usage"] = None
         choices = self._choices(turn)
-        for choice in choices:
-            yield sse.data({**head, "choices": [choice.opening()]})
+        chunks = sse.Chunks(head)
+        yield chunks.told([choice.opening() for choice in choices])
         async with aclosing(answers(self._context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
-            async for index, piece in pieces:
-                for chunk in choices[index].take(piece):
-                    yield sse.data({**head, "choices": [chunk]})
+            async for index, new in pieces:
+                told_now = [chunk for piece in new for chunk in choices[index].take(piece)]
+                if told_now:
+                    yield chunks.told(told_now)
         completion = self._completion(turn, choices)
         if turn.body.include_usage:
             yield sse.data({**head, "choices": [], "usage": completion["usage"]})

@@ -220,9 +220,10 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
     outputs = [Output() for _ in job.requests]
     offsets = [0] * len(outputs)
     codec = context.served.codec
+    chunks = sse.Chunks(head)
     for index in range(len(outputs)):
         if echo := job.echoes[index // job.answers]:
-            yield sse.data({**head, "choices": [_choice(index, echo)]})
+            yield chunks.told([_choice(index, echo)])
     async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
         async for index, event in events:
             outputs[index].take(event)
@@ -231,9 +232,9 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
                 logprobs = completion_logprobs(codec, entries, offsets[index]) if entries else None
                 offsets[index] += sum(text_length(codec, entry) for entry in entries)
                 if event.text or logprobs:
-                    yield sse.data({**head, "choices": [_choice(index, event.text, logprobs)]})
+                    yield chunks.told([_choice(index, event.text, logprobs)])
             elif isinstance(event, FinishEvent):
-                yield sse.data({**head, "choices": [_choice(index, "", None, event.reason)]})
+                yield chunks.told([_choice(index, "", None, event.reason)])
             elif isinstance(event, RollbackEvent):
                 raise EngineError("The engine took back text that was already sent.", status=500)
     if job.body.include_usage:

@@ -94,8 +94,11 @@ class AnswerReader:
 
 async def answers(
     context: ApiContext, http: HttpRequest, endpoint: str, conversation: Conversation, requests: Sequence[Request]
-) -> AsyncGenerator[tuple[int, Piece], None]:
-    """Pieces of ``requests``, which all answer ``conversation``, as they come, with the request's index."""
+) -> AsyncGenerator[tuple[int, list[Piece]], None]:
+    """Pieces of ``requests``, which all answer ``conversation``, as they come, with the request's index.
+
+    Those of one step come together, to be told together.
+    """
     dialect = context.served.dialect
     tools = conversation.callable_tools
     readers = [
@@ -105,6 +108,8 @@ async def answers(
     counters = [CallCounter(conversation, request.constraint, context.metrics.carried_calls) for request in requests]
     async with aclosing(context.generate(http, endpoint, requests)) as events:
         async for index, event in events:
-            for piece in readers[index].take(event):
+            pieces = readers[index].take(event)
+            for piece in pieces:
                 counters[index].take(piece)
-                yield index, piece
+            if pieces:
+                yield index, pieces

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+import time
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -14,6 +15,9 @@ from starlette.types import Receive, Scope, Send
 Result = TypeVar("Result")
 
 KEEPALIVE = b": keepalive\n\n"
+
+encode = msgspec.json.Encoder().encode
+"""A payload as JSON."""
 
 
 class LastEvent(bytes):
@@ -25,16 +29,30 @@ DONE = LastEvent(b"data: [DONE]\n\n")
 
 def data(payload: Mapping[str, Any]) -> bytes:
     """An event without a type, as the OpenAI endpoints send them."""
-    return f"data: {json.dumps(payload, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return b"data: " + encode(payload) + b"\n\n"
 
 
 def typed(event: str, payload: Mapping[str, Any]) -> bytes:
     """An event with a type, repeated in its data for readers that look at the data alone."""
-    return f"event: {event}\n".encode() + data({"type": event, **payload})
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), encode({"type": event, **payload}))
+
+
+class Chunks:
+    """Events without a type that all begin alike: ``head``, and then what is new as the list ``choices``."""
+
+    def __init__(self, head: Mapping[str, Any]) -> None:
+        self._before = b"data: " + encode(head)[:-1] + b',"choices":['
+
+    def told(self, choices: Iterable[Mapping[str, Any]]) -> bytes:
+        """An event for each choice, in one piece; nothing for none."""
+        return b"".join([self._before + encode(choice) + b"]}\n\n" for choice in choices])
 
 
 class EventStream(Response):
-    """Streams ``events``. The headers leave at once; the generator is closed as soon as the client has gone."""
+    """Streams ``events``. The headers leave at once; the generator is closed as soon as the client has gone.
+
+    An item of ``events`` may hold several events, and is written at once.
+    """
 
     media_type = "text/event-stream"
 
@@ -45,30 +63,45 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
         self._keepalive_seconds = keepalive_seconds
+        self._heard = 0.0
+        self._sending = False
+        self._complete = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        self._heard = time.monotonic()
         gone = asyncio.create_task(disconnected(receive))
-        piece = asyncio.create_task(_next(self._events))
-        complete = False
+        telling = asyncio.create_task(self._tell(send))
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": b"", "more_body": True})
+            # One task tells all events: this one wakes up for silences, the client's leaving, and the end.
             while True:
-                await asyncio.wait({gone, piece}, timeout=self._keepalive_seconds, return_when=asyncio.FIRST_COMPLETED)
-                if gone.done():
-                    scope["dovetail.client_gone"] = not complete
+                silent = time.monotonic() - self._heard
+                if silent >= self._keepalive_seconds:
+                    self._heard, silent = time.monotonic(), 0.0
+                    if not self._sending:
+                        await send({"type": "http.response.body", "body": KEEPALIVE, "more_body": True})
+                await asyncio.wait(
+                    {gone, telling}, timeout=self._keepalive_seconds - silent, return_when=asyncio.FIRST_COMPLETED
+                )
+                if telling.done():
+                    telling.result()
                     return
-                body = piece.result() if piece.done() else KEEPALIVE
-                if body is None:
-                    break
-                complete = complete or isinstance(body, LastEvent)
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                if piece.done():
-                    piece = asyncio.create_task(_next(self._events))
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if gone.done():
+                    scope["dovetail.client_gone"] = not self._complete
+                    return
         finally:
-            await _stop(gone, piece)
+            await _stop(gone, telling)
             await self._events.aclose()
+
+    async def _tell(self, send: Send) -> None:
+        async for body in self._events:
+            self._complete = self._complete or isinstance(body, LastEvent)
+            self._sending = True
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            self._sending = False
+            self._heard = time.monotonic()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
@@ -88,10 +121,6 @@ async def disconnected(receive: Receive) -> None:
     """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _next(events: AsyncGenerator[bytes, None]) -> bytes | None:
-    return await anext(events, None)
 
 
 async def _stop(*tasks: asyncio.Task[Any]) -> None:

@@ -11,6 +11,7 @@ from dovetail.serve.api.responses.events import Event
 from dovetail.serve.api.responses.making import Making
 from dovetail.serve.errors import DovetailError, EngineError
 
+_AT_ONCE = 256
 LOST = EngineError("The server was stopped while it made this response; ask again.", code="server_stopped")
 
 
@@ -28,14 +29,14 @@ class Run:
         """Whether nothing more will be told."""
         return self._task.done()
 
-    async def follow(self, after: int = -1) -> AsyncGenerator[Event, None]:
-        """The events with a number above ``after``, as they come."""
+    async def follow(self, after: int = -1) -> AsyncGenerator[list[Event], None]:
+        """The events with a number above ``after``, as they come, those that are there together."""
         place = after + 1
         while True:
             news = self._news
-            while place < len(self.events):
-                yield self.events[place]
-                place += 1
+            while new := self.events[place : place + _AT_ONCE]:
+                place += len(new)
+                yield new
             if self.ended:
                 return
             await news.wait()
@@ -53,10 +54,9 @@ class Run:
     async def _make(self) -> None:
         try:
             async with aclosing(self.making.events()) as events:
-                async for event in events:
-                    self.events.append(event)
-                    if event["type"] in ("response.created", "response.in_progress"):
-                        self.making.keep()
+                self.making.keep()
+                async for new in events:
+                    self.events += new
                     self._tell()
         except DovetailError as error:
             self.events += self.making.fail(error)

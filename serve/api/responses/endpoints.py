@@ -110,25 +110,26 @@ def routes(shared: Responses) -> APIRouter:
 
 
 def _stream(
-    shared: Responses, events: AsyncGenerator[Event, None], headers: dict[str, str], making: Making | None = None
+    shared: Responses, events: AsyncGenerator[list[Event], None], headers: dict[str, str], making: Making | None = None
 ) -> Response:
     def say(error: DovetailError) -> bytes:
-        return b"".join(map(_sent, making.fail(error))) if making is not None else b""
+        return _sent(making.fail(error)) if making is not None else b""
 
     return sse.EventStream(
         told(_bytes(events), say), keepalive_seconds=shared.context.settings.keepalive_seconds, headers=headers
     )
 
 
-async def _bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+async def _bytes(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
-        async for event in events:
-            yield _sent(event)
+        async for together in events:
+            if together:
+                yield _sent(together)
 
 
-def _sent(event: Event) -> bytes:
-    said = sse.typed(event["type"], event)
-    return sse.LastEvent(said) if event["type"] in ENDS else said
+def _sent(events: list[Event]) -> bytes:
+    said = b"".join([sse.typed(event["type"], event) for event in events])
+    return sse.LastEvent(said) if any(event["type"] in ENDS for event in events) else said
 
 
 async def _compacted(shared: Responses, http: HttpRequest, wire: dict[str, Any]) -> dict[str, Any]:

@@ -49,14 +49,16 @@ class Making:
             summarise=turn.body.summarise,
         )
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Every event of a response that succeeds; raises what goes wrong. The last comes after the response is kept."""
-        for event in self.narrator.begin(queued=bool(self.turn.body.background)):
-            yield event
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Every event of a response that succeeds, those of one step together; raises what goes wrong.
+
+        The last comes after the response is kept.
+        """
+        yield self.narrator.begin(queued=bool(self.turn.body.background))
         told = self._compaction() if self.turn.told.compacting else self._answer()
         async with aclosing(told):
-            async for event in told:
-                yield event
+            async for events in told:
+                yield events
 
     async def whole(self) -> Event:
         """The finished response."""
@@ -77,33 +79,31 @@ class Making:
         if self.turn.stored:
             self._shared.archive.keep(self.narrator.response, self.turn.told.items)
 
-    async def _answer(self) -> AsyncGenerator[Event, None]:
+    async def _answer(self) -> AsyncGenerator[list[Event], None]:
         told = self.turn.told
         pieces = answers(self._shared.context, self._http, ENDPOINT, told.conversation, self.turn.requests)
         async with aclosing(pieces):
-            async for _, piece in pieces:
-                events = self.narrator.take(piece)
-                if isinstance(piece, Finish):
+            async for _, new in pieces:
+                events = [event for piece in new for event in self.narrator.take(piece)]
+                if isinstance(new[-1], Finish):
                     self._finished()
-                for event in events:
-                    yield event
+                yield events
 
-    async def _compaction(self) -> AsyncGenerator[Event, None]:
+    async def _compaction(self) -> AsyncGenerator[list[Event], None]:
         told = self.turn.told
         texts: list[str] = []
         pieces = answers(self._shared.context, self._http, ENDPOINT, told.conversation, self.turn.requests)
         async with aclosing(pieces):
-            async for _, piece in pieces:
-                if isinstance(piece, TextPiece):
-                    texts.append(piece.text)
-                elif isinstance(piece, Finish):
-                    if piece.reason == "length":
+            async for _, new in pieces:
+                texts += [piece.text for piece in new if isinstance(piece, TextPiece)]
+                end = new[-1]
+                if isinstance(end, Finish):
+                    if end.reason == "length":
                         raise EngineError(CUT_SUMMARY, status=500, code="summary_cut_off")
                     sealed = self._shared.sealer.seal(COMPACTION, "".join(texts).strip())
-                    events = self.narrator.compacted(sealed, piece.usage, piece.reasoning_tokens)
+                    events = self.narrator.compacted(sealed, end.usage, end.reasoning_tokens)
                     self._finished()
-                    for event in events:
-                        yield event
+                    yield events
 
     def _finished(self) -> None:
         self.keep()

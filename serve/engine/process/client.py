@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 import structlog
 import zmq
-import zmq.asyncio
 
 from dovetail.serve.engine.process.breadcrumb import beside, last_note
 from dovetail.serve.engine.process.messages import (
@@ -26,16 +25,19 @@ from dovetail.serve.engine.process.messages import (
     Loaded,
     LoadFailed,
     Loading,
+    Report,
     Stop,
     ToEngine,
 )
 from dovetail.serve.errors import EngineError, ModelError
-from dovetail.serve.types import ErrorEvent, Event, FinishEvent, ModelInfo, Request, Stats
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, ModelInfo, Request, Stats, TokensEvent
 
 _BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_S = 60.0
 """A process that has served for so long starts the count of deaths in a row anew."""
 _STOP_GRACE_S = 5.0
+_MESSAGES_AT_ONCE = 32
+"""How many of the process's messages are taken in a row before others of this process get their turn."""
 _SUDDEN = ("engine_died", "the engine process died while it worked on this request; send it again")
 _log = structlog.get_logger("dovetail.engine")
 
@@ -61,10 +63,11 @@ class EngineProcess:
         self._heard = 0.0
         self._on_progress = on_progress
         self._directory = tempfile.mkdtemp(prefix="dovetail-")
-        self._context = zmq.asyncio.Context()
+        self._context = zmq.Context()
         self._encoder = msgspec.msgpack.Encoder()
         self._queues: dict[str, asyncio.Queue[Event]] = {}
-        self._socket: zmq.asyncio.Socket | None = None
+        self._socket: zmq.Socket[bytes] | None = None
+        self._drain: Callable[[], None] = lambda: None
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
@@ -108,22 +111,22 @@ class EngineProcess:
         self._queues[request.request_id] = queue
         ended = False
         try:
-            await self._send(Add(request))
+            self._send(Add(request))
             while not ended:
-                event = await queue.get()
-                ended = isinstance(event, FinishEvent | ErrorEvent)
-                yield event
+                for event in await _waiting(queue):
+                    ended = isinstance(event, FinishEvent | ErrorEvent)
+                    yield event
         finally:
             self._queues.pop(request.request_id, None)
             if not ended:
-                await self._send(Cancel(request.request_id))
+                self._send(Cancel(request.request_id))
 
     async def cancel(self, request_id: str) -> None:
         """End a request now; its iterator gets a final error event."""
         queue = self._queues.get(request_id)
         if queue is None:
             return
-        await self._send(Cancel(request_id))
+        self._send(Cancel(request_id))
         queue.put_nowait(
             ErrorEvent(request_id=request_id, status=499, code="cancelled", message="the request was cancelled")
         )
@@ -135,7 +138,7 @@ class EngineProcess:
     async def close(self) -> None:
         """Stop the process (killed when it does not stop in time) and remove the socket."""
         self._closing = True
-        await self._send(Stop())
+        self._send(Stop())
         if self._process is not None and self._process.returncode is None:
             try:
                 await asyncio.wait_for(self._process.wait(), _STOP_GRACE_S)
@@ -148,12 +151,14 @@ class EngineProcess:
         self._context.destroy(linger=0)
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    async def _send(self, message: ToEngine) -> None:
+    def _send(self, message: ToEngine) -> None:
         if self._socket is None:
             return
         # A process that has just died takes no message: never wait for it, its requests are about to be failed.
         with contextlib.suppress(zmq.Again):
-            await self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK)
+            self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK)
+        # Sending may have swallowed the wake-up for messages that have come meanwhile.
+        asyncio.get_running_loop().call_soon(self._drain)
 
     async def _supervise(self, first: asyncio.Future[None]) -> None:
         """Run one process after another until closed; ``first`` gets the outcome of the first load."""
@@ -233,28 +238,72 @@ class EngineProcess:
     def _returncode(self) -> int | None:
         return self._process.returncode if self._process is not None else None
 
-    async def _receive(self, socket: zmq.asyncio.Socket, first: asyncio.Future[None]) -> ModelError | None:
+    async def _receive(self, socket: zmq.Socket[bytes], first: asyncio.Future[None]) -> ModelError | None:
+        """Take messages until one says that the model cannot be loaded."""
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[ModelError] = loop.create_future()
         decoder = msgspec.msgpack.Decoder(FromEngine)
-        while True:
-            message: FromEngine = decoder.decode(await socket.recv())
-            self._heard = time.monotonic()
-            if isinstance(message, Loading):
-                self._on_progress(message.fraction, message.what)
-            elif isinstance(message, LoadFailed):
-                return ModelError(message.message)
-            elif isinstance(message, Dying):
-                self._last_words = (message.code, message.message)
-            elif isinstance(message, Loaded):
-                self._info, self._socket = message.info, socket
-                if not first.done():
-                    first.set_result(None)
-            else:
-                self._stats = message.stats
-                for event in message.events:
-                    queue = self._queues.get(event.request_id)
-                    if queue is not None:
-                        queue.put_nowait(event)
+
+        def drain() -> None:
+            # ZeroMQ's descriptor tells of changes only: whoever is woken up reads until there is nothing left.
+            for _ in range(_MESSAGES_AT_ONCE):
+                # Asked first: pyzmq's exception for an empty socket costs more than all the rest.
+                if socket.closed or not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                    return
+                message: FromEngine = decoder.decode(socket.recv(zmq.NOBLOCK))
+                if isinstance(message, LoadFailed):
+                    if not failed.done():
+                        failed.set_result(ModelError(message.message))
+                else:
+                    self._take(message, socket, first)
+            loop.call_soon(drain)
+
+        descriptor = int(socket.getsockopt(zmq.FD))
+        loop.add_reader(descriptor, drain)
+        self._drain = drain
+        drain()
+        try:
+            return await failed
+        finally:
+            loop.remove_reader(descriptor)
+
+    def _take(
+        self, message: Loading | Loaded | Dying | Report, socket: zmq.Socket[bytes], first: asyncio.Future[None]
+    ) -> None:
+        self._heard = time.monotonic()
+        if isinstance(message, Report):
+            self._stats = message.stats
+            for event in message.events:
+                queue = self._queues.get(event.request_id)
+                if queue is not None:
+                    queue.put_nowait(event)
+        elif isinstance(message, Loading):
+            self._on_progress(message.fraction, message.what)
+        elif isinstance(message, Dying):
+            self._last_words = (message.code, message.message)
+        else:
+            self._info, self._socket = message.info, socket
+            if not first.done():
+                first.set_result(None)
 
     def _fail_all(self, code: str, message: str) -> None:
         for request_id, queue in self._queues.items():
             queue.put_nowait(ErrorEvent(request_id=request_id, status=503, code=code, message=message))
+
+
+async def _waiting(queue: asyncio.Queue[Event]) -> list[Event]:
+    """What has come, at least one event; tokens that wait in a row are told as one event, however many steps they took."""
+    events = [await queue.get()]
+    while not queue.empty():
+        event, last = queue.get_nowait(), events[-1]
+        if isinstance(event, TokensEvent) and isinstance(last, TokensEvent):
+            events[-1] = TokensEvent(
+                request_id=last.request_id,
+                tokens=last.tokens + event.tokens,
+                text=last.text + event.text,
+                origins=last.origins + event.origins,
+                logprobs=None if event.logprobs is None else (last.logprobs or ()) + event.logprobs,
+            )
+        else:
+            events.append(event)
+    return events

@@ -63,6 +63,20 @@ async def test_requests_run_side_by_side() -> None:
         await engine.close()
 
 
+async def test_a_slow_reader_gets_all_tokens_in_fewer_events() -> None:
+    async with running() as engine:
+        events = []
+        async with aclosing(engine.generate(request("r", 60))) as told:
+            async for event in told:
+                events.append(event)
+                await asyncio.sleep(0.03)  # six steps of this engine
+        tokens = [event for event in events if isinstance(event, TokensEvent)]
+        assert len(tokens) < 40
+        assert sum(len(event.tokens) for event in tokens) == len("".join(event.text for event in tokens)) == 60
+        assert all(len(event.origins) == len(event.tokens) for event in tokens)
+        assert isinstance(events[-1], FinishEvent)
+
+
 async def test_closing_the_iterator_cancels() -> None:
     async with running() as engine:
         async with aclosing(engine.generate(request("long", 100_000))) as events:

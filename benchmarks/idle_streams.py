@@ -1,0 +1,133 @@
+"""Do idle streams slow down active ones? Gaps between the tokens of 32 active streams, alone and beside 200 idle ones.
+
+    python benchmarks/idle_streams.py [--active 32] [--idle 200] [--step-ms 20] [--engine paced|embedded]
+
+An idle stream is connected, has had its headers, and waits for its first token. Before the paced engine (paced_server.py)
+all that differs is the API process's work; with the embedded model the idle streams' requests wait in the engine's queue.
+Rounds alternate: alone, beside, alone, ... The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from api_overhead import Stream, body_of, paced_server
+from rich.console import Console
+from rich.table import Table
+
+from dovetail.serve.config import ServerConfig
+from dovetail.serve.wiring import start_server_process
+
+FIRST = 10
+"""So many gaps of each stream are left out: prompts are computed, queues filled."""
+
+
+@asynccontextmanager
+async def idle_streams(port: int, count: int, active: list[Stream]) -> AsyncIterator[None]:
+    """``count`` streams that wait for a token while the block runs."""
+    path, body = body_of("chat", 500, idle=True)
+    streams = [Stream() for _ in range(count)]
+    # Where a real engine would serve them, they come when its places are taken.
+    while active and min(each.events for each in active) < 2:  # noqa: ASYNC110 (a count)
+        await asyncio.sleep(0.01)
+    tasks = [asyncio.create_task(each.run(port, path, body)) for each in streams]
+    try:
+        yield
+    finally:
+        assert not any(each.events > 1 for each in streams), "an idle stream got a token"
+        for each in streams:
+            each.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def gaps(port: int, active: int, idle: int, tokens: int) -> list[float]:
+    """Seconds between tokens of the active streams, beside ``idle`` idle ones."""
+    path, body = body_of("chat", tokens)
+    streams = [Stream() for _ in range(active)]
+    tasks = [asyncio.create_task(each.run(port, path, {**body, "ignore_eos": True})) for each in streams]
+    async with idle_streams(port, idle, streams):
+        while not any(task.done() for task in tasks):  # noqa: ASYNC110 (whichever comes first)
+            await asyncio.sleep(0.005)
+        now = time.perf_counter()
+    for each in streams:
+        each.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    found = []
+    for each in streams:
+        times = [at for at in each.times if at <= now][FIRST:]
+        found += [later - earlier for earlier, later in itertools.pairwise(times)]
+    return found
+
+
+@contextmanager
+def server(options: argparse.Namespace) -> Iterator[int]:
+    """The port of the server that was asked for."""
+    if options.engine == "paced":
+        with paced_server(options.step_ms) as (port, _):
+            yield port
+        return
+    config = ServerConfig(port=0, model_name="coder", max_num_seqs=options.active, log_level="warning")
+    handle = start_server_process(config, lambda _, __: None)
+    try:
+        yield int(handle.url.rpartition(":")[2])
+    finally:
+        handle.stop()
+
+
+def figures(found: list[float]) -> dict[str, float]:
+    """Milliseconds: mean, median, and the 99th of a hundred."""
+    ordered = sorted(found)
+    return {
+        "mean_ms": round(statistics.fmean(ordered) * 1e3, 3),
+        "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 3),
+        "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 3),
+    }
+
+
+def main() -> None:
+    """Parse arguments, measure in alternating rounds, print a table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--active", type=int, default=32)
+    parser.add_argument("--idle", type=int, default=200)
+    parser.add_argument("--step-ms", type=float, default=20.0)
+    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--engine", choices=["paced", "embedded"], default="paced")
+    options = parser.parse_args()
+    seen: dict[str, list[dict[str, float]]] = {"alone": [], "beside": []}
+    with server(options) as port:
+        for number in range(options.rounds + 1):
+            for name, idle in (("alone", 0), ("beside", options.idle)):
+                found = figures(asyncio.run(gaps(port, options.active, idle, options.tokens)))
+                if number:  # the first round warms up
+                    seen[name].append(found)
+    medians = {
+        name: {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        for name, rounds in seen.items()
+    }
+    growth = {
+        key: round(
+            statistics.median(b[key] / a[key] for a, b in zip(seen["alone"], seen["beside"], strict=True)) - 1, 4
+        )
+        for key in medians["alone"]
+    }
+    table = Table("", *growth, title=f"{options.active} active streams, {options.engine} engine")
+    for name, found in medians.items():
+        table.add_row(name, *(f"{value:.2f}" for value in found.values()))
+    table.add_row("growth", *(f"{value:+.1%}" for value in growth.values()))
+    Console().print(table)
+    report: dict[str, Any] = {"benchmark": "idle_streams", "engine": options.engine, "step_ms": options.step_ms}
+    report |= {"active": options.active, "idle": options.idle, **medians, "growth": growth}
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
