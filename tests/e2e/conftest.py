@@ -59,17 +59,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Workplace:
-    """A home and a project for one client."""
+    """A home, a project and a place for temporary files for one client."""
 
     home: Path
     project: Path
+    temporary: Path
 
     @classmethod
     def make(cls, folder: Path) -> Workplace:
         """A git repository with one file in it."""
-        place = cls(folder / "home", folder / PROJECT)
-        place.home.mkdir()
-        place.project.mkdir()
+        place = cls(folder / "home", folder / PROJECT, folder / "temporary")
+        for each in (place.home, place.project, place.temporary):
+            each.mkdir()
         (place.project / "calc.py").write_text(SOURCE)
         git = ["git", "-c", "user.name=e2e", "-c", "user.email=e2e@localhost"]
         for command in (["init", "-q"], ["add", "calc.py"], ["commit", "-qm", "A calculator"]):
@@ -79,7 +80,9 @@ class Workplace:
     def environment(self) -> dict[str, str]:
         """Nothing of the user's but the language; programs from the cache first."""
         path = os.pathsep.join((str(CACHE / "bin"), str(CACHE / "aider" / "bin"), os.environ["PATH"]))
-        return {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "dumb", "NO_PROXY": "*", "CI": "1"}
+        # Codex keeps the program of its sandbox at home, and refuses to where home lies among temporary files.
+        own = {"HOME": str(self.home), "TMPDIR": str(self.temporary), "PATH": path}
+        return {**own, "LANG": "C.UTF-8", "TERM": "dumb", "NO_PROXY": "*", "CI": "1"}
 
     def run(self, server: Server, command: list[str], seconds: float = SECONDS) -> Run:
         """Run a client to its end, or end it and what it started."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from dovetail.serve.errors import ModelError
 from dovetail.serve.types import Event, ModelInfo, Request, Stats
 
 _IDLE_MS = 1000
+_SILENCE_S = 1.0
+"""A process at work says so at least this often, as in a long prompt no event comes: one that is silent is taken for hung."""
 _NO_ROOM_TO_LOAD = (
     "the model does not fit into memory; use --quantize int8 or int4, lower --kv-cache-memory, or take a smaller model"
 )
@@ -92,6 +95,7 @@ def run_worker(address: str, load: Load, *, debug: bool = False) -> int:
 
 def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], None], parent: int, debug: bool) -> None:
     decoder = msgspec.msgpack.Decoder(ToEngine)
+    told = time.monotonic()
     while os.getppid() == parent:
         events: list[Event] = []
         heard = False
@@ -108,5 +112,6 @@ def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], No
             events += core.step()
         if debug and not core.busy:
             core.check()
-        if events or heard:
+        if events or heard or (core.busy and time.monotonic() - told > _SILENCE_S):
+            told = time.monotonic()
             send(Report(tuple(events), core.stats()))
