@@ -1,0 +1,1 @@
+"""Understanding a repository: its files, symbols, imports, callers, layers and conventions."""

@@ -1,0 +1,15 @@
+; What C++ adds to the names of c.scm.
+(namespace_identifier) @use
+(qualified_identifier name: (identifier) @member)
+(qualified_identifier name: (type_identifier) @member)
+(call_expression function: (qualified_identifier name: (identifier) @call))
+(call_expression function: (template_function name: (identifier) @call))
+(new_expression type: (type_identifier) @call)
+(base_class_clause (type_identifier) @base)
+(base_class_clause (qualified_identifier name: (type_identifier) @base))
+(base_class_clause (template_type name: (type_identifier) @base))
+(optional_parameter_declaration declarator: (identifier) @local)
+(reference_declarator (identifier) @local)
+(for_range_loop declarator: (identifier) @local)
+(type_parameter_declaration (type_identifier) @local)
+(base_class_clause (qualified_identifier name: (template_type name: (type_identifier) @base)))
