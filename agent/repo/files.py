@@ -38,8 +38,16 @@ class Stamp:
 def list_files(root: Path) -> list[str]:
     """Paths relative to ``root``, with forward slashes, sorted: what git tracks or would, else what a walk finds."""
     listed = _listed_by_git(root)
-    found = listed if listed is not None else _walk(root)
-    return sorted({path for path in found if path})
+    return sorted({path for path in listed or _walk(root) if path})
+
+
+def linked_folder(root: Path, path: str) -> str | None:
+    """Where a link to a folder leads, if that lies below ``root`` too."""
+    full = os.path.join(root, path)
+    if not os.path.islink(full) or not os.path.isdir(full):
+        return None
+    target = os.path.relpath(os.path.realpath(full), os.path.realpath(root))
+    return None if target.startswith("..") or target == "." else Path(target).as_posix()
 
 
 def stamp(root: Path, path: str) -> Stamp | None:
@@ -82,7 +90,7 @@ def _listed_by_git(root: Path) -> list[str] | None:
             cwd=root,
             capture_output=True,
             timeout=_GIT_SECONDS,
-            env={**os.environ, **_GIT_ENVIRONMENT},
+            env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | _GIT_ENVIRONMENT,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -99,4 +107,5 @@ def _walk(root: Path, below: str = "") -> Iterator[str]:
     for folder, folders, files in os.walk(root / below):
         folders[:] = sorted(name for name in folders if name not in IGNORED_FOLDERS)
         inner = Path(folder).relative_to(root).as_posix()
-        yield from (name if inner == "." else f"{inner}/{name}" for name in files)
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        yield from (name if inner == "." else f"{inner}/{name}" for name in files + links)

@@ -30,6 +30,9 @@ _GRAMMARS: dict[str, tuple[str, str]] = {
 LANGUAGES = tuple(_GRAMMARS)
 """The languages whose definitions, references and imports are known."""
 
+PACKAGES = tuple(sorted({module.replace("_", "-") for module, _ in _GRAMMARS.values()}))
+"""The distributions that hold the grammars."""
+
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "python": (".py", ".pyi", ".pyw"),
     "javascript": (".js", ".mjs", ".cjs", ".jsx"),

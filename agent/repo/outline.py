@@ -133,7 +133,10 @@ def _signature(content: bytes, found: _Found, kind: str) -> str:
         body = value.child_by_field_name("body")
     end = body.start_byte if body is not None and body.start_byte > found.name.end_byte else node.end_byte
     text = content[node.start_byte : min(end, node.start_byte + 4 * _LONGEST_SIGNATURE)].decode("utf-8", "replace")
-    if body is None and kind not in _VALUES:
+    if node.type == "type_definition":
+        head, brace, _ = text.partition("{")
+        text = f"{head}{{…}} {_text(content, found.name)}" if brace else text
+    elif body is None and kind not in _VALUES:
         text = text.split("{", 1)[0]
     if kind in _VALUES or node.type in {"method", "singleton_method", "preproc_def"}:
         text = text.split("\n", 1)[0]
