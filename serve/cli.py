@@ -1,4 +1,4 @@
-"""The ``dovetail`` command: serve, edit, models, demo. Wires arguments to the parts; each part is imported when used.
+"""The ``dovetail`` command: serve, edit, models, demo, and the agent's commands. Wires arguments to the parts; each part is imported when used.
 
 Exit codes: 0 done; 1 not done (declined, or the server refused); 2 wrong usage, unusable file or configuration;
 3 no server.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dovetail import __version__
+from dovetail.agent import cli as agent_cli
 from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
 from dovetail.serve.errors import DovetailError
@@ -35,6 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(agent_cli.app)
 
 
 def _version(wanted: bool) -> None:
