@@ -149,7 +149,7 @@ class Names:
         path, name = use.path, use.name
         own = self._in_scope(facts, use)
         if own:
-            return [Meaning(symbol, Certainty.EXACT) for symbol in own]
+            return self._with_bodies(own)
         if name in self._bound[path]:
             targets = self._bound[path][name]
             found = [symbol for target in targets for symbol in self.exported(target.path, target.name or name)]
@@ -159,10 +159,22 @@ class Names:
         for star in self._stars[path]:
             found = self.exported(star, name)
             if found:
-                return [Meaning(symbol, Certainty.EXACT) for symbol in found]
+                return self._with_bodies(found)
         if facts.language in _CLOSED:
             return []
         return self._neighbours(facts, use)
+
+    def _with_bodies(self, found: list[Symbol]) -> list[Meaning]:
+        """What was found is meant; of declarations only, likely the functions of that name too."""
+        if any(symbol.kind != "prototype" for symbol in found):
+            return [Meaning(symbol, Certainty.EXACT) for symbol in found]
+        bodies = [
+            symbol
+            for symbol in self._all(found[0].name, self._files[found[0].path].language)
+            if symbol.kind in {"function", "method"} and symbol.exported
+        ]
+        certainty = Certainty.LIKELY if bodies else Certainty.EXACT
+        return [Meaning(symbol, certainty) for symbol in [*found, *bodies]]
 
     def _in_scope(self, facts: FileFacts, use: Reference) -> list[Symbol]:
         """Definitions of the same file that the name reaches from where it stands, the innermost."""

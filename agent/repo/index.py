@@ -130,7 +130,7 @@ class RepoIndex:
 
     def refresh(self) -> Changes:
         """Look at the files again; read those whose stamp changed, parse those whose content is new."""
-        paths, self._links = self._listed()
+        paths, links = self._listed()
         looked = {path: seen for path in paths if (seen := self._look(path)) is not None}
         tasks = self._unknown(looked)
         facts = dict(self._store.facts(task_key(task) for task in tasks))
@@ -147,7 +147,8 @@ class RepoIndex:
             new = {path: seen for path, seen in looked.items() if self._seen.get(path) != seen}
             self._store.save(fresh, new, self._seen.keys() - looked.keys(), {seen.key for seen in looked.values()})
         self._seen = looked
-        if changes:
+        if changes or links != self._links:
+            self._links = links
             self._derived = _Derived(self._files, self._links, self.root)
         return changes
 

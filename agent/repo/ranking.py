@@ -97,6 +97,7 @@ def rank_symbols(ground: Ground, wanted: Focus) -> list[Symbol]:
         for symbol in shown:
             own = passed.get((path, symbol.name), 0.0) + ranks.get(path, 0.0) * _OWN / len(shown)
             own *= trust * (1.0 if symbol.exported else _HIDDEN) * (1.0 + wanted.names.get(symbol.name, 0.0))
+            own *= 1.0 + wanted.files.get(path, 0.0)
             scored.append((-own, path, symbol.line, symbol))
     return [entry[-1] for entry in sorted(scored)]
 

@@ -10,6 +10,7 @@ from dovetail.agent.repo.facts import FileFacts
 from dovetail.agent.repo.patterns.convention import CLEAR, Convention, prevailing
 from dovetail.agent.repo.testfiles import is_test
 
+_FEW = 3
 _FRAMEWORKS = {
     "pytest": "pytest", "unittest": "unittest", "hypothesis": "hypothesis", "vitest": "vitest", "@jest/globals": "jest",
     "node:test": "node:test", "mocha": "mocha", "chai": "chai", "@testing-library/react": "testing-library",
@@ -22,7 +23,7 @@ _FRAMEWORKS = {
 def testing(files: Mapping[str, FileFacts], all_paths: Collection[str]) -> Iterator[Convention]:
     """Layout, file names, framework, functions or classes."""
     tests = [facts for path, facts in files.items() if is_test(path, facts.language)]
-    if not tests:
+    if len(tests) < _FEW:
         return
     yield from prevailing("tests", "test files lie in {}", Counter(_folder(facts.path) for facts in tests))
     yield from prevailing("tests", "test files are named {}", Counter(_shape(facts.path) for facts in tests))

@@ -10,3 +10,4 @@
 (import_from_statement module_name: (_) @module name: (dotted_name) @imported) @import
 (import_from_statement module_name: (_) @module name: (aliased_import name: (dotted_name) @imported alias: (identifier) @alias)) @import
 (import_from_statement module_name: (_) @module (wildcard_import) @imported) @import
+(future_import_statement "__future__" @module name: (dotted_name) @imported) @import
