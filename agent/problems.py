@@ -2,6 +2,9 @@
 
 Problem
 |- FileProblem          a file cannot be read, edited or written
+|- SandboxProblem       a command cannot be run as asked
+|  `- NoSandbox         no way to contain commands works on this machine
+|- SnapshotProblem      the work tree cannot be kept or brought back
 `- ServerProblem        the server refused or failed
    `- ServerUnreachable nothing answers, or what answers is no Dovetail server
 """
@@ -15,6 +18,18 @@ class Problem(Exception):
 
 class FileProblem(Problem):
     """A file cannot be read, edited or written."""
+
+
+class SandboxProblem(Problem):
+    """A command cannot be run as asked."""
+
+
+class NoSandbox(SandboxProblem):
+    """No way to contain commands works on this machine."""
+
+
+class SnapshotProblem(Problem):
+    """The work tree cannot be kept or brought back."""
 
 
 class ServerProblem(Problem):
