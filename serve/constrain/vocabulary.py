@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.constrain.utf8 import CONTINUATIONS, START, STATES, forbidden_controls, run
