@@ -64,8 +64,3 @@ class KVCache:
             block_size=block_size,
             num_blocks=num_blocks,
         )
-
-    @staticmethod
-    def bytes_per_block(config: ModelConfig, block_size: int, dtype: torch.dtype = torch.float32) -> int:
-        """Bytes one block takes over all layers, keys and values together."""
-        return 2 * config.num_layers * block_size * config.num_kv_heads * config.head_dim * dtype.itemsize

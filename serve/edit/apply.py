@@ -30,16 +30,6 @@ class Applied(NamedTuple):
         return "".join(unified_diff(old, new) for old, new in self.pairs)
 
 
-def apply_blocks(files: Sequence[SourceFile], blocks: Sequence[Block]) -> list[SourceFile]:
-    """All ``files``, in their order, with ``blocks`` applied; every block refers to the files as given.
-
-    Raises:
-        EditError: as ``apply_edits``.
-    """
-    pairs = apply_edits(files, Edits(tuple(blocks))).pairs
-    return [after for _, after in pairs if after is not None]
-
-
 def apply_edits(
     files: Sequence[SourceFile],
     edits: Edits,

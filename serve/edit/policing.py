@@ -34,8 +34,7 @@ class Policing:
     @cached_property
     def _lines(self) -> dict[int, int]:
         """The lines added and removed in every file; of none if no limit counts them."""
-        limits = self.policy.limits
-        if limits.changed_lines is None and limits.changed_lines_per_file is None:
+        if not self._counts:
             return {}
         changes = {target: self.change(target) for target in self._touched}
         return {target: changed_lines(change.before, change.after) for target, change in changes.items()}
@@ -77,7 +76,7 @@ class Policing:
         change = self.change(target, quote, replacement)
         path = change.path or change.old_path or ""
         if self._counts and not self._fits(target, changed_lines(change.before, change.after)):
-            self.veto(Finding(id="limits/changed_lines", rule="limits", path=path, message="Too many lines change."))
+            self.veto(too_many_lines(path))
             return False
         found = next(self.policy.content(change, refused_only=True), None)
         if found is not None:
@@ -107,14 +106,11 @@ class Policing:
 
     def _fits(self, target: int, lines: int) -> bool:
         """Whether so many changed lines of the file are within the limits."""
-        limits = self.policy.limits
-        if limits.changed_lines_per_file is not None and lines > limits.changed_lines_per_file:
-            return False
-        others = sum(count for other, count in self._lines.items() if other != target)
-        return limits.changed_lines is None or others + lines <= limits.changed_lines
+        most = self.lines_left(target)
+        return most is None or lines <= most
 
     def lines_left(self, target: int) -> int | None:
-        """How many lines an edit of the file may add at the most; None: no limit counts them."""
+        """How many lines of the file may change at the most; None: no limit counts them."""
         limits = self.policy.limits
         others = sum(count for other, count in self._lines.items() if other != target)
         left = [
@@ -125,6 +121,11 @@ class Policing:
 
     def _lines_left(self, most: int | None) -> bool:
         return most is None or sum(self._lines.values()) < most
+
+
+def too_many_lines(path: str) -> Finding:
+    """What is found where an edit changes more lines than the limits leave."""
+    return Finding(id="limits/changed_lines", rule="limits", path=path, message="Too many lines change.")
 
 
 def findings_of(policy: Policy, after: Applied) -> list[Finding]:

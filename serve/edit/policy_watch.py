@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from dovetail.serve.constrain.syntax.change import changed
 from dovetail.serve.constrain.syntax.languages import languages_of
 from dovetail.serve.constrain.syntax.parsing import parse
+from dovetail.serve.edit.policing import too_many_lines
 from dovetail.serve.edit.policy.content import Rule, finder, finding, rules_for
 from dovetail.serve.edit.policy.lines import plain
 from dovetail.serve.edit.policy.matching import Span, original
 from dovetail.serve.edit.policy.paths import any_matches
-from dovetail.serve.types import Finding, FindingKind
+from dovetail.serve.types import FindingKind
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
@@ -99,9 +100,7 @@ class Lines:
         """Whether an edit may go on behind ``text``, which ends with a line."""
         if self._left is not None and added > self._left:
             self.refused.add(text)
-            path = self._change.path or ""
-            found = Finding(id="limits/changed_lines", rule="limits", path=path, message="Too many lines change.")
-            self._policing.veto(found, "decoding")
+            self._policing.veto(too_many_lines(self._change.path or ""), "decoding")
             return False
         if not self._rules or len(self._head) + len(text) > _BYTES_AT_MOST:
             return True

@@ -8,8 +8,6 @@ import torch
 from safetensors.torch import load_file
 from tiny import write_tiny_checkpoint
 
-from dovetail.models.batch import KVCache
-from dovetail.models.config import ModelConfig
 from dovetail.models.families import FAMILIES
 from dovetail.models.loader import load_model
 from dovetail.models.random_checkpoint import write_random_checkpoint
@@ -43,10 +41,3 @@ def test_it_is_fast(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path, shape: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         write_random_checkpoint(tmp_path, **shape)
-
-
-def test_bytes_per_block_is_what_a_block_takes(tiny_directory: Path) -> None:
-    config = ModelConfig.load(tiny_directory)
-    cache = KVCache.allocate(config, num_blocks=5, block_size=16, dtype=torch.bfloat16)
-    taken = sum(tensor.nbytes for tensor in (*cache.keys, *cache.values))
-    assert taken == 5 * KVCache.bytes_per_block(config, 16, torch.bfloat16)

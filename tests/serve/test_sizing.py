@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail.models.batch import KVCache
+from dovetail.models.config import ModelConfig
+from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.errors import ModelError
 from dovetail.serve.sizing import available_memory, plan_sizes
@@ -36,6 +40,14 @@ def test_what_is_planned_fits_and_serves_one_sequence(available: int, positions:
     assert sizes.max_model_len <= positions
     assert sizes.kv_blocks * config.block_size * BYTES_PER_TOKEN <= available * 0.25
     assert sizes.kv_blocks <= sequences * -(-positions // config.block_size)
+
+
+def test_what_is_planned_is_what_the_cache_takes(tmp_path: Path) -> None:
+    model = ModelConfig.load(write_random_checkpoint(tmp_path / "model"))
+    config = ServerConfig(kv_cache_memory=2**20)
+    cache = KVCache.allocate(model, num_blocks=1, block_size=config.block_size)
+    taken = sum(tensor.nbytes for tensor in (*cache.keys, *cache.values))
+    assert plan_sizes(config, model).kv_blocks == 2**20 // taken
 
 
 def test_little_memory_shortens_the_context() -> None:
