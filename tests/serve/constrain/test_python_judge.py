@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import random
-import time
 import warnings
 
 import pytest
@@ -106,13 +105,12 @@ def test_the_same_verdict_on_line_changes_of_real_files(name: str) -> None:
     assert len(set(verdicts)) == 2
 
 
-def test_a_small_change_of_a_long_file_is_judged_quickly() -> None:
+def test_a_small_change_of_a_long_file_is_judged_by_a_small_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     original = (LIBRARY / "argparse.py").read_bytes() * 3
     judge = PythonJudge(original)
     place = original.index(b"import os", len(original) // 2)
-    change = Change(place, place + 9, b"import re")
-    begun = time.perf_counter()
-    assert judge.accepts([change])
-    local = time.perf_counter() - begun
-    assert _whole(changed(original, [change]))
-    assert local < (time.perf_counter() - begun) / 3
+    parsed: list[str | bytes] = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda content: (parsed.append(content), parse(content))[1])
+    assert judge.accepts([Change(place, place + 9, b"import re")])
+    assert parsed and sum(map(len, parsed)) < len(original) // 100

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +71,5 @@ def test_what_is_no_glob(text: str) -> None:
 
 
 def test_many_stars_end() -> None:
-    began = time.monotonic()
+    # Backtracking would take years: pytest's own limit would end it.
     assert not Glob("*a" * 40).matches("a" * 30 + "b" * 900)
-    assert time.monotonic() - began < 30  # Backtracking would take years.
