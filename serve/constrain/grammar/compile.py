@@ -10,6 +10,7 @@ from llguidance import LLMatcher
 
 from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.constrain.grammar.constraint import Cursor, GrammarConstraint
+from dovetail.serve.constrain.grammar.lark import unforced
 from dovetail.serve.constrain.grammar.limits import PARSER_LIMITS
 from dovetail.serve.constrain.grammar.source import explained, grammar_text, refused
 from dovetail.serve.constrain.grammar.tokens import tokenizer_of
@@ -32,7 +33,7 @@ def compile_grammar(spec: GrammarSpec, vocabulary: Vocabulary) -> GrammarConstra
 
 
 def _compiled(spec: GrammarSpec, vocabulary: Vocabulary) -> LLMatcher:
-    matcher = LLMatcher(tokenizer_of(vocabulary), grammar_text(spec), log_level=0, limits=PARSER_LIMITS)
+    matcher = LLMatcher(tokenizer_of(vocabulary), unforced(grammar_text(spec)), log_level=0, limits=PARSER_LIMITS)
     if matcher.is_error():
         raise explained(spec, matcher.get_error())
     start = _started(matcher, spec, vocabulary)

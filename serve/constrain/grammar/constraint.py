@@ -133,7 +133,11 @@ class GrammarConstraint:
 
     def draft(self, limit: int) -> Draft:
         """Text without an alternative, as the tokenizer would spell it."""
-        tokens = self._cursor.at(self).compute_ff_tokens()[:limit] if limit > 0 else []
+        if limit <= 0:
+            return Draft(())
+        matcher = self._cursor.at(self)
+        matcher.compute_ff_bytes()  # An unforced grammar looks for the tokens of forced text only once it has been asked for that.
+        tokens = matcher.compute_ff_tokens()[:limit]
         return Draft(tokens, len(tokens))
 
     def admits(self, tokens: Sequence[int]) -> int:

@@ -25,6 +25,17 @@ def rules(grammar: str) -> int:
     return len(_RULE.findall(_STRINGS.sub('""', grammar)))
 
 
+def unforced(grammar: str) -> str:
+    """The same grammar, of which llguidance allows every tokenisation.
+
+    By itself it allows one where the text has no alternative, whatever the model would write: half of what is forced then
+    counts as distortion.
+    """
+    start = {"name": "start", "lark_grammar": '%llguidance {"no_forcing": true}\nstart: @grammar'}
+    [inner] = json.loads(grammar)["grammars"] if grammar.startswith('{"grammars"') else [{"lark_grammar": grammar}]
+    return json.dumps({"grammars": [start, {**inner, "name": "grammar"}]})
+
+
 def json_options(whitespace: Whitespace, *, lenient: bool = False) -> dict[str, Any]:
     """llguidance's options for JSON: white space that cannot run away, nothing ignored. ``lenient``: oneOf is anyOf."""
     options: dict[str, Any] = {

@@ -115,6 +115,8 @@ class Patching(State):
                 return begun, at + 1
         if self._anchor_begins(byte) and self.section is not None:
             starts = self.section.shown.starting(self.section.first)
+            if not starts:
+                return None  # No line is left that the hunk could lie behind.
             held = HeldLine(self.section.shown, starts, starts)
             return replace(self._with(byte), held=held, sign=_ANCHOR), at + 1
         return self._free(byte, at)

@@ -132,6 +132,18 @@ def test_outputs_are_choices_and_every_choice_can_be_made() -> None:
         assert state.may_end()
 
 
+def test_forced_text_is_no_forced_tokenisation() -> None:
+    state = compiled(GrammarSpec(kind="lark", source='start: "name" <[2]> /[a-z]/', special_tokens=(2,)))
+    assert {vocabulary().spelling(token) for token in tokens_in(mask_of(state)).tolist()} >= {b"n", b"name"}
+    [letter] = vocabulary().encode("n")
+    assert state.allows(letter)
+    assert spelled(list(state.draft(9).tokens)[:-1]) == b"name"
+    assert state.draft(9).tokens[-1] == 2
+    behind = state.advance(letter)
+    assert {vocabulary().spelling(token) for token in tokens_in(mask_of(behind)).tolist()} >= {b"a", b"ame"}
+    assert state.admits([letter, *behind.draft(9).tokens]) == 1 + len(behind.draft(9).tokens)
+
+
 def test_forced_text_is_drafted() -> None:
     spec = GrammarSpec(kind="json_schema", source=json.dumps(PERSON), whitespace="compact")
     assert b'{"name":"'.startswith(spelled(list(compiled(spec).draft(20).tokens)))
