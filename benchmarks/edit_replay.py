@@ -34,6 +34,7 @@ from true_edits import CONTEXT_LINES, TrueEdit, made_edits, output_text, read_ed
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.gate import SyntaxGate
+from dovetail.serve.constrain.syntax.gate_process import GateProcess
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.formats.registry import FORMATS
@@ -63,11 +64,17 @@ def lesson(edit: TrueEdit, tokenizer: Tokenizer, options: argparse.Namespace) ->
     return Lesson(edit, spec, prompt, text, tokenizer.encode(text))
 
 
+_GATES = GateProcess()
+"""As in the server (serve/worker.py): a parse holds up no step."""
+
+
 def classroom(directory: Path, max_draft: int, *, quantize: str | None = None, eager: bool = False) -> Classroom:
     """An engine on that model, held to edits."""
     tokenizer = Tokenizer.load(directory)
     vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(tokenizer.size)], tokenizer.encode)
-    return Classroom(directory, lambda spec: compile_edit(spec, vocabulary), max_draft, quantize=quantize, eager=eager)
+    return Classroom(
+        directory, lambda spec: compile_edit(spec, vocabulary, _GATES), max_draft, quantize=quantize, eager=eager
+    )
 
 
 def zones(work: Lesson) -> list[str]:

@@ -17,6 +17,8 @@ from dovetail.kernels.decoder_step.layer import StepShape
 from dovetail.kernels.decoder_step.native import DecoderStep
 from dovetail.kernels.linear.packed import STORAGES, Storage
 from dovetail.kernels.linear.weight import DenseWeight, Linear, PackedWeight, pack_weight
+from dovetail.kernels.logit_mask import native as logit_mask_native
+from dovetail.kernels.logit_mask import reference as logit_mask_reference
 from dovetail.kernels.qkv import native as qkv_native
 from dovetail.kernels.qkv import reference as qkv_reference
 from dovetail.kernels.rms_norm import native as rms_norm_native
@@ -41,6 +43,7 @@ __all__ = [
     "apply_rope",
     "attend",
     "describe",
+    "mask_logits",
     "pack_weight",
     "paged_attention",
     "plan_attention",
@@ -82,6 +85,15 @@ def silu_mul(gate_up: Tensor) -> Tensor:
     if native is None or gate_up.dim() != 2 or not _dense(gate_up):
         return silu_mul_reference.silu_mul(gate_up)
     return silu_mul_native.silu_mul(native, gate_up)
+
+
+def mask_logits(scores: Tensor, logits: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See kernels/logit_mask/reference.py."""
+    native = library()
+    rows = (scores, logits, words)
+    if native is None or any(each.stride(-1) != 1 for each in rows) or not (_plain(scores) and _plain(logits)):
+        return logit_mask_reference.mask_logits(scores, logits, words)
+    return logit_mask_native.mask_logits(native, scores, logits, words)
 
 
 def prepare_qkv(

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-INTERFACE = 2
+INTERFACE = 3
 """Must equal ``dovetail_interface()``; raised with every change of a signature below."""
 
 PATH = Path(__file__).parent / "_native.so"
@@ -30,6 +30,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "dovetail_rms_norm": [_P, _P, _P, _L, _P, _P, _L, _L, _F, _I],
     "dovetail_decoder_step": [_P, _P],
     "dovetail_decoder_step_room": [_P],
+    "dovetail_mask_logits": [_P, _P, _P, _P, _L, _P, _L, _P, _L, _L, _L, _I],
     "dovetail_silu_mul": [_P, _P, _L, _L, _I],
 }
 

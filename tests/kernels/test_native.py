@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dovetail.kernels import ops
 from dovetail.kernels.cpu import library as native
+from dovetail.kernels.logit_mask import reference as logit_mask_reference
 from dovetail.kernels.qkv import reference as qkv_reference
 from dovetail.kernels.rms_norm import reference as rms_norm_reference
 from dovetail.kernels.silu_mul import reference as silu_mul_reference
@@ -50,6 +51,28 @@ def test_prepare_qkv(kernels: str, heads: int, kv_heads: int, width: int, normed
     torch.testing.assert_close(q, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(caches[0], caches[2], atol=1e-5, rtol=1e-5, equal_nan=True)
     assert torch.equal(caches[1].nan_to_num(), caches[3].nan_to_num())
+
+
+@pytest.mark.parametrize("size", [1, 16, 31, 64, 1_003])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+def test_mask_logits(kernels: str, size: int, share: float) -> None:
+    rows, wide = 5, torch.randn(5, size + 3) * 10
+    wide[0, 0] = 500.0  # beside which nothing else has any mass in float32
+    allowed = torch.rand(rows, -(-size // 32) * 32) < share
+    bits = allowed.view(rows, -1, 32).long() << torch.arange(32)
+    words = bits.sum(-1).to(torch.int32)
+    logits, scores = wide[:, :size], torch.randn(rows, size)
+    masked, mass, counts = ops.mask_logits(scores, logits, words)
+    allowed = allowed[:, :size]
+    assert torch.equal(masked, scores.masked_fill(~allowed, -torch.inf))
+    assert torch.equal(counts, allowed.sum(-1))
+    exact = logits.double()
+    wanted = exact.masked_fill(~allowed, -torch.inf).logsumexp(-1) - exact.logsumexp(-1)
+    torch.testing.assert_close(mass.double(), wanted, atol=1e-4, rtol=1e-5)
+    for mine, theirs in zip(
+        (masked, mass, counts), logit_mask_reference.mask_logits(scores, logits, words), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-5)
 
 
 def test_describe(kernels: str) -> None:

@@ -17,12 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dovetail.kernels.ops import mask_logits
 from dovetail.serve.constrain.base import Constraint, Pending, Waitable
 from dovetail.serve.engine.native.sampler import (
     Rows,
-    bars,
-    expand_mask,
-    log_mass,
     needs_history,
     penalise,
     sample,
@@ -121,24 +119,29 @@ class Draw:
         masked = [i for i, row in enumerate(rows) if self._mask(row)]
         if not (weighted or banned or masked):
             return raw
-        needed = weighted or masked or any(row.params.logprobs is not None for row in rows)
-        adjusted = raw.clone() if needed else raw
+        logged = any(row.params.logprobs is not None for row in rows)
+        adjusted = raw.clone() if weighted or (banned and logged) else raw
         for i in weighted:
             sequence = rows[i].sequence
             penalise(adjusted[i], rows[i].params, sequence.request.prompt, sequence.output)
         values = adjusted.numpy()
         for i in banned:
             values[i, [*self._eos, *self._stop_tokens(rows[i].params)]] = -math.inf
-        if masked:
-            words = np.stack([mask for i in masked if (mask := rows[i].mask) is not None])
-            allowed = expand_mask(words, self._size)
+        return self._masked(raw, adjusted, rows, masked) if masked else adjusted
+
+    def _masked(self, raw: Tensor, adjusted: Tensor, rows: Seq[_Row], masked: list[int]) -> Tensor:
+        """``adjusted`` in a copy with the masks of the rows ``masked``, which learn how much of ``raw`` they left."""
+        words = torch.from_numpy(np.stack([mask for i in masked if (mask := rows[i].mask) is not None]))
+        if len(masked) == len(rows):
+            after, mass, counts = mask_logits(adjusted, raw, words)
+        else:
             where = torch.tensor(masked)
-            mass = log_mass(raw[where], allowed).tolist()
-            counts = allowed.sum(-1).tolist()
-            for at, log_z, choices in zip(masked, mass, counts, strict=True):
-                rows[at].log_z, rows[at].choices = float(log_z), int(choices)
-            adjusted[where] += bars(words, self._size)
-        return adjusted
+            part, mass, counts = mask_logits(adjusted[where], raw[where], words)
+            after = adjusted.clone()
+            after[where] = part
+        for at, log_z, choices in zip(masked, mass.tolist(), counts.tolist(), strict=True):
+            rows[at].log_z, rows[at].choices = log_z, choices
+        return after
 
     def _may_stop(self, row: _Row) -> bool:
         generated = row.position - len(row.sequence.request.prompt)

@@ -10,12 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.types import SamplingParams, TokenLogprob
 
 _MASK64 = (1 << 64) - 1
@@ -38,27 +35,6 @@ class Rows:
 
     params: Sequence[SamplingParams]
     uniforms: Sequence[float]
-
-
-_FAINT = 1e-20
-_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.bool_)
-_LEFT = np.where(_BITS, np.float32(1), np.float32(0))
-_BARRED = np.where(_BITS, np.float32(0), np.float32(-np.inf))
-"""Eight entries for each byte of a mask: arithmetic on floats is several times as fast as torch's masks of booleans."""
-
-
-def expand_mask(words: Int32Array, size: int) -> Tensor:
-    """Bit masks [rows, words] as floats [rows, size]: 1 for what is allowed, 0 for the rest."""
-    return _expanded(words, size, _LEFT)
-
-
-def bars(words: Int32Array, size: int) -> Tensor:
-    """Bit masks [rows, words] as what is added to logits [rows, size]: 0 for what is allowed, -inf for the rest."""
-    return _expanded(words, size, _BARRED)
-
-
-def _expanded(words: Int32Array, size: int, table: npt.NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(table[words.view(np.uint8)].reshape(len(words), -1)[:, :size])
 
 
 def penalise(row: Tensor, params: SamplingParams, prompt: Sequence[int], output: Sequence[int]) -> None:
@@ -127,17 +103,6 @@ def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
     # Rounding may land behind the last possible token: step back onto it.
     last = (torch.arange(total.shape[1]) * (weights > 0)).amax(dim=-1, keepdim=True)
     return torch.minimum(chosen, last).squeeze(1)
-
-
-def log_mass(logits: Tensor, allowed: Tensor) -> Tensor:
-    """Per row, the log of the probability mass of ``logits`` that ``allowed`` (ones and zeros) leaves."""
-    weights = (logits - logits.amax(-1, keepdim=True)).exp_()
-    total = weights.sum(-1)
-    left = weights.mul_(allowed).sum(-1)
-    mass = (left / total).log()
-    for row in (left < _FAINT).nonzero().flatten().tolist():  # too little for float32 beside the likeliest token
-        mass[row] = logits[row][allowed[row] > 0].logsumexp(-1) - logits[row].logsumexp(-1)
-    return mass
 
 
 def token_logprob(row: Tensor, token: int, alternatives: int) -> TokenLogprob:

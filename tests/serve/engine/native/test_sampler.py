@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 
 from dovetail.serve.engine.native.sampler import (
     Rows,
-    bars,
-    expand_mask,
-    log_mass,
     penalise,
     sample,
     token_logprob,
@@ -100,32 +97,6 @@ def test_penalties() -> None:
     )
     penalise(row, params, prompt=[0], output=[1, 1, 2])
     assert row.tolist() == pytest.approx([0.5, 0.5 - 0.5 - 0.5, -2.0 - 0.75, -4.0])
-
-
-def test_masks_and_mass() -> None:
-    words = np.zeros((1, 2), dtype=np.int32)
-    words[0, 0] = np.int32(0b101)
-    words[0, 1] = np.int32(-(2**31))
-    allowed = expand_mask(words, 64)
-    assert allowed.nonzero()[:, 1].tolist() == [0, 2, 63]
-    logits = torch.zeros(1, 64)
-    assert float(log_mass(logits, allowed).exp()[0]) == pytest.approx(3 / 64)
-
-
-def test_the_mass_of_a_mask_is_exact_however_little_it_is() -> None:
-    generator = np.random.default_rng(3)
-    words = generator.integers(-(2**31), 2**31, (4, 4), dtype=np.int64).astype(np.int32)
-    words[1], words[2] = 0, 0
-    words[1, 2] = 8
-    logits = torch.from_numpy(generator.normal(size=(4, 100)).astype(np.float32))
-    logits[1, 67] = -300.0
-    allowed = expand_mask(words, 100)
-    barred = logits + bars(words, 100)
-    assert torch.equal(barred.isfinite(), allowed > 0)
-    assert torch.equal(barred[allowed > 0], logits[allowed > 0])
-    want = barred.logsumexp(-1) - logits.logsumexp(-1)
-    assert log_mass(logits, allowed).tolist() == pytest.approx(want.tolist(), abs=1e-5)
-    assert want[1] < -290 and want[2] == -math.inf
 
 
 def test_logprobs_are_of_the_raw_distribution() -> None:

@@ -1,0 +1,1 @@
+"""Bit masks over the vocabulary, applied to logits."""
