@@ -40,6 +40,7 @@ from dovetail.serve.api.context import Load
 from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.constrain.grammar.checks import CheckProcesses
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.engine.process.client import EngineProcess
@@ -207,7 +208,8 @@ async def _serve(
         docs=config.docs,
         policy=policy,
     )
-    app = create_app(engine, served, settings)
+    check = CheckProcesses()
+    app = create_app(engine, served, settings, check=check)
     http = uvicorn.Config(
         app,
         log_config=None,
@@ -243,6 +245,7 @@ async def _serve(
         await asyncio.gather(starting, return_exceptions=True)
         await app.state.batches.close()
         await engine.close()
+        await check.close()
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,18 @@ from dovetail.serve.api.responses.making import Responses
 from dovetail.serve.api.sealed import Sealer, kept_key
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.api.structured import Grammars
+from dovetail.serve.constrain.grammar.checks import Check
 from dovetail.serve.engine.base import Engine
 
 
-def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None = None) -> FastAPI:
-    """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after."""
+def create_app(
+    engine: Engine, served: ServedModel, settings: ApiSettings | None = None, *, check: Check | None = None
+) -> FastAPI:
+    """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after.
+
+    ``check``: checks grammars; None: in threads of this process.
+    """
     settings = settings if settings is not None else ApiSettings()
     context = ApiContext(
         engine,
@@ -40,6 +47,7 @@ def create_app(engine: Engine, served: ServedModel, settings: ApiSettings | None
         settings,
         Metrics(engine.stats, settings.policy.digest if settings.policy else None),
         fingerprint_of(served),
+        grammars=Grammars(check),
     )
     app = FastAPI(
         title="Dovetail",

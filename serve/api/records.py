@@ -1,14 +1,25 @@
-"""Stored objects: JSON records by kind and id in SQLite, in a file or in memory. Knows no protocol and no record's form."""
+"""Stored objects: JSON records by kind and id in SQLite, in a file or in memory. Knows no protocol and no record's form.
+
+A file is written by a thread of its own, in the order of the calls: a slow disk holds up no stream. What is on its way there
+can be read already; ``written`` says when it is there.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from dovetail.serve.errors import EngineError
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 
 Record = dict[str, Any]
 
@@ -18,6 +29,9 @@ CREATE TABLE IF NOT EXISTS records (
 ) WITHOUT ROWID
 """
 
+_PUT = """
+INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record
+"""
 
 MOST_CHARACTERS = 256 * 1024 * 1024
 """What is kept in memory; in a file, as much as the disk holds."""
@@ -38,48 +52,98 @@ class Records:
         self._bounded = path is None
         self._most = most_characters
         self._characters = 0
+        self._lock = threading.Lock()
+        self._unwritten: dict[tuple[str, str], str | None] = {}
+        self._writes: set[Future[None]] = set()
+        self._failure: EngineError | None = None
         try:
-            self._database = sqlite3.connect(path if path is not None else ":memory:", isolation_level=None)
+            # Read by the caller's thread; written by it too, or by a thread of the file's own, over a connection of its own.
+            self._database = self._writing = _opened(path)
+            self._writer: ThreadPoolExecutor | None = None
             if path is not None:
-                self._database.execute("PRAGMA journal_mode = WAL")
-                self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute(_SCHEMA)
+                self._writing = _opened(path)
+                self._writer = ThreadPoolExecutor(1, "records")
         except sqlite3.Error as error:
             raise EngineError(f"cannot keep stored answers in {path}: {error}") from error
 
     def put(self, kind: str, id: str, record: Record) -> None:
-        """Store or replace one record. Raises EngineError where it cannot be kept, as on a full disk."""
+        """Store or replace one record. In memory: raises EngineError where it cannot be kept."""
         text = json.dumps(record, ensure_ascii=False)
-        try:
-            replaced = self._database.execute(
-                "SELECT created FROM records WHERE kind = ? AND id = ?", (kind, id)
-            ).fetchone()
-            row = (kind, id, replaced[0] if replaced is not None else time.time(), text)
-            self._database.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise EngineError(f"The answer could not be stored: {error}.", status=500, code="store_failed") from error
+        self._write((kind, id), text, _PUT, (kind, id, time.time(), text))
         if self._bounded:
             self._characters += len(text)
             if self._characters > self._most:
                 self._make_room()
 
+    async def written(self) -> None:
+        """Wait until the file holds all that was put and deleted so far. Raises EngineError where it does not, as on a full disk."""
+        if self._writes:
+            await asyncio.wait({asyncio.wrap_future(write) for write in self._writes})
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
     def get(self, kind: str, id: str) -> Record | None:
         """One record; None if there is none."""
+        with self._lock:
+            if (kind, id) in self._unwritten:
+                text = self._unwritten[kind, id]
+                return None if text is None else json.loads(text)
         found = self._database.execute("SELECT record FROM records WHERE kind = ? AND id = ?", (kind, id)).fetchone()
         return None if found is None else json.loads(found[0])
 
     def of_kind(self, kind: str) -> list[Record]:
-        """All records of a kind, the oldest first."""
+        """All records of a kind, the oldest first. Waits for writes that are on their way."""
+        if self._writer is not None and self._writes:
+            self._writer.submit(lambda: None).result()
         found = self._database.execute("SELECT record FROM records WHERE kind = ? ORDER BY created, id", (kind,))
         return [json.loads(row[0]) for row in found]
 
     def delete(self, kind: str, id: str) -> bool:
         """Whether there was such a record, which is gone now."""
-        return self._database.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, id)).rowcount > 0
+        there = self.get(kind, id) is not None
+        if there:
+            self._write((kind, id), None, "DELETE FROM records WHERE kind = ? AND id = ?", (kind, id))
+        return there
 
     def delete_kind(self, kind: str) -> None:
         """Forget all records of a kind."""
-        self._database.execute("DELETE FROM records WHERE kind = ?", (kind,))
+        with self._lock:
+            own = [key for key in self._unwritten if key[0] == kind]
+            self._unwritten.update(dict.fromkeys(own))
+        self._write(None, None, "DELETE FROM records WHERE kind = ?", (kind,))
+
+    def _write(self, key: tuple[str, str] | None, text: str | None, statement: str, values: tuple[object, ...]) -> None:
+        """Change the record of ``key`` to ``text``, now or in the writer's own time."""
+        if self._writer is None:
+            self._execute(statement, values)
+            return
+        if key is not None:
+            with self._lock:
+                self._unwritten[key] = text
+        write = self._writer.submit(self._executed, key, text, statement, values)
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+
+    def _executed(
+        self, key: tuple[str, str] | None, text: str | None, statement: str, values: tuple[object, ...]
+    ) -> None:
+        """In the writer's thread."""
+        try:
+            self._execute(statement, values)
+        except EngineError as error:
+            log.error("a record could not be stored", record=key, reason=error.message)
+            self._failure = error
+        finally:
+            with self._lock:
+                if key is not None and self._unwritten.get(key) is text:
+                    self._unwritten.pop(key, None)
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._writing.execute(statement, values)
+        except sqlite3.Error as error:
+            raise EngineError(f"The answer could not be stored: {error}.", status=500, code="store_failed") from error
 
     def _make_room(self) -> None:
         """Forget the oldest records until an eighth of the room is free."""
@@ -92,5 +156,17 @@ class Records:
             self._characters -= length
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back, once all is written."""
+        if self._writer is not None:
+            self._writer.shutdown()
+            self._writing.close()
         self._database.close()
+
+
+def _opened(path: Path | None) -> sqlite3.Connection:
+    database = sqlite3.connect(path if path is not None else ":memory:", isolation_level=None, check_same_thread=False)
+    if path is not None:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(_SCHEMA)
+    return database

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dovetail.serve.api.sampling import SamplingFields
+from dovetail.serve.constrain.grammar.checks import Check
 from dovetail.serve.constrain.grammar.limits import COMPILE_SECONDS, MAX_CHOICES
 from dovetail.serve.constrain.grammar.source import check_grammar, left_out, took_too_long
 from dovetail.serve.constrain.grammar.threads import GrammarThreads
@@ -34,11 +35,26 @@ class StructuredFields(SamplingFields):
     choice: Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES)] | None = None
 
 
-class Grammars:
-    """Checks grammars in threads of their own, and remembers the latest that were right."""
+class ThreadChecks:
+    """A Check in threads of this process: what takes too long is given up, but not ended."""
 
     def __init__(self) -> None:
         self._threads = GrammarThreads()
+
+    async def __call__(self, spec: GrammarSpec) -> list[str]:
+        """See Check."""
+        future = self._threads.submit(partial(_checked, spec))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), COMPILE_SECONDS)
+        except TimeoutError as error:
+            raise took_too_long(spec) from error
+
+
+class Grammars:
+    """Has grammars checked, and remembers the latest that were right."""
+
+    def __init__(self, check: Check | None = None) -> None:
+        self._check = check if check is not None else ThreadChecks()
         self._right: OrderedDict[GrammarSpec, list[str]] = OrderedDict()
 
     async def wanted(self, fields: StructuredFields) -> tuple[GrammarSpec | None, list[str]]:
@@ -60,11 +76,8 @@ class Grammars:
         if spec in self._right:
             self._right.move_to_end(spec)
             return self._right[spec]
-        future = self._threads.submit(partial(_checked, spec))
-        try:
-            ignored = await asyncio.wait_for(asyncio.wrap_future(future), COMPILE_SECONDS)
-        except TimeoutError as error:
-            raise took_too_long(spec) from error
+        pointers = await self._check(spec)
+        ignored = [path.replace("#", spec.param, 1).replace("/", ".") for path in pointers]
         self._right[spec] = ignored
         if len(self._right) > _REMEMBERED:
             self._right.popitem(last=False)
@@ -73,7 +86,7 @@ class Grammars:
 
 def _checked(spec: GrammarSpec) -> list[str]:
     check_grammar(spec)
-    return [path.replace("#", spec.param, 1).replace("/", ".") for path in left_out(spec)]
+    return left_out(spec)
 
 
 def grammar_of(fields: StructuredFields) -> GrammarSpec | None:

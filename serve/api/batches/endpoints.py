@@ -31,7 +31,9 @@ def file_routes(context: ApiContext, files: Files, batches: Batches) -> APIRoute
     @router.post(FILES)
     async def upload(http: HttpRequest) -> Response:
         file = await read_upload(http, context.settings.max_file_bytes)
-        return JSONResponse(files.add(file.purpose, file.filename, file.text, expire_after=file.expire_after))
+        added = files.add(file.purpose, file.filename, file.text, expire_after=file.expire_after)
+        await files.written()
+        return JSONResponse(added)
 
     @router.get(FILES)
     async def list_files(http: HttpRequest) -> Response:
@@ -53,6 +55,7 @@ def file_routes(context: ApiContext, files: Files, batches: Batches) -> APIRoute
         if batches.reads(id):
             raise UserError(f"A batch still reads {id!r}; cancel it first.", status=409, code="file_in_use", param="id")
         files.drop(id)
+        await files.written()
         return JSONResponse({"id": id, "object": "file", "deleted": True})
 
     return router
@@ -66,7 +69,7 @@ def batch_routes(context: ApiContext, batches: Batches) -> APIRouter:
     async def create(http: HttpRequest) -> Response:
         body = check(BatchBody, await read_object(http, context.settings.max_body_bytes))
         ignored = ignored_fields(body)
-        return JSONResponse(_shown(batches.create(body)), headers=context.ignored_header(http, ignored))
+        return JSONResponse(_shown(await batches.create(body)), headers=context.ignored_header(http, ignored))
 
     @router.get(BATCHES)
     async def list_batches(http: HttpRequest) -> Response:

@@ -37,6 +37,10 @@ class Files:
         self._records.put(KIND, file["id"], file)
         return file
 
+    async def written(self) -> None:
+        """Wait until all files are where they outlive the process, if they are to. Raises EngineError where they cannot be kept."""
+        await self._records.written()
+
     def find(self, id: str, param: str = "id") -> Record:
         """The file; a 404 if there is none, or none any more."""
         file = self._records.get(KIND, id)

@@ -85,7 +85,7 @@ class Run:
             move(self.batch, "in_progress")
         self._keep()
         try:
-            self._finish(lines, await self._worked([line for line in lines if line.number not in done]))
+            await self._finish(lines, await self._worked([line for line in lines if line.number not in done]))
         except ExceptionGroup:
             message = "The server failed on this batch; its log has the details."
             fail(self.batch, [{"code": "internal_error", "message": message, "line": None, "param": None}])
@@ -124,6 +124,7 @@ class Run:
             self._records.put(self._results, f"{line.number:06d}", result)
             self.batch["request_counts"]["completed" if good else "failed"] += 1
             self._keep()
+            await self._records.written()
 
     async def _answer(self, line: Line) -> dict[str, Any]:
         """The entry of what a live client would be answered."""
@@ -152,7 +153,7 @@ class Run:
                 return answered(line, answer.status_code, request_id, told, ignored)
             await asyncio.sleep(self._asking.retry_seconds)
 
-    def _finish(self, lines: Sequence[Line], ending: Ending) -> None:
+    async def _finish(self, lines: Sequence[Line], ending: Ending) -> None:
         """Write the files and give the batch its last state; done again from the start if the process ends meanwhile."""
         batch = self.batch
         if ending == "completed":
@@ -169,8 +170,10 @@ class Run:
         batch["usage"] = usage_of(good)
         batch["model"] = next((entry["response"]["body"].get("model") for entry in good), None)
         batch["request_counts"] = {"total": len(lines), "completed": len(good), "failed": len(bad)}
+        await self._records.written()
         move(batch, ending)
         self._keep()
+        await self._records.written()
         self._records.delete_kind(self._results)
 
     def _file(self, name: str, entries: Sequence[dict[str, Any]]) -> str | None:

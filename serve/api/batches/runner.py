@@ -49,7 +49,7 @@ class Batches:
                 log.info("batch resumed", batch=batch["id"])
                 self._start(batch)
 
-    def create(self, body: BatchBody) -> Record:
+    async def create(self, body: BatchBody) -> Record:
         """A new batch, which is run from now on. Raises UserError where its file cannot be one of a batch."""
         file = self._files.find(body.input_file_id, "input_file_id")
         if file["purpose"] != "batch":
@@ -58,6 +58,7 @@ class Batches:
             raise UserError(f"The server has {MOST_LIVE} batches to run already.", status=429, code="too_many_batches")
         batch = fresh_batch(body)
         self._records.put(KIND, batch["id"], batch)
+        await self._records.written()
         return self._start(batch).batch
 
     def find(self, id: str) -> Record:

@@ -64,6 +64,11 @@ class Choice:
         self.usage = Usage()
         self.reasoning_tokens = 0
 
+    @property
+    def finished(self) -> bool:
+        """Whether its last piece has come."""
+        return self._finish is not None
+
     def take(self, piece: Piece) -> list[dict[str, Any]]:
         """Add a piece; what the stream says of it."""
         if isinstance(piece, LogprobsPiece):

@@ -106,7 +106,7 @@ class Chat:
             async for index, new in pieces:
                 for piece in new:
                     choices[index].take(piece)
-        return self._completion(turn, choices)
+        return await self._completion(turn, choices)
 
     async def _stream(self, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:
         head = self._head(turn, "chat.completion.chunk")
@@ -114,21 +114,24 @@ class Chat:
             head["usage"] = None
         choices = self._choices(turn)
         chunks = sse.Chunks(head)
+        usage: dict[str, Any] = {}
         yield chunks.told([choice.opening() for choice in choices])
         async with aclosing(answers(self._context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
             async for index, new in pieces:
                 told_now = [chunk for piece in new for chunk in choices[index].take(piece)]
+                if all(choice.finished for choice in choices):
+                    # Kept before the last chunk is told: some clients leave with it.
+                    usage = (await self._completion(turn, choices))["usage"]
                 if told_now:
                     yield chunks.told(told_now)
-        completion = self._completion(turn, choices)
         if turn.body.include_usage:
-            yield sse.data({**head, "choices": [], "usage": completion["usage"]})
+            yield sse.data({**head, "choices": [], "usage": usage})
 
     def _choices(self, turn: Turn) -> list[Choice]:
         codec = self._context.served.codec if turn.body.logprobs else None
         return [Choice(index, codec, legacy=turn.body.legacy) for index in range(len(turn.requests))]
 
-    def _completion(self, turn: Turn, choices: list[Choice]) -> dict[str, Any]:
+    async def _completion(self, turn: Turn, choices: list[Choice]) -> dict[str, Any]:
         """The finished answer, which is kept if it is to be."""
         reasoning = sum(choice.reasoning_tokens for choice in choices)
         completion = {
@@ -138,7 +141,7 @@ class Chat:
         }
         if turn.body.store:
             completion["metadata"] = turn.body.metadata or {}
-            self._stored.keep(completion, turn.body.messages)
+            await self._stored.keep(completion, turn.body.messages)
         return completion
 
     def _head(self, turn: Turn, kind: str) -> dict[str, Any]:

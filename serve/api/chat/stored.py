@@ -37,10 +37,11 @@ class StoredCompletions:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    def keep(self, completion: dict[str, Any], messages: list[Any]) -> None:
+    async def keep(self, completion: dict[str, Any], messages: list[Any]) -> None:
         """Store an answer, and what it answers."""
         self._records.put(KIND, completion["id"], completion)
         self._records.put(MESSAGES, completion["id"], {"messages": messages})
+        await self._records.written()
 
     def routes(self, endpoint: str, limit: int) -> APIRouter:
         """The endpoints under ``endpoint``; bodies have at most ``limit`` bytes."""
@@ -60,6 +61,7 @@ class StoredCompletions:
             body = check(RelabelBody, await read_object(http, limit))
             completion = {**completion, "metadata": body.metadata or {}}
             self._records.put(KIND, id, completion)
+            await self._records.written()
             return JSONResponse(completion)
 
         @router.delete(endpoint + "/{id}")
@@ -67,6 +69,7 @@ class StoredCompletions:
             self._found(id)
             self._records.delete(KIND, id)
             self._records.delete(MESSAGES, id)
+            await self._records.written()
             return JSONResponse({"id": id, "object": "chat.completion.deleted", "deleted": True})
 
         @router.get(endpoint + "/{id}/messages")

@@ -26,6 +26,10 @@ class Archive:
         for item in response["output"]:
             self._records.put(ITEM, item["id"], item)
 
+    async def written(self) -> None:
+        """Wait until all this is where it outlives the process, if it is to. Raises EngineError where it cannot be kept."""
+        await self._records.written()
+
     def response(self, id: str) -> Record:
         """The stored response; a 404 if there is none."""
         return self._saved(id)["response"]  # type: ignore[no-any-return]

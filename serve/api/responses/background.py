@@ -48,13 +48,13 @@ class Run:
             await asyncio.gather(self._task, return_exceptions=True)
             if self._task.cancelled():
                 self.making.narrator.cancel()
-                self.making.keep()
+                await self.making.keep()
         self._tell()
 
     async def _make(self) -> None:
         try:
             async with aclosing(self.making.events()) as events:
-                self.making.keep()
+                await self.making.keep()
                 async for new in events:
                     self.events += new
                     self._tell()

@@ -38,7 +38,9 @@ def routes(shared: Responses) -> APIRouter:
     @router.post(ENDPOINT)
     async def create(http: HttpRequest) -> Response:
         body = check(ConversationBody, await read_object(http, limit))
-        return JSONResponse(archive.new_conversation(_items(body.items or []), body.metadata or {}))
+        conversation = archive.new_conversation(_items(body.items or []), body.metadata or {})
+        await archive.written()
+        return JSONResponse(conversation)
 
     @router.get(ONE)
     async def retrieve(conversation_id: str) -> Response:
@@ -47,11 +49,14 @@ def routes(shared: Responses) -> APIRouter:
     @router.post(ONE)
     async def update(http: HttpRequest, conversation_id: str) -> Response:
         body = check(ConversationBody, await read_object(http, limit))
-        return JSONResponse(archive.describe(conversation_id, body.metadata or {}))
+        conversation = archive.describe(conversation_id, body.metadata or {})
+        await archive.written()
+        return JSONResponse(conversation)
 
     @router.delete(ONE)
     async def delete(conversation_id: str) -> Response:
         archive.drop_conversation(conversation_id)
+        await archive.written()
         return JSONResponse({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
     @router.get(f"{ONE}/items")
@@ -64,6 +69,7 @@ def routes(shared: Responses) -> APIRouter:
         archive.conversation(conversation_id)
         items = _items(as_list(body.items, "items"))
         archive.append(conversation_id, items)
+        await archive.written()
         return JSONResponse(
             {
                 "object": "list",
@@ -83,7 +89,9 @@ def routes(shared: Responses) -> APIRouter:
 
     @router.delete(ONE + "/items/{item_id}")
     async def delete_item(conversation_id: str, item_id: str) -> Response:
-        return JSONResponse(archive.drop_item(conversation_id, item_id))
+        conversation = archive.drop_item(conversation_id, item_id)
+        await archive.written()
+        return JSONResponse(conversation)
 
     return router
 

@@ -44,6 +44,7 @@ def routes(shared: Responses) -> APIRouter:
         if body.background:
             queued = {**turn.response, "status": "queued", "output": [], "error": None}
             shared.archive.keep(queued, turn.told.items)
+            await shared.archive.written()
             run = background.start(making)
             return _stream(shared, run.follow(), headers) if body.stream else JSONResponse(queued, headers=headers)
         if body.stream:
@@ -90,6 +91,7 @@ def routes(shared: Responses) -> APIRouter:
         if run is not None:
             await run.cancel()
         shared.archive.drop(response_id)
+        await shared.archive.written()
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
     @router.post(ENDPOINT + "/{response_id}/cancel")

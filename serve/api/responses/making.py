@@ -18,11 +18,12 @@ from dovetail.serve.api.responses.events import Event, Narrator
 from dovetail.serve.api.responses.history import COMPACTION, REASONING
 from dovetail.serve.api.responses.turn import Turn
 from dovetail.serve.api.sealed import Sealer
-from dovetail.serve.errors import DovetailError, EngineError
+from dovetail.serve.errors import DovetailError, EngineError, UserError
 
 ENDPOINT = "/v1/responses"
 
-CUT_SUMMARY = "The summary of the conversation did not fit into the tokens that were left; compact earlier."
+CUT = "\n[The summary was cut off here: it did not fit into the tokens that were left.]"
+NO_SUMMARY = "The model wrote no summary within the tokens that were left; compact earlier, or allow more."
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,18 @@ class Making:
         return self.narrator.response
 
     def fail(self, error: DovetailError) -> list[Event]:
-        """The events of a failure, after the failed response is kept, if it can be."""
+        """The events of a failure; the failed response is kept, if it can be."""
         events = self.narrator.fail(error)
         with contextlib.suppress(EngineError):
-            self.keep()
+            self._put()
         return events
 
-    def keep(self) -> None:
+    async def keep(self) -> None:
         """Store the response as it stands, if it is to be stored."""
+        self._put()
+        await self._shared.archive.written()
+
+    def _put(self) -> None:
         if self.turn.stored:
             self._shared.archive.keep(self.narrator.response, self.turn.told.items)
 
@@ -86,7 +91,7 @@ class Making:
             async for _, new in pieces:
                 events = [event for piece in new for event in self.narrator.take(piece)]
                 if isinstance(new[-1], Finish):
-                    self._finished()
+                    await self._finished()
                 yield events
 
     async def _compaction(self) -> AsyncGenerator[list[Event], None]:
@@ -98,16 +103,24 @@ class Making:
                 texts += [piece.text for piece in new if isinstance(piece, TextPiece)]
                 end = new[-1]
                 if isinstance(end, Finish):
-                    if end.reason == "length":
-                        raise EngineError(CUT_SUMMARY, status=500, code="summary_cut_off")
-                    sealed = self._shared.sealer.seal(COMPACTION, "".join(texts).strip())
+                    sealed = self._shared.sealer.seal(COMPACTION, _summary("".join(texts).strip(), end))
                     events = self.narrator.compacted(sealed, end.usage, end.reasoning_tokens)
-                    self._finished()
+                    await self._finished()
                     yield events
 
-    def _finished(self) -> None:
-        self.keep()
+    async def _finished(self) -> None:
+        await self.keep()
         conversation = self.turn.body.conversation
         if conversation is not None:
             items = [*self.turn.told.items, *self.narrator.response["output"]]
             self._shared.archive.append(conversation, items)
+            await self._shared.archive.written()
+
+
+def _summary(text: str, end: Finish) -> str:
+    """What a compaction keeps; one that the budget cut is better than a session that cannot go on, and says so to the model."""
+    if end.reason != "length":
+        return text
+    if not text:
+        raise UserError(NO_SUMMARY, code="summary_cut_off", param="max_output_tokens")
+    return text + CUT

@@ -60,3 +60,14 @@ async def test_a_bad_query_is_named(api, query):
 async def test_what_is_not_there(api):
     for method, path in (("GET", "/x"), ("POST", "/x"), ("DELETE", "/x"), ("GET", "/x/messages")):
         assert (await api.client.request(method, URL + path, json={"metadata": {}})).status_code == 404
+
+
+async def test_it_is_kept_before_the_chunk_that_ends_it_is_told(make_live, tmp_path):
+    live = await make_live(store=tmp_path / "store.db")
+    body = {"messages": [USER], "store": True, "stream": True, "n": 2}
+    async with live.client.stream("POST", URL, json=body) as answer:
+        async for line in answer.aiter_lines():
+            if line.count('"finish_reason":"stop"') and '"index":1' in line:
+                break  # as some clients do
+    [kept] = (await live.client.get(URL)).json()["data"]
+    assert [choice["finish_reason"] for choice in kept["choices"]] == ["stop", "stop"]

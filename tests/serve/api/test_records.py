@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,31 @@ def test_a_file_outlives_its_process(tmp_path: Path):
     records.put("a", "1", {"x": "é"})
     records.close()
     assert Records(tmp_path / "store.db").get("a", "1") == {"x": "é"}
+
+
+async def test_what_is_on_its_way_into_a_file_is_there_already(tmp_path: Path):
+    records, elsewhere = Records(tmp_path / "store.db"), Records(tmp_path / "store.db")
+    for number in range(200):
+        records.put("a", str(number % 50), {"n": number})
+        assert records.get("a", str(number % 50)) == {"n": number}
+    records.put("b", "1", {})
+    records.delete("a", "49")
+    assert records.get("a", "49") is None
+    records.delete_kind("b")
+    assert records.get("b", "1") is None
+    records.put("b", "2", {"x": 1})
+    await records.written()
+    assert [record["n"] for record in elsewhere.of_kind("a")] == list(range(150, 199))
+    assert elsewhere.of_kind("b") == [{"x": 1}]
+
+
+async def test_a_file_that_takes_no_more_is_told_to_who_waits_for_it(tmp_path: Path):
+    records, other = Records(tmp_path / "store.db"), sqlite3.connect(tmp_path / "store.db")
+    other.execute("DROP TABLE records")
+    records.put("a", "1", {"x": 1})
+    with pytest.raises(EngineError, match="could not be stored"):
+        await records.written()
+    other.close()
 
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path):

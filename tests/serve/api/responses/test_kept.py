@@ -277,3 +277,19 @@ async def test_an_answer_that_cannot_be_stored_is_a_failure_that_is_told(make_ap
     assert "event: response.failed" in streamed
     assert "event: response.completed" not in streamed
     assert (await api.post(URL, {"input": "x", "store": False})).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_summary_that_the_budget_cuts_says_so_to_the_model(make_api, saying, stream):
+    api = make_api(saying("We did x.", " And then much more."), served=marked_model(), max_output_tokens=12)
+    items = [{"role": "user", "content": "do x"}, {"type": "compaction_trigger"}]
+    assert (await api.post(URL, {"input": items, "stream": stream})).status_code == 200
+    compacted = (await api.post(f"{URL}/compact", {"model": "tiny", "input": items[:1]})).json()
+    await api.post(URL, {"input": [*compacted["output"], {"role": "user", "content": "go on"}]})
+    assert "We did x." in prompt_of(api) and "cut off here" in prompt_of(api)
+
+
+async def test_no_summary_at_all_is_refused(make_api, saying):
+    api = make_api(saying("We did x."), served=marked_model(), max_output_tokens=2)
+    refused = await api.post(f"{URL}/compact", {"model": "tiny", "input": "do x"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "summary_cut_off")

@@ -1,0 +1,61 @@
+"""Grammars checked in a process of their own: the same verdicts as here, and an end for what takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dovetail.serve.constrain.grammar.checks import CheckProcesses
+from dovetail.serve.errors import UserError
+from dovetail.serve.types import GrammarSpec
+
+DEAF = [sys.executable, "-c", "import time; time.sleep(3600)"]
+DYING = [sys.executable, "-c", "pass"]
+SPEC = GrammarSpec(kind="regex", source="[0-9]+", param="regex")
+
+
+@pytest.fixture
+async def check() -> AsyncIterator[CheckProcesses]:
+    processes = CheckProcesses(60)
+    yield processes
+    await processes.close()
+
+
+async def test_verdicts(check: CheckProcesses):
+    schema = '{"properties": {"a": {"not": {}}}}'
+    assert await check(SPEC) == []
+    lenient = GrammarSpec(kind="json_schema", source=schema, lenient=True)
+    assert await check(lenient) == ["#/properties/a/not"]
+    with pytest.raises(UserError, match="properties/a/not") as caught:
+        await check(GrammarSpec(kind="json_schema", source=schema))
+    assert (caught.value.status, caught.value.param) == (400, "response_format")
+    assert await check(GrammarSpec(kind="lark", source='start: "é"', param="grammar")) == []
+
+
+async def test_several_at_a_time(check: CheckProcesses):
+    specs = [GrammarSpec(kind="regex", source=f"a{{{number}}}") for number in range(1, 20)]
+    assert await asyncio.gather(*map(check, specs)) == [[]] * 19
+
+
+@pytest.mark.parametrize(("command", "seconds", "reason"), [(DEAF, 0.2, "took more than"), (DYING, 60, "simpler")])
+async def test_what_takes_too_long_or_breaks_the_compiler_is_refused(command: list[str], seconds: float, reason: str):
+    check = CheckProcesses(seconds, command)
+    for _ in range(3):  # each in a process of its own
+        with pytest.raises(UserError, match=reason) as caught:
+            await check(SPEC)
+        assert (caught.value.status, caught.value.code, caught.value.param) == (400, "grammar_too_complex", "regex")
+
+
+async def test_who_leaves_ends_the_check():
+    check = CheckProcesses(3600, DEAF)
+    asked = [asyncio.create_task(check(SPEC)) for _ in range(3)]
+    await asyncio.sleep(0.3)
+    for each in asked:
+        each.cancel()
+    async with asyncio.timeout(30):
+        assert all(
+            isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*asked, return_exceptions=True)
+        )
