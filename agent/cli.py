@@ -33,8 +33,7 @@ def map_(
     from dovetail.agent.repo import show
     from dovetail.agent.repo.index import RepoIndex
 
-    index = RepoIndex.open(path)
-    try:
+    with RepoIndex.open(path) as index:
         answers: dict[str, show.Answer] = {}
         if callers is not None:
             answers["callers"] = show.callers(index, callers)
@@ -46,10 +45,8 @@ def map_(
             answers["patterns"] = show.patterns(index)
         if not answers:
             answers["map"] = show.map_(index, budget, focus or [])
-    finally:
-        index.close()
+        about: dict[str, Any] = {"root": str(index.root), "files": len(index.files)}
     if as_json:
-        data: dict[str, Any] = {"root": str(index.root), "files": len(index.files)}
-        typer.echo(json.dumps(data | {name: answer.data for name, answer in answers.items()}, indent=2))
+        typer.echo(json.dumps(about | {name: answer.data for name, answer in answers.items()}, indent=2))
     else:
         typer.echo("\n".join(answer.text.rstrip("\n") for answer in answers.values()))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tree_sitter import Parser, QueryCursor, Tree
 
@@ -13,10 +13,6 @@ from dovetail.agent.repo.languages import Grammar, grammar
 from dovetail.agent.repo.naming import names_used
 from dovetail.agent.repo.outline import outline
 
-PARSE_SECONDS = 10.0
-"""A file that takes longer to parse is left out: no source that people write does."""
-
-_CHUNK = 1 << 16
 _MINIFIED_BYTES = 20_000
 _MINIFIED_LINE = 400
 _MOST_FAULTS = 20
@@ -28,21 +24,25 @@ def extract(content: bytes, languages: Sequence[str]) -> RawFacts:
     refusal = _unreadable(content, lines)
     if refusal:
         return RawFacts(languages[0], lines, skipped=refusal)
-    best: tuple[int, Grammar, Tree] | None = None
+    best: _Tried | None = None
     for name in languages:
-        candidate = grammar(name)
-        tree = _parse(content, candidate)
-        if tree is None:
-            continue
-        faults = len(_faults(tree, candidate))
-        if best is None or faults < best[0]:
-            best = (faults, candidate, tree)
-        if not faults:
+        chosen = grammar(name)
+        tree = Parser(chosen.language).parse(content)
+        tried = _Tried(_faults(tree, chosen), chosen, tree)
+        if best is None or len(tried.faults) < len(best.faults):
+            best = tried
+        if not best.faults:
             break
-    if best is None:
-        return RawFacts(languages[0], lines, skipped=f"not parsed within {PARSE_SECONDS:g} s")
-    _, chosen, tree = best
-    return _read(content, chosen, tree, lines)
+    assert best is not None
+    return _read(content, best, lines)
+
+
+class _Tried(NamedTuple):
+    """A tree of one of the languages that a file may be in."""
+
+    faults: list[Fault]
+    grammar: Grammar
+    tree: Tree
 
 
 def _unreadable(content: bytes, lines: int) -> str:
@@ -51,17 +51,6 @@ def _unreadable(content: bytes, lines: int) -> str:
     if len(content) > _MINIFIED_BYTES and len(content) / max(lines, 1) > _MINIFIED_LINE:
         return "minified"
     return ""
-
-
-def _parse(content: bytes, chosen: Grammar) -> Tree | None:
-    end = time.monotonic() + PARSE_SECONDS
-    try:
-        return Parser(chosen.language).parse(
-            lambda offset, _point: content[offset : offset + _CHUNK],
-            progress_callback=lambda _offset, _faulty: time.monotonic() > end,
-        )
-    except ValueError:
-        return None
 
 
 def _faults(tree: Tree, chosen: Grammar) -> list[Fault]:
@@ -73,8 +62,9 @@ def _faults(tree: Tree, chosen: Grammar) -> list[Fault]:
     return sorted(faults) or [Fault(1, "does not parse")]
 
 
-def _read(content: bytes, chosen: Grammar, tree: Tree, lines: int) -> RawFacts:
-    matches = QueryCursor(chosen.structure).matches(tree.root_node)
+def _read(content: bytes, tried: _Tried, lines: int) -> RawFacts:
+    chosen, root = tried.grammar, tried.tree.root_node
+    matches = QueryCursor(chosen.structure).matches(root)
     shape = outline(content, chosen.name, matches)
     imports = [captures for _, captures in matches if "import" in captures]
     facts = RawFacts(chosen.name, lines, _package(content, matches), shape.definitions)
@@ -82,8 +72,8 @@ def _read(content: bytes, chosen: Grammar, tree: Tree, lines: int) -> RawFacts:
         dict.fromkeys(made for captures in _specific(imports) for made in read_import(content, captures))
     )
     inside = sorted((node.start_byte, node.end_byte) for captures in imports for node in captures["import"])
-    facts.uses = names_used(content, QueryCursor(chosen.names).captures(tree.root_node), shape, inside)
-    facts.errors = _faults(tree, chosen)[:_MOST_FAULTS]
+    facts.uses = names_used(content, QueryCursor(chosen.names).captures(root), shape, inside)
+    facts.errors = tried.faults[:_MOST_FAULTS]
     return facts
 
 

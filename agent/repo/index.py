@@ -25,7 +25,7 @@ from dovetail.agent.repo.patterns.convention import Convention
 from dovetail.agent.repo.patterns.summary import conventions, summary
 from dovetail.agent.repo.ranking import Ground, repo_map
 from dovetail.agent.repo.resolve.project import Project
-from dovetail.agent.repo.scan import Task, parse_files
+from dovetail.agent.repo.scan import Parsers, Task
 from dovetail.agent.repo.store import Seen, Store, default_cache
 from dovetail.agent.repo.tokens import estimate_tokens
 
@@ -105,6 +105,7 @@ class RepoIndex:
     def __init__(self, root: Path, store: Store) -> None:
         self.root = root
         self._store = store
+        self._parsers = Parsers(root)
         self._seen: dict[str, Seen] = store.seen()
         self._files: dict[str, FileFacts] = {}
         self._links: dict[str, str] = {}
@@ -135,7 +136,7 @@ class RepoIndex:
         tasks = self._unknown(looked)
         facts = dict(self._store.facts(task_key(task) for task in tasks))
         fresh: dict[str, bytes] = {}
-        for parsed in parse_files(self.root, [task for task in tasks if task_key(task) not in facts]):
+        for parsed in self._parsers.parse([task for task in tasks if task_key(task) not in facts]):
             key = _key(parsed.digest, parsed.path) if parsed.digest else ""
             if not parsed.digest:
                 looked.pop(parsed.path, None)
@@ -226,8 +227,15 @@ class RepoIndex:
         return summary(self._derived.conventions)
 
     def close(self) -> None:
-        """Give the cache's file back."""
+        """Give the cache's file back, end the parsers' processes."""
+        self._parsers.close()
         self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _meant(self, what: str | Symbol) -> list[str | Symbol]:
         if isinstance(what, Symbol) or what in self._files:

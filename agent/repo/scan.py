@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from dovetail.agent.repo.facts import RawFacts
-from dovetail.agent.repo.worker import parse_file
+from dovetail.agent.repo.worker import PARSE_SECONDS, parse_file
 
 _WORTH_PROCESSES = 1_000_000
 """Bytes of source below which starting processes costs more than it saves."""
+
+_HARMLESS = 32_000
+"""Bytes of the largest file that is parsed in this process: what parsers do with hostile text grows with its square."""
 
 _MOST_PROCESSES = 8
 _AT_ONCE = 8
@@ -41,34 +44,66 @@ class Parsed(NamedTuple):
     raw: bytes
 
 
-def parse_files(root: Path, tasks: Sequence[Task]) -> list[Parsed]:
-    """The facts of all files, in no particular order."""
-    processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(tasks))
-    if processes < 2 or sum(task.size for task in tasks) < _WORTH_PROCESSES:
-        return [Parsed(task.path, *parse_file(root, task.path, list(task.languages))) for task in tasks]
-    waiting = deque(sorted(tasks, key=lambda task: -task.size))
-    with ThreadPoolExecutor(processes) as threads:
-        done = [threads.submit(_drain, root, waiting) for _ in range(processes)]
-        return [parsed for future in done for parsed in future.result()]
+class Parsers:
+    """Parses files: small ones here, others in processes, which are kept for the next time."""
 
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._idle: list[subprocess.Popen[bytes]] = []
 
-def _drain(root: Path, waiting: deque[Task]) -> list[Parsed]:
-    """Take tasks until none is left."""
-    parsed: list[Parsed] = []
-    mine: deque[Task] = deque()
-    while mine or waiting:
-        command = [sys.executable, "-P", "-m", "dovetail.agent.repo.worker", str(root)]
-        with subprocess.Popen(command, stdin=_PIPE, stdout=_PIPE, stderr=subprocess.DEVNULL) as process:
+    def parse(self, tasks: Sequence[Task]) -> list[Parsed]:
+        """The facts of all files, in no particular order."""
+        few = sum(task.size for task in tasks) < _WORTH_PROCESSES
+        here = [task for task in tasks if few and task.size <= _HARMLESS]
+        waiting = deque(sorted(set(tasks) - set(here), key=lambda task: -task.size))
+        parsed = [Parsed(task.path, *parse_file(self._root, task.path, list(task.languages))) for task in here]
+        processes = 1 if few else min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(waiting))
+        if waiting:
+            with ThreadPoolExecutor(processes) as threads:
+                done = [threads.submit(self._drain, waiting) for _ in range(processes)]
+                parsed += [found for future in done for found in future.result()]
+        return parsed
+
+    def close(self) -> None:
+        """End the processes."""
+        while self._idle:
+            _end(self._idle.pop())
+
+    def _drain(self, waiting: deque[Task]) -> list[Parsed]:
+        """Take tasks until none is left."""
+        parsed: list[Parsed] = []
+        mine: deque[Task] = deque()
+        while mine or waiting:
+            process = self._start()
+            alive = False
             try:
                 alive = _converse(process, mine, waiting, parsed)
             finally:
-                process.kill()
-                with suppress(BrokenPipeError):
-                    _input(process).close()
-        if not alive and mine:
-            task = mine.popleft()
-            parsed.append(Parsed(task.path, task.digest, RawFacts(task.languages[0], skipped="not parsed").encode()))
-    return parsed
+                if alive:
+                    self._idle.append(process)
+                else:
+                    _end(process)
+            if not alive and mine:
+                task = mine.popleft()
+                reason = f"not parsed within {PARSE_SECONDS:g} s and what memory there is"
+                parsed.append(Parsed(task.path, task.digest, RawFacts(task.languages[0], skipped=reason).encode()))
+        return parsed
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            command = [sys.executable, "-P", "-m", "dovetail.agent.repo.worker", str(self._root)]
+            return subprocess.Popen(command, stdin=_PIPE, stdout=_PIPE, stderr=subprocess.DEVNULL)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    with suppress(BrokenPipeError):
+        _input(process).close()
+    if process.stdout is not None:
+        process.stdout.close()
+    process.wait()
 
 
 def _converse(process: subprocess.Popen[bytes], mine: deque[Task], waiting: deque[Task], parsed: list[Parsed]) -> bool:

@@ -111,7 +111,7 @@ class Store:
         return self._connect(":memory:")
 
     def _connect(self, name: str) -> sqlite3.Connection:
-        database = sqlite3.connect(name, timeout=2.0)
+        database = sqlite3.connect(name, timeout=0.5)
         database.executescript(_SCHEMA)
         current = database.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
         if current is None or current[0] != version():

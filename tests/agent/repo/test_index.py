@@ -161,10 +161,12 @@ def test_many_files_are_parsed_by_processes_and_read_the_same(tmp_path: Path, mo
     }
     write(tmp_path, files)
     tasks = [scan.Task(path, ("python",), len(content), "") for path, content in files.items()]
-    alone = sorted(scan.parse_files(tmp_path, tasks))
+    parsers = scan.Parsers(tmp_path)
+    alone = sorted(parsers.parse(tasks))
     monkeypatch.setattr(scan, "_WORTH_PROCESSES", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-    assert sorted(scan.parse_files(tmp_path, tasks)) == alone
+    assert sorted(parsers.parse(tasks)) == alone == sorted(parsers.parse(tasks))
+    parsers.close()
 
 
 def test_a_file_that_kills_the_parser_is_left_out_and_the_rest_is_read(
@@ -182,7 +184,9 @@ def test_a_file_that_kills_the_parser_is_left_out_and_the_rest_is_read(
     monkeypatch.setattr(scan, "_WORTH_PROCESSES", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     tasks = [scan.Task(path, ("python",), len(content), "d") for path, content in files.items()]
-    parsed = {found.path: decode(found.raw, found.path, found.digest) for found in scan.parse_files(tmp_path, tasks)}
+    parsers = scan.Parsers(tmp_path)
+    parsed = {found.path: decode(found.raw, found.path, found.digest) for found in parsers.parse(tasks)}
+    parsers.close()
     assert parsed.keys() == files.keys()
     assert [path for path, facts in parsed.items() if facts.skipped] == ["m7.py"]
 
@@ -217,7 +221,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, with_git=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_after_any_changes_the_index_is_a_fresh_one(steps: list[tuple[str, str, bytes | str]], with_git: bool) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
@@ -244,3 +248,9 @@ def test_after_any_changes_the_index_is_a_fresh_one(steps: list[tuple[str, str, 
             opened.close()
     finally:
         shutil.rmtree(folder)
+
+
+def test_text_that_takes_the_parsers_memory_costs_that_file_only(make: Make) -> None:
+    index = make({"bad.py": "/*\n" * 100_000, "good.py": "def good(): pass\n"})
+    assert "not parsed" in index.files["bad.py"].skipped
+    assert [symbol.name for symbol in index.files["good.py"].definitions] == ["good"]

@@ -65,7 +65,7 @@ PIECES = st.text(alphabet="ab_ .(\n:)ü\x1b", max_size=12)
     budget=st.integers(0, 120),
     focus=st.lists(st.text(max_size=10), max_size=3),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_code_and_no_question_breaks_the_budget(
     bodies: list[tuple[str, str]], budget: int, focus: list[str]
 ) -> None:
