@@ -68,6 +68,10 @@ class Sandbox:
         """What the backend does not hold, or what does not work under it."""
         return self._backend.gaps
 
+    def protecting(self, paths: Sequence[str]) -> Sandbox:
+        """The same, with more paths of the tree read-only."""
+        return Sandbox(replace(self._config, protected=(*self._config.protected, *paths)), self._backend)
+
     def trial(self) -> str:
         """Why commands cannot be contained, found out by running one; empty if they can."""
         with tempfile.TemporaryDirectory(prefix="dovetail-trial-") as folder:

@@ -18,11 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dovetail.agent.sandbox import Limits, Outcome, Sandbox, SandboxConfig
 from dovetail.agent.sandbox.backend import Backend
 from dovetail.agent.sandbox.bubblewrap import Bubblewrap
+from dovetail.agent.sandbox.config import SandboxConfig
 from dovetail.agent.sandbox.confined import Confined
+from dovetail.agent.sandbox.outcome import Limits, Outcome
 from dovetail.agent.sandbox.outer import Outer
+from dovetail.agent.sandbox.sandbox import Sandbox
 
 PROBES = Path(__file__).parent / "escape_probes.py"
 SECRET, MARKER = "s3cret-of-the-user", "dovetail-victim"

@@ -16,7 +16,8 @@ import escape_probes
 import pytest
 from escape_world import Seen, backend, probe
 
-from dovetail.agent.sandbox import Sandbox, SandboxConfig
+from dovetail.agent.sandbox.config import SandboxConfig
+from dovetail.agent.sandbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("bubblewrap", "landlock", "landlock-4", "landlock-1")

@@ -13,15 +13,17 @@ from escape_world import backend
 from test_escapes import why_not
 
 from dovetail.agent.problems import SandboxProblem
-from dovetail.agent.sandbox import Limits, Sandbox, SandboxConfig
+from dovetail.agent.sandbox.config import SandboxConfig
+from dovetail.agent.sandbox.outcome import Limits
+from dovetail.agent.sandbox.sandbox import Sandbox
 
 MIB = 1 << 20
 SMALL = Limits(timeout=20, cpu=10, memory=200 * MIB, processes=40, file_size=8 * MIB, disk=32 * MIB, output=4000)
 
 
-@pytest.fixture(scope="module", params=["bubblewrap", "landlock", "outer"])
+@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
 def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    reason = "" if request.param == "outer" else why_not(request.param)
+    reason = why_not(request.param)
     if reason:
         pytest.skip(f"{request.param} cannot run here: {reason}")
     root = tmp_path_factory.mktemp("world") / "project"

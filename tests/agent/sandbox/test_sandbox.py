@@ -13,10 +13,12 @@ from test_escapes import why_not
 
 import dovetail.agent.sandbox.landlock
 from dovetail.agent.problems import NoSandbox, SandboxProblem
-from dovetail.agent.sandbox import Sandbox, SandboxConfig, cgroup, kernel, read_config, seccomp
+from dovetail.agent.sandbox import cgroup, kernel, seccomp
+from dovetail.agent.sandbox.config import SandboxConfig, read_config
 from dovetail.agent.sandbox.launch import Order
 from dovetail.agent.sandbox.outcome import Limits
 from dovetail.agent.sandbox.output import HeadAndTail
+from dovetail.agent.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture
