@@ -46,6 +46,9 @@ _CACHES: Mapping[str, str] = {
     "GOCACHE": ".cache/go",
     "npm_config_cache": ".cache/npm",
 }
+_TOOLCHAINS: Mapping[str, str] = {"RUSTUP_HOME": ".rustup", "GOMODCACHE": "go/pkg/mod"}
+"""Where tools would look in the user's home, which is not theirs here; shown read-only (places.py)."""
+
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -69,8 +72,10 @@ def environment(
     folders = {name: str(home / path) for name, path in _CACHES.items()}
     path = [each for each in outside.get("PATH", "").split(os.pathsep) if _is_visible(each, visible)]
     search = dict.fromkeys([*path, *_SYSTEM_PATH])
+    real = Path(outside.get("HOME", "/nowhere"))
+    tools = {name: str(real / inner) for name, inner in _TOOLCHAINS.items() if os.path.isdir(real / inner)}
     own = {"PATH": os.pathsep.join(search), "HOME": str(home), "TMPDIR": str(temporary)}
-    return {**passed, **_FIXED, **folders, **own, **extra}
+    return {**passed, **_FIXED, **folders, **tools, **own, **extra}
 
 
 def _is_visible(path: str, visible: Sequence[Path]) -> bool:

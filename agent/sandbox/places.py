@@ -28,6 +28,8 @@ PROTECTED = (".git", "dovetail.toml", "policy.toml", ".dovetail")
 TOOLS = (".venv", "venv", "node_modules")
 """Installed tools of a project: what a command plants there would run outside later."""
 
+_FOLDERS_OF_MANY = "/ /boot /dev /etc /home /media /mnt /opt /proc /root /run /srv /sys /tmp /var /Users"
+_TOO_MUCH = frozenset((*_FOLDERS_OF_MANY.split(), *SYSTEM))
 _TOOLCHAINS = (
     ".pyenv/versions",
     ".rustup",
@@ -59,7 +61,7 @@ def places(root: Path, readable: Sequence[Path] = (), protected: Sequence[str] =
         ValueError: a path to protect lies outside the tree, or the tree is a folder that holds a whole system or home.
     """
     root = root.resolve(strict=True)
-    if (len(root.parts) < 3 and root.parts[1:] != ("workspace",)) or root == Path.home().resolve():
+    if str(root) in _TOO_MUCH or root == Path.home().resolve():
         raise ValueError(f"{root} is too much to hand to a command: choose the folder of one project")
     wanted = [_below(root, name) for name in (*PROTECTED, *TOOLS, *protected)]
     there = tuple(dict.fromkeys(path for path in wanted if os.path.exists(path) and not path.is_symlink()))

@@ -1,4 +1,4 @@
-"""Runs the agent's commands on a work tree: asks where something may be destroyed, keeps the tree first, can undo all."""
+"""Runs the agent's commands on a work tree: asks before something is destroyed, keeps the tree, can undo all."""
 
 from __future__ import annotations
 

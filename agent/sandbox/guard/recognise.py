@@ -16,18 +16,21 @@ _HARMLESS = re.compile(
     r"|(.*/)?(__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.hypothesis|[^/]*\.py[co])/?"
 )
 _PUBLISH = {
-    "npm": {"publish", "unpublish", "deprecate"}, "pnpm": {"publish"}, "yarn": {"publish"}, "cargo": {"publish", "yank"},
-    "gem": {"push", "yank"}, "twine": {"upload"}, "poetry": {"publish"}, "uv": {"publish"}, "flit": {"publish"},
+    "npm": {"publish", "unpublish", "deprecate"}, "pnpm": {"publish"}, "yarn": {"publish"},
+    "cargo": {"publish", "yank"}, "gem": {"push", "yank"},
+    "twine": {"upload"}, "poetry": {"publish"}, "uv": {"publish"}, "flit": {"publish"},
     "hatch": {"publish"}, "docker": {"push", "rm", "rmi", "prune", "kill"}, "podman": {"push", "rm", "rmi", "prune"},
     "gh": {"delete", "merge", "close", "create", "edit"}, "kubectl": {"delete", "apply", "replace", "scale", "drain"},
-    "helm": {"uninstall", "upgrade", "install"}, "terraform": {"destroy", "apply"}, "mvn": {"deploy", "release:perform"},
-    "gradle": {"publish"}, "dotnet": {"nuget"}, "aws": {"rm", "delete", "rb"}, "gcloud": {"delete", "deploy"},
+    "helm": {"uninstall", "upgrade", "install"}, "terraform": {"destroy", "apply"},
+    "mvn": {"deploy", "release:perform"}, "gradle": {"publish"}, "dotnet": {"nuget"},
+    "aws": {"rm", "delete", "rb"}, "gcloud": {"delete", "deploy"},
     "heroku": {"destroy"}, "systemctl": {"stop", "disable", "restart"}, "dropdb": set(), "shutdown": set(),
     "reboot": set(), "mkfs": set(), "fdisk": set(), "wipefs": set(), "crontab": {"-r"},
 }  # fmt: skip
 _PROGRAM_TEXT = re.compile(
-    r"rmtree|os\.remove|os\.unlink|\.unlink\(|os\.rename|os\.replace|shutil\.move|os\.truncate|rmSync|unlinkSync|rmdirSync|"
-    r"fs\.rm|fs\.unlink|writeFileSync|FileUtils\.rm|File\.delete|\bunlink\b|open\([^)]*['\"]w|write_text|write_bytes|"
+    r"rmtree|os\.remove|os\.unlink|\.unlink\(|os\.rename|os\.replace|shutil\.move|os\.truncate|rmSync|unlinkSync|"
+    r"rmdirSync|fs\.rm|fs\.unlink|writeFileSync|FileUtils\.rm|File\.delete|\bunlink\b|open\([^)]*['\"]w|"
+    r"write_text|write_bytes|"
     r"os\.system|subprocess|child_process|DROP\s+(TABLE|DATABASE)|TRUNCATE\s+TABLE|DELETE\s+FROM",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""Reads a work tree as entries; only what changed since the last time is read again. Follows no link, changes nothing."""
+"""Reads a work tree as entries; only what changed since the last time is read again. Follows no link."""
 
 from __future__ import annotations
 

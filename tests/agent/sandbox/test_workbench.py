@@ -105,7 +105,7 @@ COMMANDS = (
     "git checkout -- . ; git restore . ; git checkout HEAD~0 src/app.py",
     "git stash -u; git stash drop; git stash clear",
     "git branch -D feature; git branch -f main HEAD~1; git tag v1; git update-ref -d refs/heads/main",
-    "git add -A; git -c user.name=a -c user.email=a@b commit -qm mine; git commit --amend --no-edit; git rm -r --cached .",
+    "git add -A; git -c user.name=a -c user.email=a@b commit -qm mine; git commit --amend; git rm -r --cached .",
     "git merge --abort; git rebase --abort; git switch -f feature",
     "git reflog expire --expire=now --all; git gc --prune=now -q; rm -rf .git/objects",
     "rm -rf .git; rm -rf src; rm -f *; find . -delete",
