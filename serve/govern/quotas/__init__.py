@@ -1,0 +1,1 @@
+"""How much each caller may use, and what was used."""

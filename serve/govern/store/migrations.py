@@ -1,0 +1,28 @@
+"""The tables of governance, by version. A version that was released is never changed: the next one alters it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MIGRATIONS: Sequence[Sequence[str]] = (
+    (
+        """
+        CREATE TABLE api_keys (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, owner_group TEXT, scopes TEXT NOT NULL, quota TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION, revoked DOUBLE PRECISION,
+            salt TEXT NOT NULL, digest TEXT NOT NULL, earlier_digest TEXT, earlier_until DOUBLE PRECISION
+        )
+        """,
+        "CREATE TABLE changes (what TEXT PRIMARY KEY, version BIGINT NOT NULL)",
+        "INSERT INTO changes VALUES ('api_keys', 0)",
+        """
+        CREATE TABLE usage_by_hour (
+            hour BIGINT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, owner_group TEXT NOT NULL,
+            model TEXT NOT NULL, endpoint TEXT NOT NULL, requests BIGINT NOT NULL, refused BIGINT NOT NULL,
+            prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL,
+            PRIMARY KEY (hour, principal, owner_group, model, endpoint)
+        )
+        """,
+    ),
+)
+"""Statements that both SQLite and PostgreSQL understand. The database's version is the number of entries applied."""
