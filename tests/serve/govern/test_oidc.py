@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ class Provider:
     keys: list[Any] = field(default_factory=list)
     asked: int = 0
     down: bool = False
+    told: Semaphore = field(default_factory=lambda: Semaphore(0))
 
     def sign(self, key: Any = None, *, header: dict[str, Any] | None = None, **claims: Any) -> str:
         key = key or self.keys[-1]
@@ -78,6 +79,7 @@ def provider(some_keys: list[Any]) -> Iterator[Provider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.asked += 1
+            provider.told.release()
             body = json.dumps(KeySet(provider.keys).as_dict(private=False)).encode()
             self.send_response(503 if provider.down else 200)
             self.send_header("content-length", str(len(body)))
@@ -206,8 +208,8 @@ async def test_an_issuer_that_is_down(provider: Provider) -> None:
     provider.down = True
     clock[0] += jwks.KEPT_SECONDS + 1
     assert await keys.key("rsa") is not None
-    while provider.asked < 3:
-        await asyncio.sleep(0.01)
+    for _ in range(3):
+        assert await asyncio.to_thread(provider.told.acquire, timeout=60)
     clock[0] += jwks.STALE_SECONDS
     with pytest.raises(DovetailError):
         await keys.key("rsa")
