@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,8 @@ import httpx
 from dovetail.agent.problems import ServerProblem, ServerUnreachable
 
 CONNECT_SECONDS = 2.0
+LARGEST_ANSWER = 64 << 20
+"""Bytes of an answer that are read; a server that sends more is not listened to."""
 
 
 class DovetailClient:
@@ -27,6 +31,7 @@ class DovetailClient:
             raise ServerProblem(f"{url!r} is no server address; it must begin with http:// or https://.")
         # A proxy from the environment is for the world outside, not for a server on this machine.
         near = httpx.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
+        self._seconds = seconds
         self._http = httpx.Client(
             base_url=self.url,
             timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
@@ -61,9 +66,15 @@ class DovetailClient:
         given = {name: value for name, value in options.items() if value is not None}
         return self._ask("POST", "/v1/edits", {"instruction": instruction, "files": list(files), **given})
 
+    def chat(self, messages: Sequence[Mapping[str, str]], **options: Any) -> dict[str, Any]:
+        """The whole answer of /v1/chat/completions; ``options`` that are None are left out."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return self._ask("POST", "/v1/chat/completions", {"messages": list(messages), **given})
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
-            answer = self._http.request(method, path, json=body)
+            with self._http.stream(method, path, json=body) as answer:
+                raw = self._read(answer)
         except httpx.ConnectError as error:
             raise ServerUnreachable(f"No server answers at {self.url}.") from error
         except httpx.TimeoutException as error:
@@ -71,12 +82,24 @@ class DovetailClient:
         except httpx.HTTPError as error:
             raise ServerProblem(f"The connection to {self.url} broke: {error}.") from error
         try:
-            value = answer.json()
-        except ValueError as error:
+            value = json.loads(raw)
+        except (ValueError, RecursionError) as error:
             raise ServerUnreachable(f"What answers at {self.url} is not a Dovetail server.") from error
         if answer.is_success and isinstance(value, dict):
             return value
         raise ServerProblem(_refusal(answer.status_code, value))
+
+    def _read(self, answer: httpx.Response) -> bytes:
+        """The body, as long as it keeps to a size and to the time that one answer may take."""
+        deadline = time.monotonic() + self._seconds
+        raw = bytearray()
+        for piece in answer.iter_bytes():
+            raw += piece
+            if len(raw) > LARGEST_ANSWER:
+                raise ServerProblem(f"The server at {self.url} sent more than {LARGEST_ANSWER >> 20} MiB.")
+            if time.monotonic() > deadline:
+                raise ServerProblem(f"The server at {self.url} took too long.")
+        return bytes(raw)
 
 
 def _refusal(status: int, body: Any) -> str:

@@ -1,0 +1,148 @@
+"""The report of a run, as JSON and as Markdown. Judges nothing: it says what was judged, and by what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dovetail.agent.checks.case import Change
+from dovetail.agent.loop.plan import Plan
+from dovetail.agent.loop.validate import Judged
+from dovetail.agent.repo.text import printable
+
+Outcome = Literal["done", "partly done", "not done", "planned", "limit reached", "interrupted"]
+
+
+@dataclass
+class SubtaskReport:
+    """One subtask: whether an edit was accepted, which one, why not."""
+
+    id: str
+    goal: str
+    files: list[str]
+    accepted: bool = False
+    candidate: int | None = None
+    candidates: int = 0
+    why: str = ""
+
+
+@dataclass
+class Report:
+    """All that a run has to say."""
+
+    task: str
+    outcome: Outcome = "not done"
+    planned_by: str = ""
+    requirements: list[Judged] = field(default_factory=list)
+    subtasks: list[SubtaskReport] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    """The verdicts on the whole change."""
+    notes: list[str] = field(default_factory=list)
+    risks: list[str] = field(default_factory=list)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    patch: str = ""
+    patch_file: str = ""
+    written: bool = False
+    containment: str = ""
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    trajectory: str = ""
+
+    @property
+    def may_be_written(self) -> bool:
+        """Whether no check objects to the whole change, and all of them had their say."""
+        return self.outcome in ("done", "partly done") and bool(self.changes)
+
+    def take_plan(self, plan: Plan) -> None:
+        """Note the plan's steps and risks."""
+        self.planned_by = plan.by
+        self.risks = list(plan.risks)
+        self.subtasks = [
+            SubtaskReport(each.id, each.instruction, [*each.files, *each.new_files]) for each in plan.subtasks
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "task": self.task,
+            "outcome": self.outcome,
+            "planned_by": self.planned_by,
+            "requirements": [judged.to_dict() for judged in self.requirements],
+            "not_verified": [judged.requirement.id for judged in self.requirements if judged.status == "unchecked"],
+            "subtasks": [vars(each) for each in self.subtasks],
+            "checks": self.checks,
+            "notes": self.notes,
+            "risks": self.risks,
+            "files": sorted(self.changes),
+            "patch": self.patch,
+            "patch_file": self.patch_file,
+            "written": self.written,
+            "containment": self.containment,
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 1),
+            "trajectory": self.trajectory,
+        }
+
+    def to_markdown(self) -> str:
+        """As a person reads it."""
+        parts = [f"# {self.outcome.capitalize()}: {_safe(self.task)}", self._requirements(), self._steps()]
+        parts += [self._checks(), _list("Notes", self.notes), _list("Risks", self.risks), self._files()]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _requirements(self) -> str:
+        rows = [f"| {_cell(each.requirement.id)} | {_cell(each.requirement.text)} | {each.status} | {_cell(each.shown_by)} |"
+                for each in self.requirements]  # fmt: skip
+        proposed = any(each.requirement.by == "model" and each.status == "done" for each in self.requirements)
+        said = "\n\nThe checks of R1 and on were proposed by the model and run by code." if proposed else ""
+        return "\n".join(["## Requirements\n\n| | what | status | shown by |\n|---|---|---|---|", *rows]) + said
+
+    def _steps(self) -> str:
+        lines = [
+            f"{'[x]' if each.accepted else '[ ]'} {each.id}: {_safe(each.goal)}"
+            + (
+                f" (candidate {each.candidate} of {each.candidates})"
+                if each.accepted
+                else f": {_safe(each.why)}"
+                if each.why
+                else ""
+            )
+            for each in self.subtasks
+        ]
+        by = {"rule": "Planned by rule.", "model": "Planned by the model."}.get(self.planned_by, "")
+        return _list("Steps", lines) + (f"\n\n{by}" if lines and by else "")
+
+    def _checks(self) -> str:
+        lines = []
+        for check in self.checks:
+            state = "passed" if check["passed"] else f"not run: {check['skipped']}" if check["skipped"] else "objects"
+            lines += [f"{_safe(check['rung'])}: {_safe(state)}", *(f"  {_safe(each)}" for each in check["findings"])]
+        said = f"\n\nCommands ran contained by {self.containment}." if self.containment else ""
+        return _list("Checks of the whole change", lines) + (said if lines else "")
+
+    def _files(self) -> str:
+        lines = [f"- {_safe(path)}" for path in sorted(self.changes)]
+        if not lines:
+            return "## Files\n\nNothing changed."
+        where = (
+            "written"
+            if self.written
+            else f"not written; the patch is {self.patch_file}"
+            if self.patch_file
+            else "not written"
+        )
+        return "\n".join([f"## Files ({_safe(where)})\n", *lines])
+
+
+def _list(title: str, lines: list[str]) -> str:
+    return "\n".join([f"## {title}\n", *(f"- {_safe(line)}" for line in lines)]) if lines else ""
+
+
+def _safe(text: str) -> str:
+    return printable(text)
+
+
+def _cell(text: str) -> str:
+    return printable(text).replace("|", "\\|")
