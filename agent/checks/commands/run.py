@@ -11,8 +11,9 @@ from dovetail.agent.checks.commands.results import TestRun, read_diagnostics, re
 from dovetail.agent.checks.commands.tools import REPORT, Tool
 from dovetail.agent.checks.finding import Finding, nearest_code, new_ones
 from dovetail.agent.problems import NoSandbox, SandboxProblem
-from dovetail.agent.sandbox import Limits, Outcome, Sandbox, SandboxConfig
-from dovetail.agent.sandbox.config import read_config
+from dovetail.agent.sandbox.config import SandboxConfig, read_config
+from dovetail.agent.sandbox.outcome import Limits, Outcome
+from dovetail.agent.sandbox.sandbox import Sandbox
 
 _MOST_REPORT = 16 << 20
 
