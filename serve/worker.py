@@ -76,14 +76,14 @@ def load_native(
     size = min(tokenizer.size, model.config.vocab_size)
     vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
 
-    grammars = GrammarThreads()
+    grammars, preparing = GrammarThreads(), GrammarThreads(1)
     gates = GateProcess()
 
     def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
         if isinstance(spec, EditSpec):
             return compile_edit(spec, vocabulary, gates)
         if isinstance(spec, CarrierSpec):
-            return grammars.submit(partial(compile_carrier, spec, vocabulary))
+            return grammars.submit(partial(compile_carrier, spec, vocabulary, preparing.submit))
         return grammars.submit(partial(compile_grammar, spec, vocabulary))
 
     settings = NativeSettings(

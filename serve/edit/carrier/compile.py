@@ -1,19 +1,29 @@
-"""From a carrier specification to its constraint."""
+"""From a carrier specification to its constraint, and what its first masks need, found beside everything else."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.grammar.compile import compile_grammar
 from dovetail.serve.constrain.vocabulary import Vocabulary
-from dovetail.serve.edit.carrier.call import Texts, files_of
+from dovetail.serve.edit.carrier.call import Call, Files, Texts, files_of
 from dovetail.serve.edit.carrier.constraint import CarrierConstraint
-from dovetail.serve.edit.carrier.patching import patch_begins
+from dovetail.serve.edit.carrier.patching import Patching, patch_begins
 from dovetail.serve.edit.carrier.watch import Heads, Outside
 from dovetail.serve.types import CarrierSpec
 
+_PREPARED_AT_MOST = 1 << 20
+"""Characters of known files that are prepared ahead, those shown last first."""
 
-def compile_carrier(spec: CarrierSpec, vocabulary: Vocabulary) -> Constraint:
+
+def compile_carrier(
+    spec: CarrierSpec, vocabulary: Vocabulary, beside: Callable[[Callable[[], None]], object] = lambda call: None
+) -> Constraint:
     """The initial state of an output held to ``spec``. To be run in threads of grammars.
+
+    ``beside``: runs calls while the engine does something else: the first mask over a file takes some 100 ms per 100 kB.
 
     Raises:
         UserError: its grammar cannot be used.
@@ -21,4 +31,25 @@ def compile_carrier(spec: CarrierSpec, vocabulary: Vocabulary) -> Constraint:
     grammar = compile_grammar(spec.grammar, vocabulary) if spec.grammar is not None else None
     heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder), patch_begins)
     spellings = {token: text.encode() for token, text in spec.spellings.items()}
-    return CarrierConstraint(vocabulary, spellings, grammar, Outside(heads, files_of(spec)))
+    files = files_of(spec)
+    left = _PREPARED_AT_MOST
+    for path in reversed(files):
+        left -= sum(map(len, files[path].pieces))
+        if left < 0:
+            break
+        beside(partial(_prepare, heads, files, path))
+    return CarrierConstraint(vocabulary, spellings, grammar, Outside(heads, files))
+
+
+def _prepare(heads: Heads, files: Files, path: str) -> None:
+    """Compute what quotations of the file begin with, by every tool, and keep it with the file's text."""
+    vocabulary = heads.texts.vocabulary
+    for tool in heads.tools:
+        closer = b'"' if tool.style == "json" else tool.tags[2].encode()
+        call = Call(tool, heads.texts, files, path=path)
+        if tool.patch:
+            section = Patching(heads, call, tool.patch, closer if tool.style != "plain" else b"").section_of(path)
+            if section is not None:
+                section.mask(vocabulary)
+        elif (quoting := call.quoting()) is not None:
+            quoting.mask(vocabulary, closer)

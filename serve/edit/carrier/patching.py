@@ -180,7 +180,7 @@ class Patching(State):
         if not self.begun:
             return after
         if line.startswith(UPDATE):
-            return replace(after, section=self._section(line.removeprefix(UPDATE)))
+            return replace(after, section=self.section_of(line.removeprefix(UPDATE)))
         if line.startswith((ADD, DELETE)):
             return replace(after, section=None)
         if line.startswith("@@") and self.section is not None:
@@ -195,7 +195,8 @@ class Patching(State):
     def _next_line(self) -> Patching:
         return replace(self, lines=(*self.lines, self.text), text=b"")
 
-    def _section(self, path: str) -> Section | None:
+    def section_of(self, path: str) -> Section | None:
+        """The part about a file before its first line; None: nothing is known that its old lines could be held to."""
         call = replace(self.call, path=path)
         file = call.file
         if file is None or not any(file.pieces):

@@ -76,6 +76,8 @@ class Quoting:
             return kept
         found: set[int] = set()
         places = self.shown.starts() if self.places is None else self.places
+        if wide:
+            places = self.shown.beginnings(places, self.depth, lambda text: _known(text, vocabulary, closer, found))
         for window in self.shown.windows(places, self.depth, vocabulary.longest):
             _along(window, vocabulary, closer, found)
         if self.ends():
@@ -111,17 +113,22 @@ class Quoting:
         return not self.rules.unique and not self.shown.several_lines(first, self.depth)
 
 
+def _known(spelled: bytes, vocabulary: Vocabulary, closer: bytes, found: set[int]) -> bool:
+    """Whether tokens begin with ``spelled``; those that are spelled so, alone or with the closer behind it, are found."""
+    tokens = vocabulary.prefixes.get(spelled)
+    if tokens is None:
+        return False
+    found.update(tokens)
+    if spelled + closer[:1] in vocabulary.prefixes:
+        _through(spelled, closer, vocabulary, found)
+    return True
+
+
 def _along(window: bytes, vocabulary: Vocabulary, closer: bytes, found: set[int]) -> None:
     """Tokens that spell a beginning of ``window``, or that and then the closer."""
-    table = vocabulary.prefixes
     for length in range(1, len(window) + 1):
-        spelled = window[:length]
-        tokens = table.get(spelled)
-        if tokens is None:
+        if not _known(window[:length], vocabulary, closer, found):
             return
-        found.update(tokens)
-        if spelled + closer[:1] in table:
-            _through(spelled, closer, vocabulary, found)
 
 
 def _through(spelled: bytes, closer: bytes, vocabulary: Vocabulary, found: set[int]) -> None:

@@ -6,7 +6,7 @@ As the output writes it: as it is, or as a JSON string spells it. Knows no tools
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.constrain.copy.escaped import escaped
 
 Places = npt.NDArray[np.int64]
+_TOGETHER = 8
 _BETWEEN = b"\xff"
 """Stands between two pieces: no UTF-8 text holds it."""
 
@@ -78,11 +79,18 @@ class ShownText:
             middle = (low + high) // 2
             while middle < high and not self.aligned[middle]:
                 middle += 1
-            if middle < high and len(self.occurrences(self.text[middle:])) == 1:
+            if middle < high and self._is_once(self.text[middle:]):
                 low = middle + 1
             else:
                 high = (low + high) // 2
         return low
+
+    def _is_once(self, ending: bytes) -> bool:
+        """Whether what the text ends in is nowhere else in it."""
+        place = self.text.find(ending)
+        while place < len(self.text) - len(ending) and not self.aligned[place]:
+            place = self.text.find(ending, place + 1)
+        return place == len(self.text) - len(ending)
 
     def occurrences(self, written: bytes) -> Places:
         """Where ``written`` occurs, at characters' beginnings."""
@@ -126,6 +134,24 @@ class ShownText:
             found.add(window.partition(_BETWEEN)[0])
         found.discard(b"")
         return found
+
+    def beginnings(self, places: Places, depth: int, known: Callable[[bytes], bool]) -> Places:
+        """Walk on from ``depth`` bytes behind all ``places`` at once, byte by byte, as far as ``known`` says yes to what has come.
+
+        Each distinct text is asked about once. Returns the places that are still known after eight bytes.
+        """
+        values = np.zeros(len(places), dtype=np.uint64)
+        for length in range(1, _TOGETHER + 1):
+            inside = places + (depth + length - 1) < len(self.text)
+            places, values = places[inside], values[inside]
+            fresh = self._bytes[places + (depth + length - 1)]
+            inside = fresh != _BETWEEN[0]
+            places, values = places[inside], (values[inside] << np.uint64(8)) | fresh[inside]
+            distinct, which = np.unique(values, return_inverse=True)
+            going_on = [known(value.to_bytes(length, "big")) for value in distinct.tolist()]
+            alive = np.asarray(going_on, dtype=np.bool_)[which]
+            places, values = places[alive], values[alive]
+        return places
 
     def starts(self) -> Places:
         """Every place at which a quotation may begin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from shapes import FAMILIES
 from dovetail.models.dialects.family import Family
 from dovetail.models.dialects.hermes import Hermes
 from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.edit.carrier.compile import compile_carrier
+from dovetail.serve.edit.carrier.shown import Places, ShownText
 from dovetail.serve.types import KnownFile
 
 FOLLOWED = [family for family in FAMILIES if family.head(edit_tool(["a"])) is not None]
@@ -54,6 +57,23 @@ def along(state: Constraint, text: str) -> Constraint | None:
         assert mask_of(state)[token], vocabulary().spelling(token)
         state = state.advance(token)
     return state
+
+
+def test_the_first_mask_over_a_file_is_found_beside_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [KnownFile("calc.py", (CALC + "# a text that no other test has prepared\n",), True)]
+    later: list[Callable[[], None]] = []
+    compile_carrier(carrier(Hermes(), TOOL, files), vocabulary(), later.append)
+    for call in later:
+        call()
+
+    def absent(_: ShownText) -> Places:
+        raise AssertionError("it is looked for while the engine steps")
+
+    monkeypatch.setattr(ShownText, "starts", absent)
+    text = said("calc.py", "def")
+    begun = along(compile_carrier(carrier(Hermes(), TOOL, files), vocabulary()), text[: text.index("def")])
+    assert begun is not None
+    assert mask_of(begun).any()
 
 
 def test_drafts_of_others_are_admitted_as_far_as_they_are_allowed() -> None:
