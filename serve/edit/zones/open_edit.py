@@ -15,6 +15,7 @@ from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.standing import Standing
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.far_trail import FarTrail
+from dovetail.serve.edit.zones.renames import Renames, learnt_from, renamed
 from dovetail.serve.edit.zones.zone import FirstLine, Step
 from dovetail.serve.pointer import Trail
 
@@ -123,15 +124,26 @@ class OpenEdit:
         return self._standing.watching()
 
     @cached_property
+    def renames(self) -> Renames:
+        """What the edits before this one have renamed."""
+        found: Renames = {}
+        for target, edits in self.ledger.accepted.items():
+            text = self.ledger.targets[target].prepared.text
+            for quote, replacement in edits:
+                found |= learnt_from(text[quote.start : quote.end], replacement)
+        return found
+
+    @cached_property
     def trail(self) -> Trail:
-        """The quoted lines as the tokenizer writes them; nothing of a quotation that takes long to write.
+        """The quoted lines, renamed, as the tokenizer writes them; nothing of a quotation that takes long to write.
 
         Kept for later requests, since a whole file takes some 10 ms per 20 kB.
         """
         quoted, plan = self.quoted, self.ledger.plan
         if len(quoted) > _TRAIL_BYTES:
             return Trail(())
-        text = escaped(quoted.decode()).encode() if self.in_json else quoted
+        expected = renamed(quoted, self.renames)
+        text = escaped(expected.decode()).encode() if self.in_json else expected
         if len(text) < _TRAIL_WORTH_KEEPING:
             return FarTrail(plan.tokens_after(b"", text))
         key = "trail", hashlib.sha256(text).digest()

@@ -10,14 +10,31 @@ from dovetail.serve.constrain.utf8 import START, run
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.in_edit import Closing, Writing
 from dovetail.serve.edit.zones.open_edit import Line, OpenEdit, joined
+from dovetail.serve.edit.zones.renames import Renaming
 from dovetail.serve.edit.zones.zone import NOTHING, Step, Zone
-from dovetail.serve.pointer import Pointer
+from dovetail.serve.pointer import Pointer, Trail
 
 
 class Replacing(Writing):
-    """``watching`` has seen all of it but a beginning of a line that may become the terminator."""
+    """``watching`` has seen all of it but a beginning of a line that may become the terminator.
 
-    __slots__ = ()
+    ``renaming``: the draft's trail, once this replacement has renamed something; None: the block's.
+    """
+
+    __slots__ = ("renaming",)
+
+    def __init__(
+        self,
+        block: OpenEdit,
+        lines: Line | None,
+        partial: bytes,
+        decoder: int,
+        pointer: Pointer,
+        watching: Watching,
+        renaming: Renaming | None = None,
+    ) -> None:
+        super().__init__(block, lines, partial, decoder, pointer, watching)
+        self.renaming = renaming
 
     @classmethod
     def begun(cls, block: OpenEdit) -> Replacing:
@@ -57,7 +74,7 @@ class Replacing(Writing):
             if not stop:
                 if not watching.completes(decoder):
                     return None
-                return Replacing(self.block, lines, line, decoder, self.pointer, watching)
+                return Replacing(self.block, lines, line, decoder, self.pointer, watching, self.renaming)
             count = step.tokens if stop == len(data) else None
             lines, partial, position = Line(lines, line, count, watching), b"", stop
 
@@ -70,7 +87,21 @@ class Replacing(Writing):
         return Closing.at(self.block, replacement, len(typed))
 
     def pointing(self, pointer: Pointer) -> Zone:
-        return Replacing(self.block, self.lines, self.partial, self.decoder, pointer, self.watching)
+        return Replacing(self.block, self.lines, self.partial, self.decoder, pointer, self.watching, self.renaming)
+
+    def followed(self, token: int, before: Zone) -> Zone:
+        """As anywhere in a replacement; behind a line, what it renamed is renamed in what comes."""
+        if not isinstance(before, Replacing):
+            return super().followed(token, before)
+        pointer, renaming = self._trail.after(self.pointer, token), self.renaming
+        if self.lines is not None and self.lines is not before.lines and not self.partial and pointer.place is not None:
+            known = renaming or Renaming(self.block.trail, self.block.renames)
+            renaming = known.behind(self.lines.text, pointer.place, self.ledger.plan)
+        return Replacing(self.block, self.lines, self.partial, self.decoder, pointer, self.watching, renaming)
+
+    @property
+    def _trail(self) -> Trail:
+        return self.renaming.trail if self.renaming is not None else self.block.trail
 
     def drafts(self, spelling: bytes) -> bool:
         if self.block.gate_is_cheap:
@@ -92,7 +123,7 @@ class Replacing(Writing):
         return mask
 
     def guess(self, limit: int) -> Draft:
-        plan, trail = self.ledger.plan, self.block.trail
+        plan, trail = self.ledger.plan, self._trail
         begun = bool(self.partial) and plan.closing_run.startswith(self.partial)
         if begun or (trail.finished(self.pointer) and bool(trail.tokens) and not self.partial):
             return Draft(plan.tokens_after(self.partial, plan.closing_line[len(self.partial) :])[:limit])
