@@ -26,45 +26,49 @@ from rich.table import Table
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.wiring import start_server_process
 
-FIRST = 10
-"""So many gaps of each stream are left out: prompts are computed, queues filled."""
+FIRST, LAST = 10, 0.8
+"""Events of each stream that are left out, and the part of its tokens at which measuring ends; some tokens have no event."""
 
 
 @asynccontextmanager
-async def idle_streams(port: int, count: int, active: list[Stream]) -> AsyncIterator[None]:
-    """``count`` streams that wait for a token while the block runs."""
+async def idle_streams(port: int, count: int) -> AsyncIterator[None]:
+    """``count`` streams that have had their headers and wait for a token while the block runs."""
     path, body = body_of("chat", 500, idle=True)
     streams = [Stream() for _ in range(count)]
-    # Where a real engine would serve them, they come when its places are taken.
-    while active and min(each.events for each in active) < 2:  # noqa: ASYNC110 (a count)
-        await asyncio.sleep(0.01)
     tasks = [asyncio.create_task(each.run(port, path, body)) for each in streams]
     try:
+        while any(each.events < 1 for each in streams):  # noqa: ASYNC110 (a count)
+            await asyncio.sleep(0.01)
         yield
-    finally:
         assert not any(each.events > 1 for each in streams), "an idle stream got a token"
+    finally:
         for each in streams:
             each.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def gaps(port: int, active: int, idle: int, tokens: int) -> list[float]:
-    """Seconds between tokens of the active streams, beside ``idle`` idle ones."""
+    """Seconds between tokens of the active streams, beside ``idle`` idle ones that came when all active ones had begun."""
     path, body = body_of("chat", tokens)
     streams = [Stream() for _ in range(active)]
     tasks = [asyncio.create_task(each.run(port, path, {**body, "ignore_eos": True})) for each in streams]
-    async with idle_streams(port, idle, streams):
-        while not any(task.done() for task in tasks):  # noqa: ASYNC110 (whichever comes first)
+    while min(each.events for each in streams) < FIRST:  # noqa: ASYNC110 (a count)
+        await asyncio.sleep(0.01)
+    async with idle_streams(port, idle):
+        since = time.perf_counter()
+        # Ended while all are still active: the engine would give free places to the others.
+        while not _over(streams, tasks, tokens):  # noqa: ASYNC110 (a count)
             await asyncio.sleep(0.005)
         now = time.perf_counter()
     for each in streams:
         each.close()
     await asyncio.gather(*tasks, return_exceptions=True)
-    found = []
-    for each in streams:
-        times = [at for at in each.times if at <= now][FIRST:]
-        found += [later - earlier for earlier, later in itertools.pairwise(times)]
-    return found
+    times = [[at for at in each.times if since <= at <= now] for each in streams]
+    return [later - earlier for each in times for earlier, later in itertools.pairwise(each)]
+
+
+def _over(streams: list[Stream], tasks: list[asyncio.Task[None]], tokens: int) -> bool:
+    return max(each.events for each in streams) >= tokens * LAST or any(task.done() for task in tasks)
 
 
 @contextmanager
@@ -74,7 +78,7 @@ def server(options: argparse.Namespace) -> Iterator[int]:
         with paced_server(options.step_ms) as (port, _):
             yield port
         return
-    config = ServerConfig(port=0, model_name="coder", max_num_seqs=options.active, log_level="warning")
+    config = ServerConfig(port=0, model_name="coder", max_num_seqs=options.active, max_draft=0, log_level="warning")
     handle = start_server_process(config, lambda _, __: None)
     try:
         yield int(handle.url.rpartition(":")[2])
@@ -98,7 +102,7 @@ def main() -> None:
     parser.add_argument("--active", type=int, default=32)
     parser.add_argument("--idle", type=int, default=200)
     parser.add_argument("--step-ms", type=float, default=20.0)
-    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engine", choices=["paced", "embedded"], default="paced")
     options = parser.parse_args()

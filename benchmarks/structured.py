@@ -5,7 +5,8 @@
 Masks follow realistic outputs through a vocabulary of N tokens made from the standard library's words. Throughput is the
 native engine's with a random model, eight free streams against eight under a schema that never ends, in interleaved rounds;
 drafts are off, so that forced text cannot win back what masks cost; rates are per second of CPU time, which others on the
-machine disturb less. The last line is one JSON object.
+machine disturb less. The last line is one JSON object: ``mask_p99_ms`` is the worst grammar's 99th percentile of all that
+is done per token, ``loss_at_8_streams`` the part of the throughput that is lost.
 """
 
 from __future__ import annotations
@@ -132,22 +133,22 @@ def tools_grammar(tools: int) -> str:
 
 
 def masks(vocabulary: Vocabulary) -> dict[str, dict[str, float]]:
-    """Milliseconds to compile each grammar, and of the masks, checks and steps along its output."""
+    """CPU milliseconds to compile each grammar, and of the masks, checks and steps along its output."""
     results: dict[str, dict[str, float]] = {}
     for name, spec, text in cases():
-        start = time.perf_counter()
+        start = time.thread_time()
         state = compile_grammar(spec, vocabulary)
-        compiled = time.perf_counter() - start
+        compiled = time.thread_time() - start
         words = np.zeros(vocabulary.words, dtype=np.int32)
         times = []
         for token in vocabulary.encode(text):
-            start = time.perf_counter()
+            start = time.thread_time()
             state.mask_into(words)
             state.may_end()
             state.draft(8)
             assert state.allows(token), f"{name}: {vocabulary.spelling(token)!r} is refused"
             state = state.advance(token)
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
         assert state.may_end(), f"{name}: not complete"
         p50, p99 = np.percentile(times, [50, 99]) * 1e3
         results[name] = {
@@ -224,6 +225,7 @@ def main() -> None:
         report["masks"] = {
             name: {key: round(value, 3) for key, value in found.items()} for name, found in masks(vocabulary).items()
         }
+        report["mask_p99_ms"] = max(found["p99_ms"] for found in report["masks"].values())
         table = Table(
             "grammar", "compile, ms", "p50, ms", "p99, ms", "max, ms", "tokens", title=f"{len(vocabulary):,} tokens"
         )
@@ -232,6 +234,7 @@ def main() -> None:
         Console().print(table)
     if options.part != "masks":
         report["throughput"] = throughput(options)
+        report["loss_at_8_streams"] = report["throughput"]["loss"]
         Console().print(report["throughput"])
     print(json.dumps(report))
 
