@@ -80,6 +80,8 @@ def check_grammar(spec: GrammarSpec) -> None:
 
 def explained(spec: GrammarSpec, message: str) -> UserError:
     """llguidance's complaint as a 400, with the place in the schema where it has one."""
+    if message.startswith("panic:"):
+        return refused(spec, "the compiler could not take it; make it simpler", "grammar_too_complex")
     regex_error = _REGEX_ERROR.search(message)
     core = trimmed(message)
     reason = f"regular expression: {regex_error[1]}" if regex_error else " ".join(core.split()).rstrip(".")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dovetail.serve.constrain.grammar.checks import CheckProcesses
+from dovetail.serve.constrain.grammar.source import explained
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
 
@@ -33,6 +34,11 @@ async def test_verdicts(check: CheckProcesses):
         await check(GrammarSpec(kind="json_schema", source=schema))
     assert (caught.value.status, caught.value.param) == (400, "response_format")
     assert await check(GrammarSpec(kind="lark", source='start: "é"', param="grammar")) == []
+
+
+def test_what_the_compiler_panics_at_is_told_in_words():
+    told = explained(SPEC, "panic: assertion failed: symbols.len() < u16::MAX <backtrace> 0: <unknown>")
+    assert told.message == "regex: the compiler could not take it; make it simpler."
 
 
 async def test_several_at_a_time(check: CheckProcesses):
