@@ -19,7 +19,10 @@ _MOST_FAULTS = 20
 
 
 def extract(content: bytes, languages: Sequence[str]) -> RawFacts:
-    """The facts of a file that may be in one of ``languages``: the one whose grammar finds fewest errors."""
+    """The facts of a file that may be in one of ``languages``: the one whose grammar finds fewest errors.
+
+    Hostile text takes parsers memory and time that grow with its square: see scan.py.
+    """
     lines = content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
     refusal = _unreadable(content, lines)
     if refusal:

@@ -19,11 +19,12 @@ from dovetail.agent.repo.worker import PARSE_SECONDS, parse_file
 _WORTH_PROCESSES = 1_000_000
 """Bytes of source below which starting processes costs more than it saves."""
 
-_HARMLESS = 32_000
-"""Bytes of the largest file that is parsed in this process: what parsers do with hostile text grows with its square."""
+_SMALL = 2_000
+"""Bytes of the largest file that is parsed in this process. Recovering from errors costs parsers time and memory that grow with
+the square of the text: 12 KB of nothing but ``/*`` take 5 GiB as Python."""
 
 _MOST_PROCESSES = 8
-_AT_ONCE = 8
+_QUEUED = 8
 _PIPE = subprocess.PIPE
 
 
@@ -45,7 +46,7 @@ class Parsed(NamedTuple):
 
 
 class Parsers:
-    """Parses files: small ones here, others in processes, which are kept for the next time."""
+    """Parses files: tiny ones here, others in processes, which are kept for the next time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -54,7 +55,7 @@ class Parsers:
     def parse(self, tasks: Sequence[Task]) -> list[Parsed]:
         """The facts of all files, in no particular order."""
         few = sum(task.size for task in tasks) < _WORTH_PROCESSES
-        here = [task for task in tasks if few and task.size <= _HARMLESS]
+        here = [task for task in tasks if task.size <= _SMALL]
         waiting = deque(sorted(set(tasks) - set(here), key=lambda task: -task.size))
         parsed = [Parsed(task.path, *parse_file(self._root, task.path, list(task.languages))) for task in here]
         processes = 1 if few else min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(waiting))
@@ -110,7 +111,7 @@ def _converse(process: subprocess.Popen[bytes], mine: deque[Task], waiting: dequ
     """Hand out tasks and collect answers; False if the process died before the first of ``mine`` was answered."""
     assert process.stdout is not None
     while True:
-        while waiting and len(mine) < _AT_ONCE:
+        while waiting and len(mine) < _QUEUED:
             try:
                 mine.append(waiting.popleft())
             except IndexError:

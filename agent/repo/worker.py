@@ -15,7 +15,7 @@ from pathlib import Path
 from dovetail.agent.repo.extract import extract
 from dovetail.agent.repo.files import digest_of, read
 
-PARSE_SECONDS = 10.0
+PARSE_SECONDS = 5.0
 """Processor time for one file: no source that people write takes more."""
 
 _MEMORY = 1 << 30

@@ -164,6 +164,7 @@ def test_many_files_are_parsed_by_processes_and_read_the_same(tmp_path: Path, mo
     parsers = scan.Parsers(tmp_path)
     alone = sorted(parsers.parse(tasks))
     monkeypatch.setattr(scan, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(scan, "_SMALL", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     assert sorted(parsers.parse(tasks)) == alone == sorted(parsers.parse(tasks))
     parsers.close()
@@ -178,10 +179,11 @@ def test_a_file_that_kills_the_parser_is_left_out_and_the_rest_is_read(
     deadly.mkdir()
     (deadly / "sitecustomize.py").write_text(
         "import os, dovetail.agent.repo.extract as e\nreal = e.extract\n"
-        "e.extract = lambda content, languages: os._exit(9) if b'x7 ' in content else real(content, languages)\n"
+        "e.extract = lambda content, *rest: os._exit(9) if b'x7 ' in content else real(content, *rest)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(deadly))
     monkeypatch.setattr(scan, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(scan, "_SMALL", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     tasks = [scan.Task(path, ("python",), len(content), "d") for path, content in files.items()]
     parsers = scan.Parsers(tmp_path)
@@ -251,6 +253,6 @@ def test_after_any_changes_the_index_is_a_fresh_one(steps: list[tuple[str, str, 
 
 
 def test_text_that_takes_the_parsers_memory_costs_that_file_only(make: Make) -> None:
-    index = make({"bad.py": "/*\n" * 100_000, "good.py": "def good(): pass\n"})
-    assert "not parsed" in index.files["bad.py"].skipped
+    index = make({"bad.py": "/*\n" * 10_000, "bad.java": "x => \n" * 5_000, "good.py": "def good(): pass\n"})
+    assert all("not parsed" in index.files[path].skipped for path in ("bad.py", "bad.java"))
     assert [symbol.name for symbol in index.files["good.py"].definitions] == ["good"]
