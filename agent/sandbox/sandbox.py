@@ -160,8 +160,13 @@ def _take_away(seen: Places) -> Iterator[str]:
     for path in seen.absent:
         if os.path.lexists(path):
             keep = Path(tempfile.mkdtemp(prefix="dovetail-taken-")) / path.name
-            shutil.move(path, keep)
-            yield f"{path.relative_to(seen.root)} is protected and was made by this command: it was moved to {keep}."
+            try:
+                shutil.move(path, keep)
+                became = f"it was moved to {keep}"
+            except OSError:  # closed folders cannot be moved to another disk
+                _remove(path)
+                became = "it was deleted"
+            yield f"{path.relative_to(seen.root)} is protected and was made by this command: {became}."
 
 
 @contextmanager
@@ -174,7 +179,11 @@ def _private_folder() -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a folder that a command wrote to, also where it took rights from itself. Follows no link."""
+    """Delete what a command made, also where it took rights from itself. Follows no link."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    os.chmod(folder, stat.S_IRWXU)
     for current, folders, _ in os.walk(folder):
         for name in folders:
             path = os.path.join(current, name)

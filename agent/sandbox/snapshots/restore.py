@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from dovetail.agent.sandbox.snapshots.scan import CACHED
 
 @dataclass(frozen=True)
 class Restored:
-    """What was done. ``kept``: paths that somebody else has changed in between; ``failed``: path and reason."""
+    """What was done. ``kept``: paths that somebody else changed in between, or that the snapshot does not cover."""
 
     paths: tuple[str, ...]
     kept: tuple[str, ...] = ()
@@ -31,15 +31,23 @@ def restore(
     uncovered: Mapping[str, str],
     read: Callable[[str], bytes],
     expected: Mapping[str, Entry] | None = None,
+    unknown: Collection[str] = (),
 ) -> Restored:
     """Make ``current``, which is what the tree holds, into ``wanted``.
 
     ``uncovered``: paths that are there and in no snapshot; they stay, and so do the folders that hold them.
     ``expected``: what commands left; a path that is different by now belongs to somebody else and stays.
+    ``unknown``: paths that the wanted snapshot does not cover; what is there, and below, stays as it is.
     """
     paths = changed(current, wanted)
-    kept = () if expected is None else tuple(path for path in paths if not _as_left(path, current, expected))
-    above = {str(each) for path in kept for each in (Path(path), *Path(path).parents)}
+    unknown = set(unknown)
+    kept = tuple(
+        path
+        for path in paths
+        if (path not in wanted and not unknown.isdisjoint(_with_folders(path)))
+        or (expected is not None and not _as_left(path, current, expected))
+    )
+    above = {each for path in kept for each in _with_folders(path)}
     mine = [path for path in paths if path not in above]
     failed: list[str] = []
     for path in reversed(mine):  # what lies inside a folder comes before the folder
@@ -53,6 +61,12 @@ def restore(
                 _put(root / path, wanted[path], current.get(path), read)
     _times_of_folders(root, mine, wanted)
     return Restored(tuple(mine), kept, tuple(failed))
+
+
+def _with_folders(path: str) -> list[str]:
+    """A path and the folders that it lies in."""
+    parts = path.split("/")
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 def _as_left(path: str, current: Mapping[str, Entry], expected: Mapping[str, Entry]) -> bool:

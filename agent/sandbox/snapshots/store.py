@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dovetail.agent.problems import SnapshotProblem
 from dovetail.agent.sandbox.snapshots.entries import Entry, Snapshot, changed
 from dovetail.agent.sandbox.snapshots.objects import Objects
 from dovetail.agent.sandbox.snapshots.restore import Restored, restore
-from dovetail.agent.sandbox.snapshots.scan import Known, Scan
+from dovetail.agent.sandbox.snapshots.scan import CACHES, Known, Scan
 
 LARGEST = 64 << 20
 """Bytes: larger files are named as uncovered, and not kept."""
@@ -87,14 +87,22 @@ class Snapshots:
             SnapshotProblem: contents are missing in the store (nothing was changed), or paths could not be written.
         """
         with self._lock():
-            _make_readable(self.root)
+            _make_readable(self.root, set(snapshot.uncovered))
             current = self._take("before undo")
             needed = {each.content for each in snapshot.entries.values() if each.content}
             missing = [name for name in needed if not self._objects.has(name)]
             if missing:
                 raise SnapshotProblem(f"{len(missing)} contents of the snapshot are not in the store any more.")
             before = None if expected is None else expected.entries
-            done = restore(self.root, current.entries, snapshot.entries, current.uncovered, self._objects.read, before)
+            done = restore(
+                self.root,
+                current.entries,
+                snapshot.entries,
+                current.uncovered,
+                self._objects.read,
+                before,
+                snapshot.uncovered,
+            )
         if done.failed:
             raise SnapshotProblem("Not everything could be brought back: " + "; ".join(done.failed[:20]) + ".")
         return done
@@ -149,11 +157,14 @@ def _default_store(root: Path) -> Path:
     return cache / "dovetail" / "snapshots" / hashlib.sha256(os.fsencode(root)).hexdigest()[:20]
 
 
-def _make_readable(root: Path) -> None:
-    """Let the owner into folders that a command closed."""
+def _make_readable(root: Path, unknown: Collection[str]) -> None:
+    """Let the owner into folders that a command closed, and that were open before."""
     for current, folders, _ in os.walk(root):
+        folders[:] = [name for name in folders if name not in CACHES and name != ".git"]
         for name in folders:
             path = Path(current, name)
+            if str(path.relative_to(root)) in unknown:
+                continue
             status = path.lstat()
             if path.is_dir() and not path.is_symlink() and status.st_mode & 0o500 != 0o500:
                 os.chmod(path, status.st_mode | 0o700)

@@ -190,6 +190,34 @@ def test_what_is_not_covered_is_said(root: Path, tmp_path: Path) -> None:
     assert uncovered["large"] == "is larger than 8000 bytes"
 
 
+def test_what_a_snapshot_does_not_cover_is_never_deleted(root: Path, tmp_path: Path) -> None:
+    (root / "large").write_bytes(b"x" * 9000)
+    os.mkfifo(root / "pipe")
+    snapshots = Snapshots(root, tmp_path / "store", largest=8000)
+    taken = snapshots.take()
+    os.truncate(root / "large", 100)
+    (root / "pipe").unlink()
+    (root / "pipe").mkdir()
+    (root / "pipe/inner").write_text("of the user")
+    (root / "secret").write_text("changed")
+    assert set(snapshots.restore(taken).kept) == {"large", "pipe", "pipe/inner"}
+    assert (root / "pipe/inner").exists() and (root / "large").stat().st_size == 100
+    assert (root / "secret").read_text() == "x"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads every folder")
+def test_a_folder_that_its_user_closed_is_left_alone(root: Path, snapshots: Snapshots) -> None:
+    (root / "closed").mkdir()
+    (root / "closed/in").write_text("of the user")
+    (root / "closed").chmod(0)
+    taken = snapshots.take()
+    (root / "secret").write_text("changed")
+    snapshots.restore(taken)
+    assert stat.S_IMODE((root / "closed").stat().st_mode) == 0
+    (root / "closed").chmod(0o700)
+    assert (root / "closed/in").read_text() == "of the user"
+
+
 def test_a_store_in_the_tree_is_refused(root: Path) -> None:
     with pytest.raises(SnapshotProblem, match="lies in the work tree"):
         Snapshots(root, root / ".snapshots")
