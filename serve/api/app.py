@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from dovetail import __version__
 from dovetail.serve.api import embeddings, health, models, openapi, tokenize
+from dovetail.serve.api.access.guard import Guard
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.batches.endpoints import batch_routes, file_routes
@@ -18,6 +20,7 @@ from dovetail.serve.api.context import ApiContext, fingerprint_of
 from dovetail.serve.api.edits import apply
 from dovetail.serve.api.edits import endpoints as edits
 from dovetail.serve.api.http import failures
+from dovetail.serve.api.http.limits import Limited
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.http.observe import Observe
 from dovetail.serve.api.records import Records
@@ -31,14 +34,20 @@ from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
 from dovetail.serve.constrain.grammar.checks import Check
 from dovetail.serve.engine.base import Engine
+from dovetail.serve.govern.governance import Governance
 
 
 def create_app(
-    engine: Engine, served: ServedModel, settings: ApiSettings | None = None, *, check: Check | None = None
+    engine: Engine,
+    served: ServedModel,
+    settings: ApiSettings | None = None,
+    *,
+    check: Check | None = None,
+    governance: Governance | None = None,
 ) -> FastAPI:
     """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after.
 
-    ``check``: checks grammars; None: in threads of this process.
+    ``check``: checks grammars; None: in threads of this process. ``governance``: who may do what; None: everybody everything.
     """
     settings = settings if settings is not None else ApiSettings()
     context = ApiContext(
@@ -48,6 +57,7 @@ def create_app(
         Metrics(engine.stats, settings.policy.digest if settings.policy else None),
         fingerprint_of(served),
         grammars=Grammars(check),
+        governance=governance if governance is not None else Governance(),
     )
     app = FastAPI(
         title="Dovetail",
@@ -70,10 +80,22 @@ def create_app(
     batches = Batches(app, records, files, settings)
     app.include_router(file_routes(context, files, batches))
     app.include_router(batch_routes(context, batches))
-    failures.install(app, retry_after_seconds=settings.retry_after_seconds, wordings={"/v1/messages": body_of})
+    answers = failures.Answers(settings.retry_after_seconds, {"/v1/messages": body_of})
+    failures.install(app, answers)
     openapi.install(app)
     # For whoever runs the application: what it has to wait for, and what it has to take up and to close.
     app.state.load = context.load
     app.state.batches = batches
+    # The last one that is added is the first that a request meets.
+    app.add_middleware(Guard, governance=context.governance, say=answers.to)
+    app.add_middleware(Limited, limits=settings.limits, say=answers.to)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
     app.add_middleware(Observe, metrics=context.metrics)
     return app

@@ -18,13 +18,15 @@ import structlog
 from starlette.requests import Request as HttpRequest
 
 from dovetail import __version__
+from dovetail.serve.api.access.visit import Visit, visiting
 from dovetail.serve.api.generation import Indexed, run
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
 from dovetail.serve.engine.base import Engine
-from dovetail.serve.errors import ContextOverflow, EngineError, UserError
+from dovetail.serve.errors import ContextOverflow, DovetailError, EngineError, UserError
+from dovetail.serve.govern.governance import Governance
 from dovetail.serve.types import FinishEvent, Request, TokensEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
@@ -52,6 +54,7 @@ class ApiContext:
     fingerprint: str
     load: Load = field(default_factory=Load)
     grammars: Grammars = field(default_factory=Grammars)
+    governance: Governance = field(default_factory=Governance)
 
     @property
     def takes_requests(self) -> bool:
@@ -73,7 +76,8 @@ class ApiContext:
             )
 
     def require_model(self, name: str | None) -> None:
-        """Raise a 404 if the request names another model."""
+        """Raise a 404 if the request names another model, a 403 if its caller may not use this one."""
+        visiting().require_model(self.served.name)
         if name is None or name == self.served.name or self.settings.any_model_name:
             return
         if any(fnmatch.fnmatchcase(name, alias) for alias in self.settings.model_aliases):
@@ -85,21 +89,29 @@ class ApiContext:
             param="model",
         )
 
-    def room(self, prompt_tokens: int, param: str) -> int:
-        """How many tokens may follow a prompt; a UserError with both counts if none."""
+    def room(self, prompt_tokens: int, param: str, answers: int = 1) -> int:
+        """How many tokens each of the answers to a prompt may have; a UserError with both counts if none."""
         limit = self.served.max_model_len
         if prompt_tokens >= limit:
             raise ContextOverflow(prompt_tokens, limit, param)
-        return min(limit - prompt_tokens, self.settings.max_output_tokens or limit)
+        room = min(limit - prompt_tokens, self.settings.max_output_tokens or limit)
+        by_quota = visiting().room(prompt_tokens, param, answers)
+        return room if by_quota is None else min(room, by_quota)
+
+    def reserve(self, requests: Sequence[Request]) -> tuple[Request, ...]:
+        """``requests`` as their caller may have them run, its quota taken. Raises a 403 or a 429."""
+        return visiting().reserve(self.served.name, requests)
 
     async def generate(
         self, http: HttpRequest, endpoint: str, requests: Sequence[Request]
     ) -> AsyncGenerator[Indexed, None]:
         """Events of ``requests``, measured."""
+        visit = visiting()
+        made = [0] * len(requests)
         arrived: float = http.scope.get("dovetail.arrived", time.perf_counter())
         last: dict[int, float] = {}
         between = self.metrics.between_tokens.labels(endpoint)
-        with self._counted(len(requests)):
+        with self._counted(len(requests)), _spent(visit, requests, made):
             async with aclosing(run(self.engine, requests)) as events:
                 async for index, event in events:
                     if isinstance(event, TokensEvent) and event.tokens:
@@ -109,7 +121,9 @@ class ApiContext:
                         elif index in last:
                             between.observe(now - last[index])
                         last[index] = now
+                        made[index] += len(event.tokens)
                     elif isinstance(event, FinishEvent):
+                        made[index] = event.usage.completion_tokens
                         self.metrics.prompt_tokens.labels(endpoint).inc(event.usage.prompt_tokens)
                         self.metrics.completion_tokens.labels(endpoint).inc(event.usage.completion_tokens)
                     yield index, event
@@ -129,6 +143,20 @@ class ApiContext:
         log.debug("fields ignored", request_id=http.scope.get("dovetail.request_id"), fields=list(names))
         shown = [name if _PLAIN_NAME.fullmatch(name) else "?" for name in names]
         return {"x-dovetail-ignored": ", ".join(shown)[:1024]}
+
+
+@contextmanager
+def _spent(visit: Visit, requests: Sequence[Request], made: list[int]) -> Iterator[None]:
+    """Counts for the caller's quota what was made, also where the client left; nothing where the engine refused at once."""
+    refused = False
+    try:
+        yield
+    except DovetailError:
+        refused = not any(made)
+        raise
+    finally:
+        if not refused:
+            visit.spent(requests, sum(made))
 
 
 def fingerprint_of(served: ServedModel) -> str:

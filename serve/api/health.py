@@ -22,14 +22,14 @@ def routes(context: ApiContext) -> APIRouter:
     @router.head("/ready", include_in_schema=False)
     @router.get("/ready")
     async def ready(request: Request) -> Response:
+        # Nobody has to show a key here: where others must, this does not tell the model's name.
+        told = {"server": "dovetail"}
+        if context.governance.access.is_open:
+            told["model"] = context.served.name
         if context.takes_requests:
-            return JSONResponse({"status": "ready", "server": "dovetail", "model": context.served.name})
+            return JSONResponse({"status": "ready", **told})
         return JSONResponse(
-            {
-                "status": "draining" if context.load.draining else "loading",
-                "server": "dovetail",
-                "model": context.served.name,
-            },
+            {"status": "draining" if context.load.draining else "loading", **told},
             status_code=503,
             headers={"retry-after": str(context.settings.retry_after_seconds)},
         )

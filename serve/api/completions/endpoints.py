@@ -138,7 +138,8 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
         ids, ends = await asyncio.to_thread(_prompt_ids, context.served, item, body.suffix)
         if not ids:
             _refuse(path, "is empty")
-        room = context.room(len(ids), path)
+        room = context.room(len(ids), path, len(wire) * tries)
+        prompt = tuple(ids)
         echoes.append((item if isinstance(item, str) else context.served.codec.decode(item)) if body.echo else "")
         for index in range(tries):
             sampling = sampling_params(
@@ -152,13 +153,13 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
             requests.append(
                 Request(
                     request_id=f"{job_id}-{len(requests)}",
-                    prompt=tuple(ids),
+                    prompt=prompt,
                     sampling=sampling,
                     constraint=constraint,
                     **body.scheduling(),
                 )
             )
-    return Job(job_id, int(time.time()), body, tuple(requests), tries, tuple(echoes), tuple(ignored))
+    return Job(job_id, int(time.time()), body, context.reserve(requests), tries, tuple(echoes), tuple(ignored))
 
 
 def _tries(body: CompletionBody) -> int:

@@ -122,6 +122,7 @@ async def _filling(context: ApiContext, body: InfillBody) -> Filling:
         stop_ids=fim.stop_ids,
     )
     request = Request(request_id=fresh_id("infill"), prompt=tuple(prompt), sampling=sampling, **body.scheduling())
+    (request,) = context.reserve([request])
     return Filling(body, request, truncated, tuple(ignored))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation.carriers import CarrierFields, carrier_spec
 from dovetail.serve.api.conversation.conversation import Conversation, Message, ToolCall
@@ -36,9 +37,10 @@ async def engine_requests(
     """
     served = context.served
     context.admit(choices)
+    visiting().require_tools([tool.name for tool in conversation.tools])
     prompt = tuple(await asyncio.to_thread(prompt_ids, context, conversation))
     predicted = tuple(await asyncio.to_thread(served.codec.encode, prediction)) if prediction else ()
-    room = context.room(len(prompt), "messages")
+    room = context.room(len(prompt), "messages", choices)
     dialect = served.dialect
     constraint: ConstraintSpec | None = answer
     if dialect is not None:
@@ -51,7 +53,7 @@ async def engine_requests(
         if fields.carries and context.settings.carriers and not endless(fields):
             carried = await asyncio.to_thread(carrier_spec, dialect, conversation, grammar)
             constraint = carried if carried is not None else grammar
-    return tuple(
+    requests = [
         Request(
             request_id=f"{turn_id}-{index}",
             prompt=prompt,
@@ -64,7 +66,8 @@ async def engine_requests(
             ),
         )
         for index in range(choices)
-    )
+    ]
+    return context.reserve(requests)
 
 
 def prompt_ids(context: ApiContext, conversation: Conversation) -> list[int]:

@@ -97,6 +97,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
         **body.scheduling(),
         constraint=spec,
     )
+    (request,) = context.reserve([request])
     return Task(task_id, int(time.time()), body, spec, request, policy)
 
 

@@ -12,8 +12,10 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from dovetail.serve.errors import DovetailError, EngineError
+from dovetail.serve.govern.quotas.refusal import QuotaExceeded
 
 CLIENT_GONE = 499
 """The status in logs and metrics of a request whose client left (nginx's number; nobody receives it)."""
@@ -69,19 +71,35 @@ def _openai(error: DovetailError, request_id: str) -> dict[str, Any]:
     return body_of(error)
 
 
-def install(app: FastAPI, *, retry_after_seconds: int, wordings: Mapping[str, Wording] | None = None) -> None:
-    """Answer every exception with an error body: OpenAI's, but for paths that begin with one of ``wordings``."""
+class Answers:
+    """Answers to requests that fail: OpenAI's error bodies, but for paths that begin with one of ``wordings``."""
 
-    def answer(request: Request, error: DovetailError, headers: Mapping[str, str] | None = None) -> Response:
-        prefixes = [prefix for prefix in wordings or {} if request.url.path.startswith(prefix)]
-        wording = (wordings or {})[prefixes[0]] if prefixes else _openai
-        request_id = str(request.scope.get("dovetail.request_id", ""))
-        return JSONResponse(wording(error, request_id), status_code=error.status, headers=headers)
+    def __init__(self, retry_after_seconds: int, wordings: Mapping[str, Wording] | None = None) -> None:
+        self._retry_after_seconds = retry_after_seconds
+        self._wordings = wordings or {}
+
+    def to(self, scope: Scope, error: DovetailError, headers: Mapping[str, str] | None = None) -> Response:
+        """The answer that tells ``error``."""
+        prefixes = [prefix for prefix in self._wordings if scope["path"].startswith(prefix)]
+        wording = self._wordings[prefixes[0]] if prefixes else _openai
+        request_id = str(scope.get("dovetail.request_id", ""))
+        told = {**self._advice(error), **(headers or {})}
+        return JSONResponse(wording(error, request_id), status_code=error.status, headers=told)
+
+    def _advice(self, error: DovetailError) -> dict[str, str]:
+        if isinstance(error, QuotaExceeded):
+            return {"retry-after": str(error.retry_after)}
+        if error.status in (429, 503):
+            return {"retry-after": str(self._retry_after_seconds)}
+        return {"www-authenticate": "Bearer"} if error.status == 401 else {}
+
+
+def install(app: FastAPI, answers: Answers) -> None:
+    """Answer every exception with an error body."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, DovetailError)
-        headers = {"retry-after": str(retry_after_seconds)} if error.status in (429, 503) else None
-        return answer(request, error, headers)
+        return answers.to(request.scope, error)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -93,14 +111,13 @@ def install(app: FastAPI, *, retry_after_seconds: int, wordings: Mapping[str, Wo
             code = "method_not_allowed"
         else:
             message, code = str(error.detail), HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return answer(request, DovetailError(message, status=error.status_code, code=code), error.headers)
+        return answers.to(request.scope, DovetailError(message, status=error.status_code, code=code), error.headers)
 
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=CLIENT_GONE)
 
     async def bug(request: Request, error: Exception) -> Response:
-        headers = {"x-request-id": request.scope.get("dovetail.request_id", "")}
-        return answer(request, INTERNAL, headers)
+        return answers.to(request.scope, INTERNAL, {"x-request-id": request.scope.get("dovetail.request_id", "")})
 
     app.add_exception_handler(DovetailError, ours)
     app.add_exception_handler(HTTPException, http)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.http.failures import INTERNAL
 from dovetail.serve.api.responses.events import Event
 from dovetail.serve.api.responses.making import Making
@@ -23,6 +24,10 @@ class Run:
         self.events: list[Event] = []
         self._news = asyncio.Event()
         self._task = asyncio.create_task(self._make(), name="background response")
+        # The caller's quota is settled when this ends, not with the request that began it.
+        visit = visiting()
+        visit.detached = True
+        self._task.add_done_callback(lambda _: visit.close())
 
     @property
     def ended(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -155,7 +155,7 @@ def require_model(principal: Principal, model: str) -> None:
         raise forbidden(f"This credential may not use the model {model!r}.", "model_not_allowed", "model")
 
 
-def require_tools(principal: Principal, tools: list[str]) -> None:
+def require_tools(principal: Principal, tools: Sequence[str]) -> None:
     """Raise a 403 that names the first tool that this principal may not offer."""
     for name in tools:
         if not principal.may_offer(name):

@@ -1,0 +1,87 @@
+"""ASGI middleware before every route: who is calling, may they call this, does their quota last. Looks at no body.
+
+It stands before the routes, and knows but two of them: one that is added later is guarded without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dovetail.serve.api.access.headers import anthropic_headers, credential_of, openai_headers
+from dovetail.serve.api.access.visit import CURRENT, Visit
+from dovetail.serve.errors import DovetailError
+from dovetail.serve.govern.access.access import require
+from dovetail.serve.govern.governance import Governance
+from dovetail.serve.govern.principal import Principal
+
+OPEN = frozenset({"/health", "/ready"})
+"""For load balancers, which have no key. They tell nothing but whether the server lives and takes requests."""
+
+PRINCIPAL = "dovetail.principal"
+"""In the scope: who is calling. Whoever asks the application in its own process sets it beforehand; no client can."""
+
+CLIENT_NAME = "dovetail.client_name"
+"""In the scope's state: the name in the connection's client certificate."""
+
+ANTHROPIC = "/v1/messages"
+
+
+class Guard:
+    """Lets in whom the governance lets in.
+
+    Args:
+        say: the answer to a request that is refused.
+    """
+
+    def __init__(self, app: ASGIApp, governance: Governance, say: Callable[[Scope, DovetailError], Response]) -> None:
+        self._app = app
+        self._governance = governance
+        self._say = say
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+            return
+        gate = self._governance.gate
+        refusal: Response | None = None
+        principal: Principal | None = None
+        try:
+            principal = await self._principal(scope)
+            require(principal, scope["path"])
+            gate.count_request(principal)
+        except DovetailError as error:
+            refusal = self._say(scope, error)
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and principal is not None:
+                levels = gate.levels(principal)
+                words = anthropic_headers if scope["path"].startswith(ANTHROPIC) else openai_headers
+                message = {**message, "headers": [*message["headers"], *words(levels)]}
+            await send(message)
+
+        if refusal is not None or principal is None:
+            assert refusal is not None
+            await refusal(scope, receive, told)
+            return
+        scope[PRINCIPAL] = principal
+        visit = Visit(principal, gate, scope["path"])
+        before = CURRENT.set(visit)
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            CURRENT.reset(before)
+            if not visit.detached:
+                visit.close()
+
+    async def _principal(self, scope: Scope) -> Principal:
+        known = scope.get(PRINCIPAL)
+        if isinstance(known, Principal):
+            return known
+        name = scope.get("state", {}).get(CLIENT_NAME)
+        return await self._governance.access.principal(credential_of(scope["headers"]), name)
