@@ -1,15 +1,24 @@
-"""The agent's commands: ``dovetail map``. Mounted by the one ``dovetail`` command; each part is imported when used."""
+"""The agent's commands: ``dovetail map``, ``dovetail agent``. Mounted by the one ``dovetail`` command; each part is imported when used."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dovetail.agent.client import DovetailClient
+    from dovetail.agent.loop.command import Serving
 
 app = typer.Typer()
 
 DEFAULT_BUDGET = 2000
+DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 
 @app.command("map")
@@ -50,3 +59,63 @@ def map_(
         typer.echo(json.dumps(about | {name: answer.data for name, answer in answers.items()}, indent=2))
     else:
         typer.echo("\n".join(answer.text.rstrip("\n") for answer in answers.values()))
+
+
+@app.command("agent")
+def agent(
+    context: typer.Context,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="What to do, in a sentence or more.")] = None,
+    path: Annotated[Path, typer.Option(help="The repository.")] = Path("."),
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Show requirements and plan; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking, if everything is done.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines; write only with --yes.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run of this trajectory.")] = None,
+    candidates: Annotated[int, typer.Option(min=1, max=16, help="Candidate edits per subtask.")] = 3,
+    check: Annotated[
+        list[str] | None, typer.Option(help="A command that has to pass in the end; runs contained; repeatable.")
+    ] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="A protected file that may change; repeatable.")] = None,
+    allow_api: Annotated[
+        list[str] | None, typer.Option(help="A public name that may go or change; repeatable.")
+    ] = None,
+    allow_test_changes: Annotated[bool, typer.Option("--allow-test-changes", help="Tests may go.")] = False,
+    server: Annotated[str | None, typer.Option(envvar="DOVETAIL_SERVER", help="The server's address.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name, if the server asks for one.")] = None,
+    seed: Annotated[int, typer.Option(help="Seeds of the candidates follow from it.")] = 1,
+    max_steps: Annotated[int, typer.Option(min=1, help="Model calls and commands together.")] = 200,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of prompts and answers together.")] = 2_000_000,
+    max_seconds: Annotated[float, typer.Option(min=1, help="Wall time of the run.")] = 3600.0,
+) -> None:
+    """Do a task in a repository: plan, edit in copies, check, report; the diff is shown before anything is written."""
+    from dovetail.agent.loop import RunLimits, Settings
+    from dovetail.agent.loop.command import continue_run, start_run
+
+    limits = RunLimits(max_steps, max_tokens, max_seconds)
+    serving: Serving = context.obj or _client_of
+    if resume is not None:
+        raise typer.Exit(continue_run(resume, limits, serving, server, yes=yes, as_json=as_json))
+    if task is None or not task.strip():
+        raise typer.BadParameter("Say what to do, or --resume a trajectory.", param_hint="TASK")
+    settings = Settings(
+        task,
+        path.resolve(),
+        candidates=candidates,
+        seed=seed,
+        plan_only=plan_only,
+        model=model,
+        checks=tuple(check or ()),
+        allow=tuple(allow or ()),
+        allow_api=tuple(allow_api or ()),
+        allow_tests=allow_test_changes,
+        limits=limits,
+    )
+    raise typer.Exit(start_run(settings, serving, server, yes=yes, as_json=as_json))
+
+
+@contextmanager
+def _client_of(url: str | None, console: Console) -> Iterator[DovetailClient]:
+    """A client of the named server, or of the usual one."""
+    from dovetail.agent.client import DovetailClient
+
+    with DovetailClient(url or DEFAULT_SERVER) as client:
+        yield client

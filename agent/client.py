@@ -59,9 +59,7 @@ class DovetailClient:
         entries = self._ask("GET", "/v1/models")["data"]
         return list(entries)
 
-    def edit(
-        self, files: Sequence[Mapping[str, str]], instruction: str, **options: str | float | bool | None
-    ) -> dict[str, Any]:
+    def edit(self, files: Sequence[Mapping[str, str]], instruction: str, **options: Any) -> dict[str, Any]:
         """The whole answer of /v1/edits; ``options`` that are None are left out."""
         given = {name: value for name, value in options.items() if value is not None}
         return self._ask("POST", "/v1/edits", {"instruction": instruction, "files": list(files), **given})

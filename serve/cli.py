@@ -48,9 +48,10 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    pass
+    context.obj = _server_for_edits
 
 
 @app.command()
@@ -214,7 +215,7 @@ def _server_for_edits(url: str | None, console: Console) -> Iterator[DovetailCli
         if client.is_ready():
             yield client
             return
-    console.print(f"No server at {DEFAULT_SERVER}: starting one for this edit.", style="dim")
+    console.print(f"No server at {DEFAULT_SERVER}: starting one.", style="dim")
     settings = load_config({"port": 0, "log_level": "warning"}, os.environ)
     with _own_server(settings) as handle, DovetailClient(handle.url) as client:
         yield client

@@ -44,6 +44,8 @@ class EditQuestion:
     temperature: float = 0.0
     seed: int = 0
     max_tokens: int | None = None
+    closed: tuple[tuple[str, int, int], ...] = ()
+    """Lines that no edit may touch: path, first, last."""
 
 
 class Model(Protocol):
@@ -99,6 +101,10 @@ class ServedModel:
         """Asked of /v1/edits."""
         files = [{"path": path, "content": content} for path, content in question.files]
         options: dict[str, Any] = {"operations": ["create"]} if question.new else {}
+        if question.closed:
+            options["protected"] = [
+                {"path": path, "first_line": first, "last_line": last} for path, first, last in question.closed
+            ]
         body = self._asked(
             {"edit": asdict(question)},
             lambda: self._client.edit(

@@ -8,11 +8,11 @@ from dovetail.agent.checks.case import Case, Rung
 from dovetail.agent.checks.finding import evidence
 from dovetail.agent.checks.policy import changed_lines, is_protected
 from dovetail.agent.loop import events
-from dovetail.agent.loop.candidates import Candidate, Left, Proposer
+from dovetail.agent.loop.candidates import Candidate, Focus, Proposer
 from dovetail.agent.loop.ladder import Climb, command_climb, static_climb
 from dovetail.agent.loop.localise import localise
 from dovetail.agent.loop.plan import Subtask
-from dovetail.agent.loop.predicates import Renamed
+from dovetail.agent.loop.renaming import Renaming
 from dovetail.agent.loop.report import SubtaskReport
 from dovetail.agent.loop.state import State
 
@@ -23,11 +23,13 @@ class SubtaskRun:
     def __init__(self, run: State, subtask: Subtask, told: SubtaskReport) -> None:
         self._run, self._subtask, self._told = run, subtask, told
         self._rungs: list[Rung] = []
-        self._left: Left | None = None
+        self._focus: Focus | None = None
         for requirement in run.requirements:
             if requirement.id in subtask.checks and requirement.check == "renamed":
                 old, new = requirement.target.split()
-                self._rungs.append(Renamed(old, new))
+                renaming = Renaming(old, new)
+                self._rungs.append(renaming)
+                self._focus = renaming
 
     def go(self) -> None:
         """Accept the best candidate that no rung objects to, if there is one."""
@@ -36,7 +38,7 @@ class SubtaskRun:
         if not files:
             self._end(None, "none of its files can be read as text")
             return
-        proposer = Proposer(self._run.model, self._subtask, files, self._run.settings.seed, self._left_of())
+        proposer = Proposer(self._run.model, self._subtask, files, self._run.settings.seed, self._focus)
         allowed = frozenset({*files, *self._subtask.new_files})
         tried, best = self._round(proposer, allowed, range(self._run.settings.candidates), "")
         if best is None:
@@ -89,7 +91,7 @@ class SubtaskRun:
             if candidate.edit and candidate.same_as is None:
                 climb = static_climb(self._show(candidate, allowed), self._rungs)
             tried.append((candidate, climb))
-            if climb is not None and climb.passed and self._left is not None:
+            if climb is not None and climb.passed and self._focus is not None:
                 break
         for candidate, climb in self._ranked(tried):
             case = self._show(candidate, allowed)
@@ -124,13 +126,6 @@ class SubtaskRun:
 
     def _repairs(self) -> int:
         return max(1, self._run.settings.candidates // 2)
-
-    def _left_of(self) -> Left | None:
-        """How much of a rename is missing in a text, where the subtask is one."""
-        renames = [rung for rung in self._rungs if isinstance(rung, Renamed)]
-        if renames:
-            self._left = renames[0].missing
-        return self._left
 
     def _tell(self, candidate: Candidate) -> None:
         size = self._size(candidate) if candidate.edit else 0

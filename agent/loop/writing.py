@@ -32,11 +32,11 @@ def write_changes(root: Path, changes: Mapping[str, Change]) -> None:
         raise
 
 
-def save_patch(path: Path, patch: str) -> None:
-    """Keep a patch beside the trajectory, readable by the user alone."""
+def save_text(path: Path, text: str) -> None:
+    """Keep a patch or a report beside the trajectory, readable by the user alone."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(patch)
+        file.write(text)
     os.replace(temporary, path)
 
 

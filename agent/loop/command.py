@@ -1,0 +1,137 @@
+"""``dovetail agent``: runs a task, shows what happens, asks, writes. The run itself is elsewhere.
+
+Exit codes: 0 done and written (or planned, with --plan-only); 1 not done, or not written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from dovetail.agent.client import DovetailClient
+from dovetail.agent.diff import colour_diff
+from dovetail.agent.loop import events, trajectory
+from dovetail.agent.loop.agent import Agent
+from dovetail.agent.loop.limits import RunLimits
+from dovetail.agent.loop.report import Report
+from dovetail.agent.loop.settings import Settings
+from dovetail.agent.loop.writing import save_text, write_changes
+from dovetail.agent.repo.text import printable, words_of
+from dovetail.agent.terminal import confirmed
+
+Serving = Callable[[str | None, Console], AbstractContextManager[DovetailClient]]
+"""Gives a client of the server at an address, or of one that it finds or starts."""
+
+_MOST_MAP_TOKENS = 2000
+
+
+def start_run(settings: Settings, serving: Serving, server: str | None, *, yes: bool, as_json: bool) -> int:
+    """Run a task from its beginning."""
+    name = "-".join(words_of(settings.task))[:40] or "task"
+    path = trajectory.default_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}.jsonl"
+    console = Console(stderr=as_json)
+    with serving(server, console) as client:
+        fitting = replace(settings, map_tokens=_map_tokens(client))
+        return _run(
+            Agent(fitting, client, path, listener=_listener(console, as_json)), fitting.root, console, yes, as_json
+        )
+
+
+def continue_run(
+    path: Path, limits: RunLimits, serving: Serving, server: str | None, *, yes: bool, as_json: bool
+) -> int:
+    """Take up an earlier run."""
+    records, _ = trajectory.read(path)
+    settings = Settings.from_header(records[0], limits)
+    console = Console(stderr=as_json)
+    with serving(server, console) as client:
+        agent = Agent(settings, client, path, resume=True, listener=_listener(console, as_json))
+        return _run(agent, settings.root, console, yes, as_json)
+
+
+def finish(report: Report, root: Path, *, write: bool) -> None:
+    """Write the changes, or keep them as a patch beside the trajectory; and the report there."""
+    path = Path(report.trajectory)
+    if write:
+        write_changes(root, report.changes)
+        report.written = True
+    elif report.patch:
+        patch = path.with_suffix(".patch")
+        save_text(patch, report.patch)
+        report.patch_file = str(patch)
+    save_text(path.with_suffix(".md"), report.to_markdown())
+    save_text(path.with_suffix(".report.json"), json.dumps(report.to_dict(), indent=2))
+
+
+def _run(agent: Agent, root: Path, console: Console, yes: bool, as_json: bool) -> int:
+    report = agent.run()
+    if report.changes and not as_json:
+        console.print(colour_diff(report.patch))
+    write = report.may_be_written and _wanted(report, console, yes, as_json)
+    finish(report, root, write=write)
+    if as_json:
+        typer.echo(json.dumps(events.Finished(report.to_dict()).to_dict()))
+    else:
+        console.print(report.to_markdown(), markup=False, highlight=False, soft_wrap=True)
+        console.print(f"The run is kept in {report.trajectory}", markup=False, highlight=False, style="dim")
+    return 0 if report.written or report.outcome == "planned" else 1
+
+
+def _wanted(report: Report, console: Console, yes: bool, as_json: bool) -> bool:
+    """Whether to write: without a question only what is done completely."""
+    if yes or as_json:
+        return yes and report.outcome == "done"
+    unchecked = [each.requirement.id for each in report.requirements if each.status == "unchecked"]
+    if unchecked:
+        console.print(f"Not shown by any check: {', '.join(unchecked)}.", style="yellow")
+    return confirmed(f"Write {len(report.changes)} file{'s' if len(report.changes) > 1 else ''} ({report.outcome})?")
+
+
+def _listener(console: Console, as_json: bool) -> events.Listener:
+    def tell(event: events.Event) -> None:
+        if as_json:
+            typer.echo(json.dumps(event.to_dict()))
+        else:
+            for line in _lines(event):
+                console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+    return tell
+
+
+def _lines(event: events.Event) -> list[str]:
+    """What a person is told of an event."""
+    if isinstance(event, events.RequirementsFound):
+        return ["requirements:", *(f"  {each['id']} {each['text']} [{each['check']}]" for each in event.requirements)]
+    if isinstance(event, events.Planned):
+        how = "by rule" if event.by == "rule" else "by the model"
+        steps = [
+            f"  {each['id']} {each['instruction']} ({', '.join((*each['files'], *each['new_files']))})"
+            for each in event.subtasks
+        ]
+        return [f"planned {how}:", *steps, *(f"  risk: {risk}" for risk in event.risks)]
+    if isinstance(event, events.CandidateMade):
+        what = event.problem or (
+            f"the same as {event.same_as}" if event.same_as is not None else f"{event.lines} lines"
+        )
+        return [f"{event.subtask} candidate {event.number}: {what}"]
+    if isinstance(event, events.Checked):
+        state = "ok" if event.passed else f"not run: {event.skipped}" if event.skipped else "objects"
+        return [f"  {event.rung}: {state}", *(f"    {each}" for each in event.findings)]
+    if isinstance(event, events.SubtaskEnded):
+        return [f"{event.id} {'accepted' if event.accepted else 'not done: ' + event.why}"]
+    return [event.text] if isinstance(event, events.Noted) else []
+
+
+def _map_tokens(client: DovetailClient) -> int:
+    """Room for the map: at most a quarter of the model's window."""
+    lengths = [entry.get("context_length") for entry in client.models() if isinstance(entry, dict)]
+    known = [length for length in lengths if isinstance(length, int) and length > 0]
+    return max(200, min([_MOST_MAP_TOKENS, *(length // 4 for length in known)]))
