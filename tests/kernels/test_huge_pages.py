@@ -6,7 +6,7 @@ import gc
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dovetail.kernels.cpu.huge_pages import PAGE, SLAB, empty
@@ -25,7 +25,8 @@ def test_what_is_written_is_read(shape: tuple[int, ...], dtype: torch.dtype) -> 
         assert tensor.data_ptr() % PAGE == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 3 * PAGE), st.booleans()), max_size=30))
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 3 * PAGE), st.booleans()), max_size=12))
 def test_tensors_never_share_memory_and_outlive_each_other(sizes: list[tuple[int, bool]]) -> None:
     held = []
     for number, (size, keep) in enumerate(sizes):
