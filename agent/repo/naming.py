@@ -32,7 +32,7 @@ def names_used(
     importing = _Stretches(imports)
     seen = -1
     for start, end, row in sorted(_places(captures.get("use", ()))):
-        if start == seen or start in shape.name_starts or start in starts["skip"] or importing.holds(start):
+        if start in {seen, end} or start in shape.name_starts or start in starts["skip"] or importing.holds(start):
             continue
         seen = start
         name = content[start:end].decode("utf-8", "replace")

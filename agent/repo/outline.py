@@ -99,6 +99,8 @@ def _definitions(matches: list[tuple[int, Captures]]) -> list[_Found]:
         if kind is None or "name" not in captures:
             continue
         name = captures["name"][0]
+        if name.start_byte == name.end_byte:
+            continue
         made = _Found(captures[kind][0], name, kind, captures["parent"][0] if "parent" in captures else None)
         known = found.get(name.start_byte)
         if known is None or pattern < known[0]:
