@@ -18,6 +18,7 @@ from dovetail.agent.sandbox.outcome import Limits
 from dovetail.agent.sandbox.sandbox import Sandbox
 
 MIB = 1 << 20
+LEFTOVER = f"dovetail-leftover-{os.getpid()}"
 SMALL = Limits(timeout=20, cpu=10, memory=200 * MIB, processes=40, file_size=8 * MIB, disk=32 * MIB, output=4000)
 
 
@@ -37,7 +38,7 @@ def _nothing_is_left() -> Iterator[None]:
     before = sorted(os.listdir("/proc/self/fd")), _children()
     yield
     assert (sorted(os.listdir("/proc/self/fd")), _children()) == before
-    assert not _running("dovetail-leftover")
+    assert not _running(LEFTOVER)
 
 
 def _children() -> str:
@@ -55,23 +56,23 @@ def _running(marker: str) -> list[str]:
 
 
 def python(code: str) -> list[str]:
-    return ["python3", "-c", code + "\n# dovetail-leftover"]
+    return ["python3", "-c", f"{code}\n# {LEFTOVER}"]
 
 
 def test_time(sandbox: Sandbox) -> None:
-    outcome = sandbox.run(python("import time; print('begun', flush=True); time.sleep(600)"), timeout=0.7)
+    outcome = sandbox.run(python("import time; print('begun', flush=True); time.sleep(600)"), timeout=3)
     assert outcome.timed_out and outcome.ended_by == "timeout" and "begun" in outcome.output
     assert not outcome.ok
 
 
 def test_signals_do_not_help(sandbox: Sandbox) -> None:
     code = "import signal, time\nfor n in (1, 2, 3, 15): signal.signal(n, signal.SIG_IGN)\ntime.sleep(600)"
-    assert sandbox.run(python(code), timeout=0.7).ended_by == "timeout"
+    assert sandbox.run(python(code), timeout=3).ended_by == "timeout"
 
 
 def test_a_stopped_process_ends_too(sandbox: Sandbox) -> None:
     code = "import os\nif os.fork(): os.wait()\nos.kill(0, 19)"
-    assert sandbox.run(python(code), timeout=0.7).ended_by == "timeout"
+    assert sandbox.run(python(code), timeout=3).ended_by == "timeout"
 
 
 def test_processor_time(sandbox: Sandbox) -> None:
@@ -126,7 +127,7 @@ def test_output(sandbox: Sandbox) -> None:
 
 
 def test_flood(sandbox: Sandbox) -> None:
-    outcome = sandbox.run("yes dovetail-leftover", timeout=30)
+    outcome = sandbox.run(f"yes {LEFTOVER}", timeout=30)
     assert outcome.ended_by == "output" and outcome.truncated
 
 
@@ -136,7 +137,7 @@ def test_output_that_is_no_text(sandbox: Sandbox) -> None:
 
 
 def test_background_processes_end_with_the_command(sandbox: Sandbox) -> None:
-    outcome = sandbox.run("python3 -c 'import time; time.sleep(600) # dovetail-leftover' & exit 3")
+    outcome = sandbox.run(f"python3 -c 'import time; time.sleep(600) # {LEFTOVER}' & exit 3")
     assert (outcome.exit_code, outcome.ended_by) == (3, "exit")
 
 
