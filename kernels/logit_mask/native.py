@@ -1,4 +1,4 @@
-"""The C++ version of ``mask_logits``: one row takes some 20 us at 32,000 tokens where torch takes 150."""
+"""The C++ version of ``mask_logits``: one row takes half as long as in torch at 32,000 tokens, a quarter at 152,000."""
 
 from __future__ import annotations
 
