@@ -83,7 +83,7 @@ def load_native(
         if isinstance(spec, EditSpec):
             return compile_edit(spec, vocabulary, gates)
         if isinstance(spec, CarrierSpec):
-            return grammars.submit(partial(compile_carrier, spec, vocabulary, preparing.submit))
+            return grammars.submit(partial(compile_carrier, spec, vocabulary, preparing.submit, gates))
         return grammars.submit(partial(compile_grammar, spec, vocabulary))
 
     settings = NativeSettings(

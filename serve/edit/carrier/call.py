@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.carrier.new_text import Grammars, NewText
 from dovetail.serve.edit.carrier.quoting import Quoting, Rules
 from dovetail.serve.edit.carrier.shown import ShownText
 from dovetail.serve.edit.known.follow import normal
@@ -19,10 +20,11 @@ Files = Mapping[str, KnownFile]
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Prepares known texts, once per content for all outputs of a vocabulary."""
+    """Prepares known texts, once per content for all outputs of a vocabulary. ``grammars`` None: new text may be anything."""
 
     vocabulary: Vocabulary
     folder: str
+    grammars: Grammars | None = None
 
     def shown(self, file: KnownFile, *, in_json: bool) -> ShownText:
         """``file`` as it is quoted from."""
@@ -72,6 +74,17 @@ class Call:
             empty=self.tool.empty_old,
         )
         return Quoting(self.texts.shown(file, in_json=self.tool.style == "json"), rules)
+
+    def new_text(self, *, in_json: bool) -> NewText | None:
+        """What watches the text that comes in the old one's place; None: nothing does.
+
+        Raises:
+            Pending: the file is still being read.
+        """
+        grammars, file = self.texts.grammars, self.file
+        if grammars is None or file is None or not self.old or self.everywhere:
+            return None
+        return NewText.begun(grammars, file, self.old, in_json=in_json)
 
     def says(self, parameter: str, value: str) -> Call:
         """With a parameter's text."""

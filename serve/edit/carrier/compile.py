@@ -7,9 +7,11 @@ from functools import partial
 
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.grammar.compile import compile_grammar
+from dovetail.serve.constrain.syntax.gates import Gates
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, files_of
 from dovetail.serve.edit.carrier.constraint import CarrierConstraint
+from dovetail.serve.edit.carrier.new_text import Grammars
 from dovetail.serve.edit.carrier.patching import Patching, patch_begins
 from dovetail.serve.edit.carrier.watch import Heads, Outside
 from dovetail.serve.types import CarrierSpec
@@ -19,17 +21,22 @@ _PREPARED_AT_MOST = 1 << 20
 
 
 def compile_carrier(
-    spec: CarrierSpec, vocabulary: Vocabulary, beside: Callable[[Callable[[], None]], object] = lambda call: None
+    spec: CarrierSpec,
+    vocabulary: Vocabulary,
+    beside: Callable[[Callable[[], None]], object] = lambda call: None,
+    gates: Gates | None = None,
 ) -> Constraint:
     """The initial state of an output held to ``spec``. To be run in threads of grammars.
 
     ``beside``: runs calls while the engine does something else: the first mask over a file takes some 100 ms per 100 kB.
+    ``gates``: read known files, so that new text is held to their languages.
 
     Raises:
         UserError: its grammar cannot be used.
     """
     grammar = compile_grammar(spec.grammar, vocabulary) if spec.grammar is not None else None
-    heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder), patch_begins)
+    grammars = Grammars(vocabulary, gates) if gates is not None else None
+    heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder, grammars), patch_begins)
     spellings = {token: text.encode() for token, text in spec.spellings.items()}
     files = files_of(spec)
     left = _PREPARED_AT_MOST
@@ -43,7 +50,9 @@ def compile_carrier(
 
 def _prepare(heads: Heads, files: Files, path: str) -> None:
     """Compute what quotations of the file begin with, by every tool, and keep it with the file's text."""
-    vocabulary = heads.texts.vocabulary
+    vocabulary, grammars = heads.texts.vocabulary, heads.texts.grammars
+    if grammars is not None and files[path].whole and any(tool.new for tool in heads.tools):
+        grammars.gate(files[path])
     for tool in heads.tools:
         closer = b'"' if tool.style == "json" else tool.tags[2].encode()
         call = Call(tool, heads.texts, files, path=path)

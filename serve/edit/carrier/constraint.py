@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Retreat
+from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Pending, Retreat
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.patching import Patching
 from dovetail.serve.edit.carrier.watch import Held, State, Text, fed
@@ -23,7 +23,7 @@ class CarrierConstraint:
     ``grammar`` None: nothing but the quoted texts is held. ``spellings``: those of special tokens that the output shows.
     """
 
-    __slots__ = ("_after", "_pointer", "_spellings", "_trail", "_vocabulary", "grammar", "state")
+    __slots__ = ("_after", "_count", "_pointer", "_spellings", "_trail", "_vocabulary", "grammar", "state")
 
     def __init__(
         self,
@@ -33,7 +33,9 @@ class CarrierConstraint:
         state: State,
         trail: Trail | None = None,
         pointer: Pointer | None = None,
+        count: int = 0,
     ) -> None:
+        self._count = count
         self._vocabulary = vocabulary
         self._spellings = spellings
         self.grammar = grammar
@@ -43,7 +45,11 @@ class CarrierConstraint:
         self._after: tuple[int, State | None] | None = None
 
     def allows(self, token: int) -> bool:
-        """Exact: whether ``token`` may come next."""
+        """Exact: whether ``token`` may come next.
+
+        Raises:
+            Pending: the file that a new text is for is still being read.
+        """
         if self._following(token) is None:
             return False
         return self.grammar is None or self.grammar.allows(token)
@@ -86,7 +92,8 @@ class CarrierConstraint:
                     pointer = trail.after(Pointer(None, 0, 0), token)
         else:
             trail, pointer = None, None
-        return CarrierConstraint(self._vocabulary, self._spellings, grammar, state, trail, pointer)
+        count = self._count + 1
+        return CarrierConstraint(self._vocabulary, self._spellings, grammar, state, trail, pointer, count)
 
     def draft(self, limit: int) -> Draft:
         """The rest of a quoted line, the quoted text again as the new one, or what the grammar leaves no choice in."""
@@ -96,7 +103,11 @@ class CarrierConstraint:
         tokens: list[int] = []
         at: CarrierConstraint = self
         for token in guess[:limit]:
-            if not at.allows(token):
+            try:
+                allowed = at.allows(token)
+            except Pending:
+                break
+            if not allowed:
                 break
             at = at.advance(token)
             tokens.append(token)
@@ -106,7 +117,10 @@ class CarrierConstraint:
         """How many of ``tokens`` are allowed one after another."""
         state, count = self.state, 0
         for token in tokens:
-            after = self._behind(state, token)
+            try:
+                after = self._behind(state, token)
+            except Pending:
+                break
             if after is None:
                 break
             state, count = after, count + 1
@@ -117,8 +131,15 @@ class CarrierConstraint:
         return self.grammar.may_end() if self.grammar is not None else not _holds(self.state)
 
     def retreat(self) -> Retreat | None:
-        """Nowhere: a quotation can always go on until it may end."""
-        return None
+        """Nowhere: a quotation can always go on until it may end. A new text that cannot is let go."""
+        watch = self.state.watch if isinstance(self.state, Text) else None
+        if watch is None or watch.replaced.free:
+            return None
+        watch.replaced.free = True
+        free = CarrierConstraint(
+            self._vocabulary, self._spellings, self.grammar, self.state, self._trail, self._pointer, self._count
+        )
+        return Retreat(self._count, free)
 
     def settled(self) -> int | None:
         """Any number: an output cut short is the client's to see."""

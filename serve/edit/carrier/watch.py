@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, decoded
+from dovetail.serve.edit.carrier.new_text import NewText
 from dovetail.serve.edit.carrier.quoting import Quoting
 from dovetail.serve.types import CarrierTool
 
@@ -162,7 +163,8 @@ def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:
             return Held(heads, call, closer, quoting)
     if key == call.tool.patch:
         return heads.patch(heads, call, key, closer)
-    return Text(heads, call, key, closer)
+    watch = call.new_text(in_json=closer == _QUOTE) if key == call.tool.new else None
+    return Text(heads, call, key, closer, watch=watch)
 
 
 def value_ends(heads: Heads, call: Call, key: str, written: bytes, closer: bytes) -> State:
@@ -174,7 +176,10 @@ def value_ends(heads: Heads, call: Call, key: str, written: bytes, closer: bytes
 
 @dataclass(frozen=True, eq=False)
 class Text(State):
-    """In a text that nothing holds: a path, a new text, a description. ``escape``: behind a backslash in JSON."""
+    """In a text that is no quotation: a path, a new text, a description. ``escape``: behind a backslash in JSON.
+
+    ``watch``: what holds a new text to its file's language.
+    """
 
     heads: Heads
     call: Call
@@ -182,32 +187,47 @@ class Text(State):
     closer: bytes
     written: bytes = b""
     escape: bool = False
+    watch: NewText | None = None
 
     @property
     def replaces(self) -> bool:
         """Whether it is the text that comes in the place of a quoted one."""
         return self.key == self.call.tool.new and self.call.old is not None
 
-    def take(self, data: bytes, at: int) -> tuple[State, int]:
+    def take(self, data: bytes, at: int) -> tuple[State, int] | None:
         if self.closer != _QUOTE:
             return self._tagged(data, at)
         if self.escape:
-            return replace(self, written=self.written + data[at : at + 1], escape=False), at + 1
+            return self._on(self.written + data[at : at + 1], at + 1)
         special = _SPECIAL.search(data, at)
         if special is None:
-            return replace(self, written=self.written + data[at:]), len(data)
+            return self._on(self.written + data[at:], len(data))
         written = self.written + data[at : special.start()]
         if special.group() == _QUOTE:
-            return value_ends(self.heads, self.call, self.key, written, self.closer), special.end()
-        return replace(self, written=written + b"\\", escape=True), special.end()
+            return self._ended(written, special.end())
+        return self._on(written + b"\\", special.end(), escape=True)
 
-    def _tagged(self, data: bytes, at: int) -> tuple[State, int]:
+    def _tagged(self, data: bytes, at: int) -> tuple[State, int] | None:
         written = self.written + data[at:]
         end = written.find(self.closer, max(0, len(self.written) - len(self.closer)))
         if end < 0:
-            return replace(self, written=written), len(data)
-        behind = end + len(self.closer) - len(self.written)
-        return value_ends(self.heads, self.call, self.key, written[:end], self.closer), at + behind
+            closer = self.closer
+            begun = next((size for size in range(len(closer) - 1, 0, -1) if written.endswith(closer[:size])), 0)
+            return self._on(written, len(data), held_back=begun)
+        return self._ended(written[:end], at + end + len(self.closer) - len(self.written))
+
+    def _on(self, written: bytes, at: int, *, escape: bool = False, held_back: int = 0) -> tuple[State, int] | None:
+        watch = self.watch.after(written, held_back) if self.watch is not None else None
+        if watch is None and self.watch is not None:
+            return None
+        return replace(self, written=written, escape=escape, watch=watch), at
+
+    def _ended(self, written: bytes, at: int) -> tuple[State, int] | None:
+        if self.watch is not None:
+            watch = self.watch.after(written)
+            if watch is None or not watch.ends(written):
+                return None
+        return value_ends(self.heads, self.call, self.key, written, self.closer), at
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from offered import Offered
 
 from dovetail.models.dialects.family import Family
 from dovetail.models.dialects.lark import Lark
-from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.constrain.base import Constraint, Retreat
 from dovetail.serve.edit.carrier.compile import compile_carrier
 from dovetail.serve.types import CarrierSpec, CarrierTool, GrammarSpec, KnownFile
 
@@ -81,8 +81,11 @@ def walk(spec: CarrierSpec, seed: int, longest: int = 300) -> str:
     return walk_from(start(spec), seed, longest)
 
 
-def walk_from(state: Constraint, seed: int, longest: int = 300) -> str:
-    """The same from a state."""
+def walk_from(
+    state: Constraint, seed: int, longest: int = 300, let_go: list[Retreat] | None = None, follow: float = 0.3
+) -> str:
+    """The same from a state. ``let_go``: takes the retreats, which keep everything, and a text that is
+    cut off is empty then; None: there may be none. ``follow``: how often drafts are followed."""
     choose = random.Random(seed)
     tokens: list[int] = []
     hurry = choose.choice((0.05, 0.3, 0.6))
@@ -92,11 +95,17 @@ def walk_from(state: Constraint, seed: int, longest: int = 300) -> str:
         hurried = len(closing) and choose.random() < hurry
         candidates = (closing if hurried else allowed).tolist()
         choose.shuffle(candidates)
-        draft = state.draft(8).tokens if choose.random() < 0.3 else ()
+        draft = state.draft(8).tokens if choose.random() < follow else ()
         token = next((each for each in [*draft[:1], *candidates, *allowed.tolist()] if state.allows(each)), None)
+        if token is None and let_go is not None and (retreat := state.retreat()) is not None:
+            let_go.append(retreat)
+            state = retreat.state
+            continue
         assert token is not None, f"nothing can follow {spelled(tokens)!r}"
         state = state.advance(token)
         tokens.append(token)
+    if let_go is not None and not state.may_end():
+        return ""
     return spelled(tokens).decode(errors="ignore")
 
 
