@@ -99,7 +99,11 @@ class CarrierConstraint:
         """The rest of a quoted line, the quoted text again as the new one, or what the grammar leaves no choice in."""
         guess = self._guess(limit)
         if not guess:
-            return self.grammar.draft(limit) if self.grammar is not None and not _holds(self.state) else Draft(())
+            if self.grammar is None or _holds(self.state):
+                return Draft(())
+            forced = self.grammar.draft(limit).tokens
+            admitted = self.admits(forced)
+            return Draft(forced[:admitted], admitted)
         tokens: list[int] = []
         at: CarrierConstraint = self
         for token in guess[:limit]:

@@ -77,7 +77,7 @@ class Absorb:
             self._sit_out(sequence, drawn.awaits)
         retreat = self._reconsidered(sequence)
         if retreat is not None:
-            events.append(self._go_back(sequence, retreat))
+            events += self._go_back(sequence, retreat)
         elif drawn.stuck:
             events += self._retreat(sequence)
         return events
@@ -142,7 +142,7 @@ class Absorb:
         if retreat is None:
             complete = sequence.constraint.may_end()  # a model without an end token of its own
             return self._finish(sequence, [], Drawn(), "stop" if complete else "length", None)
-        return [self._go_back(sequence, retreat)]
+        return self._go_back(sequence, retreat)
 
     def _failed(self, sequence: Sequence) -> list[Event]:
         """The end of a request whose constraint has failed; nothing of any other."""
@@ -150,14 +150,19 @@ class Absorb:
         error = constraint.fault.told if isinstance(constraint, GuardedConstraint) else None
         return [error_event(sequence.request.request_id, error)] if error is not None else []
 
-    def _go_back(self, sequence: Sequence, retreat: Retreat) -> Event:
+    def _go_back(self, sequence: Sequence, retreat: Retreat) -> list[Event]:
+        """On from another state. Nothing is said where all tokens stay."""
+        dropped = retreat.keep < sequence.generated
         sequence.distortion.rollbacks += 1
         self._totals.rollbacks += 1
         sequence.awaits = None
         keep_chars = sequence.rewind(retreat.keep)
         self._scheduler.rewound(sequence)
         sequence.follow(retreat.state)
-        return RollbackEvent(request_id=sequence.request.request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)
+        request_id = sequence.request.request_id
+        return (
+            [RollbackEvent(request_id=request_id, keep_tokens=retreat.keep, keep_chars=keep_chars)] if dropped else []
+        )
 
     def _finish(
         self, sequence: Sequence, tokens: list[int], drawn: Drawn, reason: FinishReason, stop: str | int | None
