@@ -23,6 +23,8 @@ Check = Callable[[GrammarSpec], Awaitable[list[str]]]
 SIZE_BYTES = 4
 _COMMAND = (sys.executable, "-m", "dovetail.serve.constrain.grammar.check_worker")
 _PROCESSES = 2
+MOST_WAITING = 64
+"""Grammars that wait for a process; at five seconds each the last waits for minutes already."""
 
 
 class Passed(msgspec.Struct, frozen=True, tag="passed"):
@@ -53,14 +55,30 @@ class CheckProcesses:
         self._command = tuple(command)
         self._turn = asyncio.Semaphore(_PROCESSES)
         self._idle: list[asyncio.subprocess.Process] = []
+        self._checking = 0
 
     async def __call__(self, spec: GrammarSpec) -> list[str]:
-        """See Check."""
+        """See Check. Raises UserError 429 where too many wait already."""
+        if self._checking >= _PROCESSES + MOST_WAITING:
+            message = (
+                f"{MOST_WAITING} grammars wait to be checked already; try again after the time that Retry-After says."
+            )
+            raise UserError(message, status=429, code="queue_full", param=spec.param)
+        self._checking += 1
+        try:
+            verdict = await self._verdict(spec)
+        finally:
+            self._checking -= 1
+        if isinstance(verdict, Refused):
+            raise UserError(verdict.message, code=verdict.code, param=verdict.param)
+        return verdict.left_out
+
+    async def _verdict(self, spec: GrammarSpec) -> Verdict:
         async with self._turn:
             process = self._idle.pop() if self._idle else await self._started()
             kept = False
             try:
-                verdict = await asyncio.wait_for(_asked(process, spec), self._seconds)
+                verdict: Verdict = await asyncio.wait_for(_asked(process, spec), self._seconds)
             except TimeoutError as error:
                 raise took_too_long(spec) from error
             except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -71,9 +89,7 @@ class CheckProcesses:
             finally:
                 if not kept:  # it failed, or whoever asked has gone
                     await _killed(process)
-        if isinstance(verdict, Refused):
-            raise UserError(verdict.message, code=verdict.code, param=verdict.param)
-        return verdict.left_out
+        return verdict
 
     async def close(self) -> None:
         """End the processes; a grammar that is checked later starts another."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dovetail.serve.constrain.grammar.checks import CheckProcesses
+from dovetail.serve.constrain.grammar.checks import MOST_WAITING, CheckProcesses
 from dovetail.serve.constrain.grammar.source import explained
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
@@ -53,6 +53,17 @@ async def test_what_takes_too_long_or_breaks_the_compiler_is_refused(command: li
         with pytest.raises(UserError, match=reason) as caught:
             await check(SPEC)
         assert (caught.value.status, caught.value.code, caught.value.param) == (400, "grammar_too_complex", "regex")
+
+
+async def test_a_crowd_is_told_to_come_back():
+    check = CheckProcesses(3600, DEAF)
+    asked = [asyncio.create_task(check(SPEC)) for _ in range(MOST_WAITING + 5)]
+    while sum(each.done() for each in asked) < 3:  # noqa: ASYNC110 (a count)
+        await asyncio.sleep(0.01)
+    for each in asked:
+        each.cancel()
+    refused = [each for each in await asyncio.gather(*asked, return_exceptions=True) if isinstance(each, UserError)]
+    assert [(each.status, each.code) for each in refused] == [(429, "queue_full")] * 3
 
 
 async def test_who_leaves_ends_the_check():
