@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,18 +23,28 @@ class DovetailClient:
     Args:
         url: where it listens, with or without ``/v1`` at the end.
         seconds: how long one answer may take.
+        key: an API key; None: the one in DOVETAIL_API_KEY, if there is one.
         transport: for tests.
     """
 
-    def __init__(self, url: str, *, seconds: float = 600.0, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        seconds: float = 600.0,
+        key: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         if not self.url.startswith(("http://", "https://")):
             raise ServerProblem(f"{url!r} is no server address; it must begin with http:// or https://.")
         # A proxy from the environment is for the world outside, not for a server on this machine.
+        key = key or os.environ.get("DOVETAIL_API_KEY")
         near = httpx.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
         self._seconds = seconds
         self._http = httpx.Client(
             base_url=self.url,
+            headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
             transport=transport,
             trust_env=not near,

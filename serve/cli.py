@@ -20,6 +20,7 @@ from dovetail.agent import cli as agent_cli
 from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
 from dovetail.serve.errors import DovetailError
+from dovetail.serve.govern import cli as govern_cli
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,8 @@ app = typer.Typer(
 )
 
 app.add_typer(agent_cli.app)
+app.add_typer(govern_cli.keys_app, name="keys")
+app.add_typer(govern_cli.usage_app)
 
 
 def _version(wanted: bool) -> None:
@@ -94,6 +97,22 @@ def serve(
     ] = None,
     docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs.")] = None,
     policy: Annotated[Path | None, typer.Option(help="A TOML file that says which edits may be made.")] = None,
+    keys: Annotated[
+        str | None, typer.Option(help="API keys and usage: a file, or postgresql://...; callers need a key then.")
+    ] = None,
+    access: Annotated[
+        Path | None, typer.Option(help="A TOML file of groups, quotas, identity providers (docs/access.md).")
+    ] = None,
+    admin: Annotated[str | None, typer.Option(help="Where administrators ask: HOST:PORT or unix:PATH.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="The server's certificate, and its chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Whose client certificates every connection must bring.")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option("--cors-origin", help="Web pages that may read answers, such as https://ide.example; repeatable."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

@@ -25,10 +25,11 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 MIB = 1024 * 1024
 ENVIRONMENT_PREFIX = "DOVETAIL_"
-NOT_OURS = frozenset({"DOVETAIL_CONFIG", "DOVETAIL_SERVER"})
-"""Variables of other parts: the file to read, and the server that the edit client talks to."""
+NOT_OURS = frozenset({"DOVETAIL_CONFIG", "DOVETAIL_SERVER", "DOVETAIL_API_KEY"})
+"""Variables of other parts: the file to read, the server that clients talk to, and the key they bring."""
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_ADMIN = re.compile(r"unix:.+|(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}")
 _KUBERNETES = re.compile(r"DOVETAIL_(SERVICE_.*|PORT_.*)")
 """What Kubernetes puts into every container beside a Service called dovetail."""
 
@@ -50,6 +51,9 @@ class ServerConfig:
     the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it. ``no_carriers``: let calls of edit tools quote any text.
     ``policy``: a file that says which edits may be made (docs/policy.md).
+    ``keys``: file or PostgreSQL URL of API keys and usage; None: nobody is asked for one. ``access``: a file of groups, quotas and
+    identity providers. ``admin``: ``HOST:PORT`` or ``unix:PATH`` of the administrators' endpoints. ``tls_client_ca``: whose client
+    certificates every connection must bring. ``cors_origin``: web pages that may read answers. (All: docs/access.md.)
     """
 
     model: Path | None = None
@@ -77,6 +81,13 @@ class ServerConfig:
     no_carriers: bool = False
     docs: bool = False
     policy: Path | None = None
+    keys: str | None = None
+    access: Path | None = None
+    admin: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    cors_origin: tuple[str, ...] = ()
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -87,6 +98,12 @@ class ServerConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices and (name != "quantize" or self.quantize is not None):
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}.", param=name)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("TLS needs both tls_cert and tls_key.", param="tls_key" if self.tls_cert else "tls_cert")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ConfigError("tls_client_ca needs tls_cert and tls_key.", param="tls_client_ca")
+        if self.admin is not None and not _ADMIN.fullmatch(self.admin):
+            raise ConfigError(f"admin must be HOST:PORT or unix:PATH, not {self.admin!r}.", param="admin")
         if self.max_batched_tokens < self.max_num_seqs:
             raise ConfigError(
                 f"max_batched_tokens ({self.max_batched_tokens}) must be at least max_num_seqs ({self.max_num_seqs}): "
@@ -116,10 +133,10 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "log_level": get_args(LogLevel),
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
-_PATHS = frozenset({"model", "store", "policy"})
+_PATHS = frozenset({"model", "store", "policy", "access", "tls_cert", "tls_key", "tls_client_ca"})
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
-_WORDS = frozenset({"model_name", "host", *_CHOICES})
-_LISTS = frozenset({"model_alias"})
+_WORDS = frozenset({"model_name", "host", "keys", "admin", *_CHOICES})
+_LISTS = frozenset({"model_alias", "cors_origin"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 
 

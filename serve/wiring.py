@@ -16,14 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import msgspec
 import structlog
-import uvicorn
 
 from dovetail.models.chat import ChatTemplate
 from dovetail.models.config import ModelConfig
@@ -35,8 +34,9 @@ from dovetail.models.fim import FillInMiddle
 from dovetail.models.generation import GenerationDefaults
 from dovetail.models.headers import stored_weights
 from dovetail.models.tokenizer import Tokenizer
+from dovetail.serve.api.access.admin import create_admin_app
 from dovetail.serve.api.app import create_app
-from dovetail.serve.api.context import Load
+from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.config import ConfigError, ServerConfig
@@ -45,13 +45,14 @@ from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.engine.process.client import EngineProcess
 from dovetail.serve.errors import EngineError, ModelError, UserError
+from dovetail.serve.govern.governance import Governance, open_governance
+from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
 from dovetail.serve.sizing import plan_sizes
 from dovetail.serve.types import Markers, SourceFile
 from dovetail.serve.worker import WorkerConfig
 
 Progress = Callable[[float, str], None]
 _START_TIMEOUT_S = 600.0
-_CLOSE_S = 5
 _STOP_S = 45.0
 
 
@@ -146,50 +147,40 @@ def run_server(config: ServerConfig, on_progress: Progress, *, engine: Sequence[
     ``engine``: the command of another engine process than our own.
     """
     _configure_logging(config.log_level)
-    listener = _listen(config.host, config.port)
-    with contextlib.closing(listener):
-        asyncio.run(_serve(config, listener, on_progress, engine))
+    governance = server_governance(config)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(listen(config.host, config.port)))
+        admin = None
+        if config.admin is not None:
+            admin = stack.enter_context(contextlib.closing(listen_for_admin(config.admin)))
+        asyncio.run(_serve(config, governance, (listener, admin), on_progress, engine))
 
 
-class HttpServer(uvicorn.Server):
-    """uvicorn, with a drain: asked to end, it refuses new work, lets requests finish for a while, and ends with status 0.
-
-    ``load`` is the application's count of what is in flight.
-    """
-
-    def __init__(self, config: uvicorn.Config, load: Load, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._load = load
-        self._drain_seconds = drain_seconds
-        self._draining: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The first SIGINT or SIGTERM drains, a second one ends at once. (uvicorn would raise the signal again.)"""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for each in signals:
-            loop.add_signal_handler(each, self._end)
-        # They stay: a second signal must not cut off the clean-up that follows.
-        yield
-
-    def _end(self) -> None:
-        if self._draining is None:
-            self._load.draining = True
-            self._draining = asyncio.create_task(self._drain(), name="drain")
-        else:
-            self.should_exit = self.force_exit = True
-
-    async def _drain(self) -> None:
-        deadline = time.monotonic() + self._drain_seconds
-        while self._load.running and time.monotonic() < deadline:  # noqa: ASYNC110 (a count, not an event)
-            await asyncio.sleep(0.05)
-        self.should_exit = True
+def server_governance(config: ServerConfig) -> Governance:
+    """Who may do what on this server. Raises ConfigError and StoreError where it cannot be used, or lets in the whole network."""
+    governance = open_governance(config.keys, config.access, certificates=config.tls_client_ca is not None)
+    if governance.access.is_open:
+        if not is_loopback(config.host):
+            raise ConfigError(
+                f"{config.host} can be reached from other machines, so callers need keys: make one with "
+                "'dovetail keys create NAME --keys FILE', and serve with --keys FILE (docs/access.md).",
+                param="keys",
+            )
+        if config.admin is not None and not config.admin.startswith(UNIX):
+            raise ConfigError(
+                "Administrators need keys on a port: serve with --keys FILE, or use --admin unix:PATH.", param="admin"
+            )
+    return governance
 
 
 async def _serve(
-    config: ServerConfig, listener: socket.socket, on_progress: Progress, command: Sequence[str] | None
+    config: ServerConfig,
+    governance: Governance,
+    listeners: tuple[socket.socket, socket.socket | None],
+    on_progress: Progress,
+    command: Sequence[str] | None,
 ) -> None:
+    listener, admin_listener = listeners
     policy = server_policy(config)
     worker = worker_config(config)
     served = served_model(config, worker)
@@ -207,20 +198,16 @@ async def _serve(
         carriers=not config.no_carriers,
         docs=config.docs,
         policy=policy,
+        cors_origins=config.cors_origin,
     )
     check = CheckProcesses()
-    app = create_app(engine, served, settings, check=check)
-    http = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        ws="none",
-        lifespan="off",
-        timeout_graceful_shutdown=_CLOSE_S,
-        server_header=False,
-    )
-    server = HttpServer(http, app.state.load, config.drain_seconds)
+    app = create_app(engine, served, settings, check=check, governance=governance)
+    server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
+    beside = _admin_server(config, governance, app.state.metrics)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    administering = None
+    if admin_listener is not None:
+        administering = asyncio.create_task(beside.serve(sockets=[admin_listener]), name="admin")
     starting = asyncio.create_task(engine.start(), name="engine start")
     try:
         await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
@@ -228,24 +215,33 @@ async def _serve(
             starting.result()
             app.state.batches.resume()
             host, port = listener.getsockname()[:2]
+            scheme = "https" if config.tls_cert is not None else "http"
             structlog.get_logger("dovetail").info(
                 "serving",
                 model=served.name,
-                url=f"http://{host}:{port}",
+                url=f"{scheme}://{host}:{port}",
                 max_model_len=served.max_model_len,
                 weights=engine.info.dtype,
                 kernels=engine.info.kernels,
             )
         await serving
     finally:
-        server.should_exit = True
-        await asyncio.wait({serving})
+        server.should_exit = beside.should_exit = True
+        await asyncio.wait({serving} if administering is None else {serving, administering})
         if not starting.done():
             starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         await app.state.batches.close()
         await engine.close()
         await check.close()
+        await governance.close()
+
+
+def _admin_server(config: ServerConfig, governance: Governance, metrics: Metrics) -> SideServer:
+    """The administrators' server: beyond a socket of the file system, which says itself who may open it, with TLS like the other."""
+    trusted = config.admin is not None and config.admin.startswith(UNIX)
+    app = create_admin_app(governance, metrics, trusted=trusted)
+    return SideServer(uvicorn_config(app, config, encrypted=not trusted))
 
 
 @dataclass(frozen=True)
@@ -310,21 +306,6 @@ def _flags(config: ServerConfig, port: int) -> list[str]:
         else:
             flags += [part for each in (value if isinstance(value, tuple) else (value,)) for part in (flag, str(each))]
     return flags
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off; without, every stream stalls for 40 ms at its start.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise EngineError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
-    listener.listen(2048)
-    listener.setblocking(False)
-    return listener
 
 
 def _free_port(host: str) -> int:

@@ -44,6 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "serve/catalogue.py": ("serve.errors",),
     "serve/sizing.py": ("serve.config", "serve.errors"),
     "serve/worker.py": ("serve", "models", "kernels"),
+    "serve/listening.py": ("serve.api.access", "serve.api.context", "serve.config", "serve.errors"),
     "serve/wiring.py": ("serve", "models", "kernels", "agent"),
     "serve/cli.py": ("serve", "models", "kernels", "agent"),
     "agent": ("agent",),

@@ -85,6 +85,7 @@ def create_app(
     openapi.install(app)
     # For whoever runs the application: what it has to wait for, and what it has to take up and to close.
     app.state.load = context.load
+    app.state.metrics = context.metrics
     app.state.batches = batches
     # The last one that is added is the first that a request meets.
     app.add_middleware(Guard, governance=context.governance, say=answers.to)

@@ -1,0 +1,151 @@
+"""The administrators' endpoints, an application of its own on a port or socket of its own: keys, usage, metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Response
+from fastapi import Request as HttpRequest
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
+
+from dovetail.serve.api.access.headers import credential_of
+from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.failures import Answers, install
+from dovetail.serve.api.http.metrics import Metrics
+from dovetail.serve.errors import UserError
+from dovetail.serve.govern.access.access import require_admin
+from dovetail.serve.govern.governance import Governance
+from dovetail.serve.govern.keys.describe import described
+from dovetail.serve.govern.keys.table import create_key, list_keys, revoke_key, rotate_key
+from dovetail.serve.govern.principal import Quota, Scopes
+from dovetail.serve.govern.quotas.usage import BY, report
+from dovetail.serve.govern.store.database import Database, Result, Work
+
+_MOST_BYTES = 64 * 1024
+
+
+class KeyBody(BaseModel):
+    """A key to be made; ``scopes`` and ``quota`` as in the access file."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    group: str | None = None
+    scopes: dict[str, Any] | None = None
+    quota: dict[str, Any] | None = None
+    expires_seconds: int | None = Field(default=None, ge=1)
+
+
+class RotateBody(BaseModel):
+    """How long the old secret is good."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    grace_seconds: int = Field(default=0, ge=0)
+
+
+class Admin:
+    """What the endpoints share.
+
+    Args:
+        trusted: whoever can reach the socket is an administrator: the file system has decided it.
+    """
+
+    def __init__(self, governance: Governance, *, trusted: bool) -> None:
+        self._governance = governance
+        self._trusted = trusted
+
+    async def admit(self, http: HttpRequest) -> None:
+        """Raise a 401 or 403 unless an administrator asks."""
+        if not self._trusted:
+            name = http.scope.get("state", {}).get("dovetail.client_name")
+            require_admin(await self._governance.access.principal(credential_of(http.scope["headers"]), name))
+
+    async def run(self, work: Work[Result]) -> Result:
+        """Do ``work`` in the database of keys; a 404 where there is none."""
+        database: Database | None = self._governance.database
+        if database is None:
+            raise UserError("This server has no keys: it was started without --keys.", status=404, code="no_keys")
+        return await database.run(work)
+
+
+def create_admin_app(governance: Governance, metrics: Metrics, *, trusted: bool) -> FastAPI:
+    """The application."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    admin = Admin(governance, trusted=trusted)
+    install(app, Answers(1))
+
+    @app.get("/health")
+    async def health() -> Response:
+        return JSONResponse({"status": "ok", "server": "dovetail"})
+
+    @app.get("/metrics")
+    async def exposition(http: HttpRequest) -> Response:
+        await admin.admit(http)
+        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    @app.get("/keys")
+    async def keys(http: HttpRequest) -> Response:
+        await admin.admit(http)
+        now = time.time()
+        return JSONResponse({"keys": [described(key, now) for key in await admin.run(list_keys)]})
+
+    @app.post("/keys")
+    async def create(http: HttpRequest) -> Response:
+        await admin.admit(http)
+        body = check(KeyBody, await read_object(http, _MOST_BYTES))
+        now = time.time()
+        if body.group is not None and body.group not in governance.access.groups:
+            raise UserError(f"The access file has no group {body.group!r}.", code="no_group", param="group")
+        scopes, quota = _given(body.scopes, Scopes, "scopes"), _given(body.quota, Quota, "quota")
+        expires = None if body.expires_seconds is None else now + body.expires_seconds
+        key, text = await admin.run(
+            lambda session: create_key(
+                session, body.name, now=now, group=body.group, scopes=scopes, quota=quota, expires=expires
+            )
+        )
+        return JSONResponse({**described(key, now), "key": text}, status_code=201)
+
+    @app.post("/keys/{id}/rotate")
+    async def rotate(http: HttpRequest, id: str) -> Response:
+        await admin.admit(http)
+        body = check(RotateBody, await read_object(http, _MOST_BYTES))
+        now = time.time()
+        key, text = await admin.run(lambda session: rotate_key(session, id, now=now, grace_seconds=body.grace_seconds))
+        return JSONResponse({**described(key, now), "key": text})
+
+    @app.delete("/keys/{id}")
+    async def revoke(http: HttpRequest, id: str) -> Response:
+        await admin.admit(http)
+        now = time.time()
+        return JSONResponse(described(await admin.run(lambda session: revoke_key(session, id, now=now)), now))
+
+    @app.get("/usage")
+    async def usage(http: HttpRequest) -> Response:
+        await admin.admit(http)
+        by = http.query_params.get("by", "key")
+        since = http.query_params.get("since", "0")
+        if by not in BY or not since.isdecimal():
+            raise UserError(f"by must be one of {', '.join(BY)}, and since seconds since 1970.", param="by")
+        if governance.usage is not None:
+            await governance.usage.flush()
+        lines = await admin.run(lambda session: report(session, by, float(since)))
+        return JSONResponse({"by": by, "usage": [{name: getattr(line, name) for name in _LINE} for line in lines]})
+
+    return app
+
+
+_LINE = ("what", "name", "requests", "refused", "prompt_tokens", "completion_tokens")
+
+
+def _given(value: dict[str, Any] | None, kind: type[Result], param: str) -> Result | None:
+    if value is None:
+        return None
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{param}: {error}.", code="invalid_value", param=param) from error
