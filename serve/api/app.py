@@ -8,6 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from dovetail import __version__
 from dovetail.serve.api import embeddings, health, models, openapi, tokenize
 from dovetail.serve.api.access.guard import Guard
+from dovetail.serve.api.access.inside import tenant
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.batches.endpoints import batch_routes, file_routes
@@ -69,7 +70,7 @@ def create_app(
     )
     for part in (health, models, completions, infill, tokenize, embeddings, edits, apply):
         app.include_router(part.routes(context))
-    records = Records(settings.store)
+    records = Records(settings.store, tenant=tenant)
     app.include_router(Chat(context, records).routes())
     sealer = Sealer(settings.seal_key or kept_key(records))
     shared = Responses(context, Archive(records), sealer)
@@ -77,7 +78,7 @@ def create_app(
     app.include_router(conversations.routes(shared))
     app.include_router(messages.routes(context, sealer))
     files = Files(records)
-    batches = Batches(app, records, files, settings)
+    batches = Batches(app, records, files, settings, context.governance.access)
     app.include_router(file_routes(context, files, batches))
     app.include_router(batch_routes(context, batches))
     answers = failures.Answers(settings.retry_after_seconds, {"/v1/messages": body_of})

@@ -11,6 +11,7 @@ import json
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ _PUT = """
 INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET record = excluded.record
 """
 
+_OF = "\x1f"
+"""Between a kind and whose records they are."""
+
 MOST_CHARACTERS = 256 * 1024 * 1024
 """What is kept in memory; in a file, as much as the disk holds."""
 
@@ -43,12 +47,20 @@ class Records:
     Args:
         path: the database file; None: in memory, gone with the process.
         most_characters: how much is kept in memory.
+        tenant: says whose records are meant: nobody sees another's. None: everybody's.
 
     Raises:
         EngineError: the file cannot be used.
     """
 
-    def __init__(self, path: Path | None = None, *, most_characters: int = MOST_CHARACTERS) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        most_characters: int = MOST_CHARACTERS,
+        tenant: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._tenant = tenant
         self._bounded = path is None
         self._most = most_characters
         self._characters = 0
@@ -68,6 +80,7 @@ class Records:
 
     def put(self, kind: str, id: str, record: Record) -> None:
         """Store or replace one record. In memory: raises EngineError where it cannot be kept."""
+        kind = self._own(kind)
         text = json.dumps(record, ensure_ascii=False)
         self._write((kind, id), text, _PUT, (kind, id, time.time(), text))
         if self._bounded:
@@ -85,6 +98,7 @@ class Records:
 
     def get(self, kind: str, id: str) -> Record | None:
         """One record; None if there is none."""
+        kind = self._own(kind)
         with self._lock:
             if (kind, id) in self._unwritten:
                 text = self._unwritten[kind, id]
@@ -94,20 +108,37 @@ class Records:
 
     def of_kind(self, kind: str) -> list[Record]:
         """All records of a kind, the oldest first. Waits for writes that are on their way."""
+        return self._found("kind = ?", self._own(kind))
+
+    def of_everyone(self, kind: str) -> list[Record]:
+        """The same, whoever's they are."""
+        prefix = kind + _OF
+        return self._found("kind = ? OR substr(kind, 1, ?) = ?", kind, len(prefix), prefix)
+
+    def _found(self, condition: str, *values: object) -> list[Record]:
         if self._writer is not None and self._writes:
             self._writer.submit(lambda: None).result()
-        found = self._database.execute("SELECT record FROM records WHERE kind = ? ORDER BY created, id", (kind,))
+        found = self._database.execute(f"SELECT record FROM records WHERE {condition} ORDER BY created, id", values)
         return [json.loads(row[0]) for row in found]
 
     def delete(self, kind: str, id: str) -> bool:
         """Whether there was such a record, which is gone now."""
         there = self.get(kind, id) is not None
         if there:
-            self._write((kind, id), None, "DELETE FROM records WHERE kind = ? AND id = ?", (kind, id))
+            self._drop(self._own(kind), id)
         return there
+
+    def _drop(self, kind: str, id: str) -> None:
+        self._write((kind, id), None, "DELETE FROM records WHERE kind = ? AND id = ?", (kind, id))
+
+    def _own(self, kind: str) -> str:
+        """The name under which the records of a kind are kept for whoever asks now."""
+        tenant = self._tenant()
+        return kind if tenant is None else kind + _OF + tenant
 
     def delete_kind(self, kind: str) -> None:
         """Forget all records of a kind."""
+        kind = self._own(kind)
         with self._lock:
             own = [key for key in self._unwritten if key[0] == kind]
             self._unwritten.update(dict.fromkeys(own))
@@ -152,7 +183,7 @@ class Records:
         for kind, id, length in counted[:-1]:
             if self._characters <= self._most - self._most // 8:
                 break
-            self.delete(kind, id)
+            self._drop(kind, id)
             self._characters -= length
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from fastapi import Request as HttpRequest
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse
 
+from dovetail.serve.api.access.inside import OWNER
 from dovetail.serve.api.batches.batch import BatchBody
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.runner import Batches
@@ -88,8 +89,8 @@ def batch_routes(context: ApiContext, batches: Batches) -> APIRouter:
 
 
 def _shown(batch: Record) -> dict[str, Any]:
-    """What the client is told: not how long the files are kept, which they say themselves."""
-    return {name: value for name, value in batch.items() if name != "output_expires_after"}
+    """What the client is told: not how long the files are kept, which they say themselves, nor who it is."""
+    return {name: value for name, value in batch.items() if name not in ("output_expires_after", OWNER)}
 
 
 def _newest_first(query: QueryParams) -> QueryParams:

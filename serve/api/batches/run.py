@@ -25,7 +25,7 @@ PRIORITY = 100
 ATTEMPTS = 3
 """How often a line is asked whose engine failed; one that the server has no room for is asked again until there is."""
 
-_NO_ROOM = frozenset({"queue_full", "model_loading", "draining"})
+_NO_ROOM = frozenset({"queue_full", "model_loading", "draining", "rate_limit_exceeded"})
 _ENDINGS: dict[Ending, tuple[str, str]] = {
     "completed": ("result_lost", "The store in memory was full, and this result made room."),
     "expired": ("batch_expired", "The completion window was over before this request was run."),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import httpx
 import structlog
 from starlette.types import ASGIApp
 
+from dovetail.serve.api.access.inside import OWNER, OnBehalf, on_behalf, owner_of
+from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.batches.batch import KIND, LIVE, BatchBody, fresh_batch
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.run import Asking, Run
@@ -17,6 +20,7 @@ from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.records import Record, Records
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.errors import UserError
+from dovetail.serve.govern.access.access import Access
 
 MOST_LIVE = 64
 """Batches that are not over yet."""
@@ -30,11 +34,15 @@ class Batches:
     Whoever runs the application calls :meth:`resume` once, inside its event loop, and :meth:`close` in the end.
     """
 
-    def __init__(self, app: ASGIApp, records: Records, files: Files, settings: ApiSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, records: Records, files: Files, settings: ApiSettings, access: Access | None = None
+    ) -> None:
         self._records = records
         self._files = files
         self._runs: dict[str, Run] = {}
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(
+            app=OnBehalf(app, access if access is not None else Access()), raise_app_exceptions=False
+        )
         self._asking = Asking(
             httpx.AsyncClient(transport=transport, base_url="http://batch", timeout=None),
             asyncio.Semaphore(settings.batch_concurrency),
@@ -44,10 +52,10 @@ class Batches:
 
     def resume(self) -> None:
         """Go on with every batch that an earlier process left unfinished."""
-        for batch in self._records.of_kind(KIND):
+        for batch in self._records.of_everyone(KIND):
             if batch["status"] in LIVE and batch["id"] not in self._runs:
                 log.info("batch resumed", batch=batch["id"])
-                self._start(batch)
+                on_behalf(batch, partial(self._start, batch))
 
     async def create(self, body: BatchBody) -> Record:
         """A new batch, which is run from now on. Raises UserError where its file cannot be one of a batch."""
@@ -56,19 +64,17 @@ class Batches:
             refuse("input_file_id", "is no file that was uploaded for a batch")
         if len(self._runs) >= MOST_LIVE:
             raise UserError(f"The server has {MOST_LIVE} batches to run already.", status=429, code="too_many_batches")
-        batch = fresh_batch(body)
+        batch = {**fresh_batch(body), OWNER: owner_of(visiting().principal)}
         self._records.put(KIND, batch["id"], batch)
         await self._records.written()
         return self._start(batch).batch
 
     def find(self, id: str) -> Record:
         """The batch; a 404 if there is none."""
-        if id in self._runs:
-            return self._runs[id].batch
         batch = self._records.get(KIND, id)
         if batch is None:
             raise UserError(f"There is no batch {id!r}.", status=404, code="not_found", param="id")
-        return batch
+        return self._runs[id].batch if id in self._runs else batch
 
     def listed(self) -> list[Record]:
         """All batches, the oldest first."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from dovetail.serve.api.access.inside import tenant
 from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.http.failures import INTERNAL
 from dovetail.serve.api.responses.events import Event
@@ -77,21 +78,21 @@ class Run:
 
 
 class Background:
-    """The runs of this process, by response id. Ended ones are kept as long as there is room: their events can be read again."""
+    """The runs of this process, by tenant and response id. Ended ones are kept as long as there is room: their events can be read again."""
 
     def __init__(self, keep: int = 64) -> None:
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[tuple[str | None, str], Run] = {}
         self._keep = keep
 
     def start(self, making: Making) -> Run:
         """Begin to make a response."""
         run = Run(making)
-        self._runs[making.turn.response["id"]] = run
-        ended = [id for id, each in self._runs.items() if each.ended]
-        for id in ended[: max(0, len(self._runs) - self._keep)]:
-            del self._runs[id]
+        self._runs[tenant(), making.turn.response["id"]] = run
+        ended = [key for key, each in self._runs.items() if each.ended]
+        for key in ended[: max(0, len(self._runs) - self._keep)]:
+            del self._runs[key]
         return run
 
     def find(self, id: str) -> Run | None:
-        """A run of this process."""
-        return self._runs.get(id)
+        """A run of this process, and of the caller's tenant."""
+        return self._runs.get((tenant(), id))
