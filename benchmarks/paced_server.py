@@ -1,8 +1,9 @@
 """``dovetail serve`` before an engine process that runs no model: every running request gets one token per step, in step.
 
-    python benchmarks/paced_server.py PORT STEP_MS
+    python benchmarks/paced_server.py PORT STEP_MS [KEYS]
 
 What it costs to serve is then the cost of the API process alone. A request with ``priority`` ``IDLE`` gets no token at all.
+``KEYS``: a database of API keys; callers need one then.
 """
 
 from __future__ import annotations
@@ -84,7 +85,13 @@ def main() -> int:
     """Serve, or be the engine process of a server that does."""
     if sys.argv[1] == "worker":
         return run_worker(sys.argv[3], load(float(sys.argv[2]) / 1e3))
-    config = ServerConfig(port=int(sys.argv[1]), model_name="coder", max_model_len=65_536, log_level="warning")
+    config = ServerConfig(
+        port=int(sys.argv[1]),
+        model_name="coder",
+        max_model_len=65_536,
+        log_level="warning",
+        keys=sys.argv[3] if len(sys.argv) > 3 else None,
+    )
     run_server(config, lambda _, __: None, engine=[sys.executable, __file__, "worker", sys.argv[2]])
     return 0
 
