@@ -20,7 +20,7 @@ from dovetail.agent.loop.model import ServedModel
 from dovetail.agent.loop.patch import make_patch
 from dovetail.agent.loop.plan import Plan, make_plan
 from dovetail.agent.loop.report import Report
-from dovetail.agent.loop.requirements import Requirement, find_requirements, invariants
+from dovetail.agent.loop.requirements import INVARIANTS, Requirement, find_requirements, invariants
 from dovetail.agent.loop.settings import Settings
 from dovetail.agent.loop.state import State
 from dovetail.agent.loop.subtask import SubtaskRun
@@ -160,14 +160,15 @@ def _follow(state: State, plan: Plan) -> None:
     for subtask, told in zip(plan.subtasks, report.subtasks, strict=True):
         SubtaskRun(state, subtask, told).go()
     climb = judge_whole(state)
+    asked = [each for each in report.requirements if each.requirement.check not in INVARIANTS]
     if not state.workspace.changes() or not climb.passed:
         report.outcome = "not done"
-    elif all(told.accepted for told in report.subtasks) and all(
-        each.status != "failed" for each in report.requirements
+    elif not all(told.accepted for told in report.subtasks) or any(
+        each.status == "failed" for each in report.requirements
     ):
-        report.outcome = "done"
-    else:
         report.outcome = "partly done"
+    else:
+        report.outcome = "done" if all(each.status in ("done", "holds") for each in asked) else "unverified"
 
 
 def _allowed_paths(settings: Settings, workspace: Workspace) -> tuple[str, ...]:

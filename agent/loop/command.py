@@ -88,7 +88,7 @@ def _run(agent: Agent, root: Path, console: Console, yes: bool, as_json: bool) -
 def _wanted(report: Report, console: Console, yes: bool, as_json: bool) -> bool:
     """Whether to write: without a question only what is done completely."""
     if yes or as_json:
-        return yes and report.outcome == "done"
+        return yes and report.is_complete
     unchecked = [each.requirement.id for each in report.requirements if each.status == "unchecked"]
     if unchecked:
         console.print(f"Not shown by any check: {', '.join(unchecked)}.", style="yellow")

@@ -167,26 +167,26 @@ def command_climb(climb: Climb, case: Case, commands: Commands, tree: Path) -> N
 
 
 def _tests(
-    climb: Climb,
-    case: Case,
-    commands: Commands,
-    tool: Tool,
-    tree: Path,
-    texts: Mapping[str, str | None],
-    of: str,
+    climb: Climb, case: Case, commands: Commands, tool: Tool, tree: Path, texts: Mapping[str, str | None], of: str
 ) -> bool:
+    """Affected tests, then all; whether nothing objects."""
     only = affected_tests(case) if tool.narrow else []
     if only:
         there = [path for path in only if path in case.before.files]
         before = commands.base_tests(tool, there) if there else TestRun()
-        found = worse("affected tests", before, commands.tests(tool, tree, of, only), texts)
-        climb.verdicts.append(Verdict("affected tests", tuple(found), covers="tests kept"))
-        if found:
+        climb.verdicts.append(_compared("affected tests", before, commands.tests(tool, tree, of, only), texts))
+        if climb.verdicts[-1].findings:
             return False
     climb.tests = commands.tests(tool, tree, of)
-    found = worse("all tests", commands.base_tests(tool), climb.tests, texts)
-    climb.verdicts.append(Verdict("all tests", tuple(found), covers="tests kept"))
-    return not found
+    climb.verdicts.append(_compared("all tests", commands.base_tests(tool), climb.tests, texts))
+    return not climb.verdicts[-1].findings
+
+
+def _compared(rung: str, before: TestRun, after: TestRun, texts: Mapping[str, str | None]) -> Verdict:
+    """A run of tests against the one before the change; where that gave nothing, there is nothing to compare with."""
+    found = tuple(worse(rung, before, after, texts))
+    skipped = f"before the change the tests do not run through: {before.broken}" if before.broken and not found else ""
+    return Verdict(rung, found, skipped, "tests kept")
 
 
 def affected_tests(case: Case) -> list[str]:

@@ -132,7 +132,8 @@ def path_fault(path: str, files: Mapping[str, FileFacts]) -> str:
     pure = PurePosixPath(path)
     if not path or path != pure.as_posix() or pure.is_absolute() or ".." in pure.parts or len(path) > 200:
         return "it is no plain relative path"
-    if "\\" in path or ":" in path or not path.isprintable() or any(part.strip(" .") == "" for part in pure.parts):
+    odd = any(not part.strip(" .") or part[0] in "~-" or part[-1] in " ." for part in pure.parts)
+    if not pure.parts or odd or "\\" in path or ":" in path or not path.isprintable():
         return "it is no plain relative path"
     if is_protected(path):
         return "it is protected"

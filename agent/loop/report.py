@@ -11,7 +11,7 @@ from dovetail.agent.loop.plan import Plan
 from dovetail.agent.loop.validate import Judged
 from dovetail.agent.repo.text import printable
 
-Outcome = Literal["done", "partly done", "not done", "planned", "limit reached", "interrupted"]
+Outcome = Literal["done", "unverified", "partly done", "not done", "planned", "limit reached", "interrupted"]
 
 
 @dataclass
@@ -52,8 +52,13 @@ class Report:
 
     @property
     def may_be_written(self) -> bool:
-        """Whether no check objects to the whole change, and all of them had their say."""
-        return self.outcome in ("done", "partly done") and bool(self.changes)
+        """Whether no check objects to the whole change."""
+        return self.outcome in ("done", "unverified", "partly done") and bool(self.changes)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every step of the plan was done, and no requirement is known to fail."""
+        return self.outcome in ("done", "unverified")
 
     def take_plan(self, plan: Plan) -> None:
         """Note the plan's steps and risks."""
@@ -88,7 +93,10 @@ class Report:
 
     def to_markdown(self) -> str:
         """As a person reads it."""
-        parts = [f"# {self.outcome.capitalize()}: {_safe(self.task)}", self._requirements(), self._steps()]
+        said = {"unverified": "Changed, not verified", "planned": "Planned"}.get(
+            self.outcome, self.outcome.capitalize()
+        )
+        parts = [f"# {said}: {_safe(self.task)}", self._requirements(), self._steps()]
         parts += [self._checks(), _list("Notes", self.notes), _list("Risks", self.risks), self._files()]
         return "\n\n".join(part for part in parts if part) + "\n"
 
