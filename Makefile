@@ -6,11 +6,12 @@ BIN    := $(VENV)/bin
 PORT   ?= 8000
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install run demo test test-slow test-e2e check format bench clean
+.PHONY: help install run demo demo-agent test test-slow test-e2e check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
 	@echo "make demo     the same edit, then stop"
+	@echo "make demo-agent  the agent renames a function over three files, runs the tests contained, reports, stops"
 	@echo "make test     the test suite (make test-slow: the long fuzz runs)"
 	@echo "make test-e2e  real clients (Codex, Claude Code, opencode, aider, ...) against this server; needs npm"
 	@echo "make check    format, lint, types and tests"
@@ -37,6 +38,9 @@ run: install
 
 demo: install
 	@$(BIN)/dovetail demo
+
+demo-agent: install
+	@$(BIN)/dovetail demo --agent
 
 test: install
 	@$(BIN)/pytest

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -197,8 +197,13 @@ def models(
 def demo(
     stay: Annotated[bool, typer.Option("--stay", help="Listen on 127.0.0.1:8000 and go on serving.")] = False,
     port: Annotated[int | None, typer.Option(help="Another port.")] = None,
+    agent: Annotated[
+        bool, typer.Option("--agent", help="Let the agent do a task over three files instead, then stop.")
+    ] = False,
 ) -> None:
     """Start a server, land one edit on an example, and show how it came to be."""
+    if agent:
+        _demo_of_agent()
     from dovetail.agent.client import DovetailClient
     from dovetail.agent.demo import read_demo, show, show_how_to_try
 
@@ -219,6 +224,15 @@ def demo(
             console.print("stopped")
         else:
             console.print("Start a server of your own with [bold]make run[/] or [bold]dovetail serve[/].")
+
+
+def _demo_of_agent() -> NoReturn:
+    from dovetail.agent.client import DovetailClient
+    from dovetail.agent.loop.demo import demonstrate
+
+    settings = load_config({"port": 0, "log_level": "warning"}, os.environ)
+    with _own_server(settings) as handle, DovetailClient(handle.url) as client:
+        raise typer.Exit(demonstrate(client, _console()))
 
 
 @contextmanager

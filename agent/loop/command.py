@@ -57,6 +57,12 @@ def continue_run(
         return _run(agent, settings.root, console, yes, as_json)
 
 
+def run_and_write(settings: Settings, client: DovetailClient, path: Path, console: Console) -> int:
+    """Run a task with a client at hand, telling a person, and write what is done without a question."""
+    agent = Agent(settings, client, path, listener=_listener(console, as_json=False))
+    return _run(agent, settings.root, console, yes=True, as_json=False)
+
+
 def finish(report: Report, root: Path, *, write: bool) -> None:
     """Write the changes, or keep them as a patch beside the trajectory; and the report there."""
     path = Path(report.trajectory)
@@ -81,7 +87,6 @@ def _run(agent: Agent, root: Path, console: Console, yes: bool, as_json: bool) -
         typer.echo(json.dumps(events.Finished(report.to_dict()).to_dict()))
     else:
         console.print(report.to_markdown(), markup=False, highlight=False, soft_wrap=True)
-        console.print(f"The run is kept in {report.trajectory}", markup=False, highlight=False, style="dim")
     return 0 if report.written or report.outcome == "planned" else 1
 
 
