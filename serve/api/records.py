@@ -90,8 +90,9 @@ class Records:
 
     async def written(self) -> None:
         """Wait until the file holds all that was put and deleted so far. Raises EngineError where it does not, as on a full disk."""
-        if self._writes:
-            await asyncio.wait({asyncio.wrap_future(write) for write in self._writes})
+        writes = list(self._writes)  # at once: the writer's thread takes out what is done
+        if writes:
+            await asyncio.wait({asyncio.wrap_future(write) for write in writes})
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
