@@ -89,7 +89,7 @@ def misfit(old: ast.arguments, new: ast.arguments) -> str:
         new_place, new_optional = now[name]
         if optional and not new_optional:
             return f"the parameter {name} would have no default any more"
-        if place != new_place and new_place != "either":
+        if place != new_place and (new_place != "either" or (place == "position" and old.kwarg)):
             return f"the parameter {name} could not be given as before"
     for name, (_, optional) in now.items():
         if name not in was and not optional:
@@ -98,6 +98,8 @@ def misfit(old: ast.arguments, new: ast.arguments) -> str:
     new_order = [argument.arg for argument in (*new.posonlyargs, *new.args)]
     if new_order[: len(order)] != order:
         return "the order of its parameters would change"
+    if old.vararg and len(new_order) > len(order):
+        return f"the new parameter {new_order[len(order)]} would take what went into *{old.vararg.arg}"
     if (old.vararg and not new.vararg) or (old.kwarg and not new.kwarg):
         return "it would take no further arguments any more"
     return ""
