@@ -6,7 +6,7 @@ Exit codes: 0 done and written (or planned, with --plan-only); 1 not done, or no
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -36,7 +36,7 @@ _MOST_MAP_TOKENS = 2000
 def start_run(settings: Settings, serving: Serving, server: str | None, *, yes: bool, as_json: bool) -> int:
     """Run a task from its beginning."""
     name = "-".join(words_of(settings.task))[:40] or "task"
-    path = trajectory.default_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{os.getpid()}.jsonl"
+    path = trajectory.default_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}.jsonl"
     console = Console(stderr=as_json)
     with serving(server, console) as client:
         fitting = replace(settings, map_tokens=_map_tokens(client))

@@ -66,7 +66,13 @@ class Commands:
     """The project's tools on trees: each answer kept in the trajectory, those on the base asked once."""
 
     def __init__(
-        self, runner: Runner, tools: Sequence[Tool], base: Path, trajectory: Trajectory, budget: Budget, seconds: float
+        self,
+        runner: Runner,
+        tools: Sequence[Tool],
+        base: Callable[[], Path],
+        trajectory: Trajectory,
+        budget: Budget,
+        seconds: float,
     ) -> None:
         self.tools = [tool for tool in tools if not tool.missing]
         self.missing = [tool for tool in tools if tool.missing]
@@ -81,7 +87,7 @@ class Commands:
 
     def base_diagnostics(self, tool: Tool) -> list[Finding]:
         """What it says of the user's tree."""
-        return self.diagnostics(tool, self._base, "base")
+        return self.diagnostics(tool, self._base(), "base")
 
     def tests(self, tool: Tool, tree: Path, of: str, only: Sequence[str] = ()) -> TestRun:
         """The outcomes of a tree's tests, or of those in some files."""
@@ -91,7 +97,7 @@ class Commands:
 
     def base_tests(self, tool: Tool, only: Sequence[str] = ()) -> TestRun:
         """The outcomes on the user's tree."""
-        return self.tests(tool, self._base, "base", only)
+        return self.tests(tool, self._base(), "base", only)
 
     def _diagnose(self, tool: Tool, tree: Path) -> list[Finding]:
         return diagnose(self._runner, tree, tool, self._time())

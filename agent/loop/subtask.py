@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dovetail.agent.checks.case import Case, Rung
 from dovetail.agent.checks.finding import evidence
@@ -21,7 +22,10 @@ class SubtaskRun:
     """Does one subtask in the workspace of a run."""
 
     def __init__(self, run: State, subtask: Subtask, told: SubtaskReport) -> None:
-        self._run, self._subtask, self._told = run, subtask, told
+        self._run, self._told = run, told
+        self._subtask = replace(
+            subtask, new_files=tuple(path for path in subtask.new_files if run.workspace.is_plain(path))
+        )
         self._rungs: list[Rung] = []
         self._focus: Focus | None = None
         for requirement in run.requirements:

@@ -26,15 +26,18 @@ _LARGEST_TREE = 2 << 30
 
 
 class Workspace:
-    """One run's copies: ``shown`` holds accepted edits and one candidate, ``base`` stays as the user's tree was."""
+    """One run's copies.
+
+    One stays as the user's tree was, one shows accepted edits and a candidate to the index, and commands run in two others.
+    """
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
-        self._shown, self.base, self._tried = folder / "shown", folder / "base", folder / "tried"
-        self.paths = _copy(root, self._shown)
-        _copy(self._shown, self.base, self.paths)
-        self._link_tools(self.base)
-        self.tree = digest({path: digest_of((self.base / path).read_bytes()) for path in self.paths})
+        self._pristine, self._shown = Path(os.path.realpath(folder)) / "pristine", folder / "shown"
+        self._base, self._tried = folder / "base", folder / "tried"
+        self.paths = _copy(root, self._pristine)
+        _copy(self._pristine, self._shown, self.paths)
+        self.tree = digest({path: _content(self._pristine / path) for path in self.paths})
         self.before = RepoIndex.open(self._shown, folder / "cache")
         self.before.layers.violations()
         self.after = RepoIndex.open(self._shown, folder / "cache")
@@ -57,11 +60,17 @@ class Workspace:
             remove(folder)
 
     def original(self, path: str) -> str | None:
-        """A file's text in the user's tree; None where there is none."""
+        """A file's text in the user's tree; None where there is none, or only a link to another."""
+        if not self.is_plain(path):
+            return None
         try:
-            return (self.base / path).read_bytes().decode("utf-8")
+            return (self._pristine / path).read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
+
+    def is_plain(self, path: str) -> bool:
+        """Whether no link leads from a path to somewhere else."""
+        return os.path.realpath(self._pristine / path) == str(self._pristine / path)
 
     def current(self, path: str) -> str | None:
         """A file's text with the accepted edits."""
@@ -77,10 +86,17 @@ class Workspace:
         self.after.refresh()
         return Case(self.before, self.after, self.changes(edit), allowed | self._accepted.keys(), grants)
 
+    def base(self) -> Path:
+        """A copy without any edit, for commands to run in."""
+        if not self._base.exists():
+            _copy(self._pristine, self._base, self.paths)
+            self._link_tools(self._base)
+        return self._base
+
     def tried(self, edit: Edit, *, alone: bool = False) -> Path:
         """A fresh copy with the accepted edits and this one (or this one ``alone``), for commands to run in."""
         remove(self._tried)
-        _copy(self.base, self._tried, self.paths)
+        _copy(self._pristine, self._tried, self.paths)
         for path, text in {**({} if alone else self._accepted), **edit}.items():
             _put(self._tried, path, text)
         self._link_tools(self._tried)
@@ -123,7 +139,7 @@ def _copy(source: Path, target: Path, paths: list[str] | None = None) -> list[st
         except OSError:
             continue
         if stat.S_ISLNK(seen.st_mode):
-            _copy_link(source, full, goal)
+            copied += [path] if _copy_link(source, full, goal) else []
             continue
         if not stat.S_ISREG(seen.st_mode) or seen.st_size > _LARGEST_FILE:
             continue
@@ -139,12 +155,19 @@ def _copy(source: Path, target: Path, paths: list[str] | None = None) -> list[st
     return copied
 
 
-def _copy_link(source: Path, link: Path, goal: Path) -> None:
+def _copy_link(source: Path, link: Path, goal: Path) -> bool:
     leads = os.readlink(link)
     inside = os.path.realpath(link).startswith(os.path.join(os.path.realpath(source), ""))
-    if inside and not os.path.isabs(leads):
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        goal.symlink_to(leads)
+    if not inside or os.path.isabs(leads):
+        return False
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    goal.symlink_to(leads)
+    return True
+
+
+def _content(path: Path) -> str:
+    """What a file holds, or where a link leads, as one name."""
+    return f"link {os.readlink(path)}" if path.is_symlink() else digest_of(path.read_bytes())
 
 
 def _put(tree: Path, path: str, text: str | None) -> None:
