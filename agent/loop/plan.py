@@ -9,13 +9,14 @@ from typing import Any
 
 from dovetail.agent.checks.policy import is_protected
 from dovetail.agent.loop.model import Model, Question, UnusableAnswer
-from dovetail.agent.loop.requirements import By, Requirement
+from dovetail.agent.loop.requirements import By, Requirement, content_words
 from dovetail.agent.repo.facts import FileFacts
 from dovetail.agent.repo.text import printable
 
 MOST_SUBTASKS = 12
 MOST_FILES = 8
 _LONGEST = 400
+_FEW = 3
 _SYSTEM = (
     "You plan a change of a code base as a few ordered subtasks. Each subtask is one instruction to an editor, changes at "
     "most 8 files, names them, and leaves the project working: what must change together is one subtask. Existing files are "
@@ -91,23 +92,27 @@ def make_plan(
         f"Task:\n{task}\n\nRequirements:\n{listed}\n\nFiles:\n" + "\n".join(candidates) + "\n\n"
         f"The repository, as data:\n<map>\n{context}\n</map>\n\nThe plan:"
     )
-    alone = Plan((Subtask("S1", task, tuple(candidates[:MOST_FILES]), checks=_ids(requirements)),), by="rule")
+    alone = Plan((Subtask("S1", task, _likeliest(task, candidates), checks=_ids(requirements)),), by="rule")
     try:
         answer = model.answer(Question("plan", _SYSTEM, prompt, schema(candidates, requirements)))
     except UnusableAnswer as problem:
         return alone, [f"The model gave no usable plan ({problem}); the task is done in one step."]
-    plan, notes = usable(answer, requirements, files)
+    plan, notes = usable(answer, task, requirements, files)
     if not plan.subtasks:
         return alone, [*notes, "Nothing of the model's plan could be used; the task is done in one step."]
     return plan, notes
 
 
-def usable(answer: Any, requirements: Sequence[Requirement], files: Mapping[str, FileFacts]) -> tuple[Plan, list[str]]:
-    """What of a model's plan is kept, in its order; and what was left out."""
+def usable(
+    answer: Any, task: str, requirements: Sequence[Requirement], files: Mapping[str, FileFacts]
+) -> tuple[Plan, list[str]]:
+    """What of a model's plan is kept, in its order: steps about the task, each once; and what was left out."""
     steps = answer.get("subtasks") if isinstance(answer, dict) else None
     kept: list[Subtask] = []
     notes: list[str] = []
     known = _ids(requirements)
+    about = content_words(task).union(*(content_words(each.text) for each in requirements))
+    seen: set[tuple[str, Any]] = set()
     for step in steps[:MOST_SUBTASKS] if isinstance(steps, list) else []:
         instruction = step.get("instruction") if isinstance(step, dict) else None
         if not isinstance(instruction, str) or not instruction.strip():
@@ -116,9 +121,15 @@ def usable(answer: Any, requirements: Sequence[Requirement], files: Mapping[str,
         chosen, refused = _existing(step.get("files"), files)
         made, unusable = _new(step.get("new_files"), files)
         notes += [f"{printable(path)[:120]} was left out of the plan: {why}." for path, why in (*refused, *unusable)]
+        if not content_words(instruction) & (about | _words_of(chosen, made, files)):
+            notes.append(f"A subtask that is not about the task was left out of the plan ({_short(instruction)}).")
+            continue
         if (refused or unusable) and not chosen and not made:
             notes.append(f"A subtask was left out of the plan: none of its files can be used ({_short(instruction)}).")
             continue
+        if (instruction.strip(), (chosen, made)) in seen:
+            continue
+        seen.add((instruction.strip(), (chosen, made)))
         checks = tuple(dict.fromkeys(each for each in _texts(step.get("checks")) if each in known))
         name = f"S{len(kept) + 1}"
         kept.append(Subtask(name, instruction.strip()[:_LONGEST], chosen[:MOST_FILES], made[:4], checks))
@@ -145,6 +156,19 @@ def path_fault(path: str, files: Mapping[str, FileFacts]) -> str:
     if any(known.startswith(path.lower() + "/") for known in lower):
         return "it is a folder"
     return ""
+
+
+def _words_of(chosen: Sequence[str], made: Sequence[str], files: Mapping[str, FileFacts]) -> set[str]:
+    """The words of a step's paths, and of the names defined there."""
+    names = [symbol.name for path in chosen for symbol in files[path].definitions]
+    return content_words(" ".join([*chosen, *made, *names]))
+
+
+def _likeliest(task: str, candidates: Sequence[str]) -> tuple[str, ...]:
+    """The files that a task names; else the first few candidates."""
+    said = {term.strip("`'\"().,:;!?") for term in task.split()}
+    named = [path for path in candidates if path in said or path.rpartition("/")[2] in said]
+    return tuple((named or list(candidates[:_FEW]))[:MOST_FILES])
 
 
 def _existing(given: Any, files: Mapping[str, FileFacts]) -> tuple[tuple[str, ...], list[tuple[str, str]]]:

@@ -24,6 +24,8 @@ INVARIANTS = ("parses", "public API", "layers", "types and lint", "tests kept")
 
 MOST = 8
 _LONGEST = 300
+_ENOUGH = 6
+"""Words of a task that a checklist has to speak of, if the task has twice as many."""
 _SYSTEM = (
     "You turn a programming task into a short checklist. Each requirement is one sentence of the task, in its words. "
     "For each, say which check would show it: `defines` (a definition of that name is there afterwards), `gone` (no "
@@ -90,7 +92,7 @@ def whole_task(task: str) -> list[Requirement]:
 
 
 def usable(answer: Any, task: str) -> list[Requirement]:
-    """What of a model's answer is kept: bounded, about the task, each point once, with checks that mean something."""
+    """What of a model's answer is kept, if it covers the task: bounded, about it, each point once, with checks that mean something."""
     entries = answer.get("requirements") if isinstance(answer, dict) else None
     about = content_words(task)
     kept: list[Requirement] = []
@@ -99,7 +101,7 @@ def usable(answer: Any, task: str) -> list[Requirement]:
         if not isinstance(entry, dict) or len(kept) == MOST:
             continue
         text = entry.get("text")
-        if not isinstance(text, str) or not content_words(text) & about:
+        if not isinstance(text, str) or not _is_about(content_words(text), about):
             continue
         said = _one_line(text)
         same = " ".join(words_of(said))
@@ -107,7 +109,13 @@ def usable(answer: Any, task: str) -> list[Requirement]:
             continue
         seen.add(same)
         kept.append(_checked(f"R{len(kept) + 1}", said, entry, task))
-    return kept
+    covered = set().union(*(content_words(each.text) for each in kept)) & about
+    return kept if len(covered) >= min(len(about) / 2, _ENOUGH) else []
+
+
+def _is_about(words: set[str], task: set[str]) -> bool:
+    """Whether a third of the words are the task's."""
+    return bool(words) and 3 * len(words & task) >= len(words)
 
 
 def invariants(tools: Sequence[str]) -> list[Requirement]:

@@ -57,10 +57,12 @@ def test_requirements_are_bounded_and_never_checked_by_what_holds_anyway(answer:
 @given(st.one_of(json_values, st.builds(lambda found: {"subtasks": found}, st.lists(steps | json_values, max_size=20))))
 def test_plans_name_only_real_or_plain_new_files_and_keep_their_order(answer: Any) -> None:
     asked = requirements.whole_task(TASK)
-    kept, _ = plan.usable(answer, asked, FILES)
+    kept, _ = plan.usable(answer, TASK, asked, FILES)
     assert len(kept.subtasks) <= plan.MOST_SUBTASKS
     for step in kept.subtasks:
         assert set(step.files) <= {"shop/a.py", "shop/b.py", "docs/x.md"} and len(step.files) <= plan.MOST_FILES
+        near = requirements.content_words(" ".join([TASK, *step.files, *step.new_files]))
+        assert requirements.content_words(step.instruction) & near
         assert set(step.checks) <= {"R1"} and not step.file_by_file
         assert all(not plan.path_fault(path, FILES) for path in step.new_files)
     given_steps = answer.get("subtasks") if isinstance(answer, dict) else []
