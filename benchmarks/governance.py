@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from api_overhead import cpu_seconds, is_ready
 from rich.console import Console
 from rich.table import Table
@@ -94,9 +95,22 @@ def ask(connection: http.client.HTTPConnection, body: bytes, headers: dict[str, 
     return (time.perf_counter() - begun) * 1000
 
 
+def require_governed(servers: tuple[Server, Server]) -> None:
+    """Measure nothing unless one of the two, and one alone, refuses a stranger and tells a quota."""
+    for each in servers:
+        url = f"http://127.0.0.1:{each.port}/v1/models"
+        stranger = httpx.get(url, headers={"x-api-key": "none"}, trust_env=False)
+        known = httpx.get(url, headers=each.headers(), trust_env=False)
+        governed = each.name == "governed"
+        assert stranger.status_code == (401 if governed else 200)
+        assert known.status_code == 200
+        assert ("x-ratelimit-limit-tokens" in known.headers) == governed
+
+
 def requests(servers: tuple[Server, Server], count: int) -> dict[str, float]:
     """Latency of both and the median difference of pairs; CPU time per request."""
     body = json.dumps({"prompt": "Tell me everything.", "max_tokens": 1}).encode()
+    require_governed(servers)
     connections = [http.client.HTTPConnection("127.0.0.1", each.port) for each in servers]
     for connection, each in zip(connections, servers, strict=True):
         for _ in range(20):
@@ -137,7 +151,7 @@ async def round_of(target: Server, streams: int, tokens: int) -> tuple[float, fl
 
 
 def throughput(servers: tuple[Server, Server], streams: int, tokens: int, rounds: int) -> dict[str, float]:
-    """Medians of both, and the loss as the median ratio of neighbouring rounds."""
+    """Medians of both, of rounds in turn."""
     rates: list[list[float]] = [[], []]
     costs: list[list[float]] = [[], []]
     for turn in range(rounds + 1):
@@ -146,7 +160,7 @@ def throughput(servers: tuple[Server, Server], streams: int, tokens: int, rounds
             if turn:
                 rates[index].append(rate)
                 costs[index].append(cost)
-    loss = statistics.median(1 - b / a for a, b in zip(*rates, strict=True))
+    loss = 1 - statistics.median(rates[1]) / statistics.median(rates[0])
     return {
         "open_tokens_s": round(statistics.median(rates[0]), 1),
         "governed_tokens_s": round(statistics.median(rates[1]), 1),

@@ -18,7 +18,8 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.access import jwks
-from dovetail.serve.govern.access.document import Group, Issuer
+from dovetail.serve.govern.access.access import Access
+from dovetail.serve.govern.access.document import AccessFile, Group, Issuer
 from dovetail.serve.govern.access.jwks import Jwks
 from dovetail.serve.govern.access.oidc import Tokens
 
@@ -120,6 +121,15 @@ async def test_claims_become_a_principal_with_every_kind_of_key(provider: Provid
     both = await tokens.principal(provider.sign(groups=["developers", "admins"]))
     assert both.is_admin
     assert (await tokens.principal(provider.sign(groups="developers", aud=["other", "dovetail"]))).group == "dev"
+
+
+async def test_tokens_beside_keys(provider: Provider) -> None:
+    access = Access.of(AccessFile(oidc=(provider.issuer(),), groups=GROUPS), None, certificates=False)
+    assert (await access.principal(provider.sign())).kind == "oidc"
+    for other in (None, "dvt_a_b", "none", "ey.a", provider.sign()[:-2]):
+        with pytest.raises(DovetailError) as caught:
+            await access.principal(other)
+        assert caught.value.status == 401
 
 
 async def test_what_is_refused(provider: Provider, tokens: Tokens, some_keys: list[Any]) -> None:
