@@ -19,6 +19,7 @@ from dovetail.serve.api.app import create_app
 from dovetail.serve.api.served import ChatMessage, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.engine.fake import FakeEngine, Script, Step, reply
+from dovetail.serve.govern.governance import Governance
 from dovetail.serve.types import Markers, Request, SourceFile
 
 sys.path.insert(0, str(Path(__file__).parent))  # edit_scripts
@@ -167,9 +168,20 @@ class Live:
 async def make_live() -> AsyncIterator[Callable[..., object]]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def make(script: Script = hello, *, served: ServedModel | None = None, **settings: object) -> Live:
+        async def make(
+            script: Script = hello,
+            *,
+            served: ServedModel | None = None,
+            governance: Governance | None = None,
+            **settings: object,
+        ) -> Live:
             engine = FakeEngine(script)
-            app = create_app(engine, served or served_model(), ApiSettings(**settings))  # type: ignore[arg-type]
+            app = create_app(
+                engine,
+                served or served_model(),
+                ApiSettings(**settings),  # type: ignore[arg-type]
+                governance=governance,
+            )
             listening = socket.create_server(("127.0.0.1", 0))
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
             task = asyncio.create_task(server.serve(sockets=[listening]))

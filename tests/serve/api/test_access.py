@@ -10,10 +10,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import anthropic
 import httpx
+import openai
 import pytest
 from starlette.routing import Route
 
+from dovetail.serve.api.access.admin import create_admin_app
 from dovetail.serve.api.access.headers import duration
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.http.limits import Limits
@@ -161,6 +164,22 @@ async def test_every_route_but_health_refuses_without_a_credential_that_opens_it
     assert not api.engine.requests
 
 
+async def test_every_route_of_administrators_refuses_all_others(guarded) -> None:
+    api = guarded()
+    admin = create_admin_app(api.governance, api.app.state.metrics, trusted=False)
+    routes = calls(admin.routes)
+    assert len(routes) == 7
+    strangers = {None: 401, "dvt_a_b": 401, api.key(revoked=True, scopes=Scopes(admin=True)): 401, api.key(): 403}
+    transport = httpx.ASGITransport(app=admin)
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+        for method, path in routes:
+            for key, status in strangers.items():
+                answer = await client.request(method, path, headers={} if key is None else {"x-api-key": key})
+                assert answer.status_code == (200 if path == "/health" else status), f"{method} {path}"
+            own = {"x-api-key": api.key(scopes=Scopes(admin=True))}
+            assert (await client.request(method, path, headers=own)).status_code not in (401, 403)
+
+
 async def test_every_route_lets_a_key_in(guarded) -> None:
     api = guarded(docs=True)
     key = api.key()
@@ -241,6 +260,29 @@ async def test_requests_beyond_the_quota(guarded) -> None:
     assert anthropic.status_code == 429
     assert anthropic.json()["error"]["type"] == "rate_limit_error"
     assert (await api.post(CHAT, ASKED, api.key())).status_code == 200
+
+
+async def test_the_official_clients_understand(guarded, make_live) -> None:
+    api = guarded()
+    live = await make_live(governance=api.governance)
+    keys = [api.key(quota=Quota(requests_per_minute=1)) for _ in range(2)]
+    async with openai.AsyncOpenAI(base_url=f"{live.url}/v1", api_key=keys[0], max_retries=0) as client:
+        told = await client.chat.completions.with_raw_response.create(**ASKED)
+        assert told.headers["x-ratelimit-remaining-requests"] == "0"
+        with pytest.raises(openai.RateLimitError) as limited:
+            await client.chat.completions.create(**ASKED)
+        assert int(limited.value.response.headers["retry-after"]) >= 60
+        with pytest.raises(openai.AuthenticationError):
+            await client.with_options(api_key="dvt_a_b").chat.completions.create(**ASKED)
+        no_model = api.key(scopes=Scopes(models=()))
+        with pytest.raises(openai.PermissionDeniedError):
+            await client.with_options(api_key=no_model).chat.completions.create(**ASKED)
+    async with anthropic.AsyncAnthropic(base_url=live.url, api_key=keys[1], max_retries=0) as client:
+        assert (await client.messages.create(**ASKED, max_tokens=5)).content
+        with pytest.raises(anthropic.RateLimitError):
+            await client.messages.create(**ASKED, max_tokens=5)
+        with pytest.raises(anthropic.AuthenticationError):
+            await client.with_options(api_key="dvt_a_b").messages.create(**ASKED, max_tokens=5)
 
 
 async def test_an_answer_is_no_longer_than_the_quota_ever_lets_it_be(guarded) -> None:
