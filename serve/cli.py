@@ -256,11 +256,13 @@ def _server_for_edits(url: str | None, console: Console) -> Iterator[DovetailCli
 
 @contextmanager
 def _own_server(settings: ServerConfig) -> Iterator[ServerHandle]:
-    """A server in a process of its own, which never outlives this one."""
+    """A server in a process of its own, which never outlives this one, and speaks plain HTTP with it."""
+    import dataclasses
     import signal
 
     from dovetail.serve.wiring import start_server_process
 
+    settings = dataclasses.replace(settings, tls_cert=None, tls_key=None, tls_client_ca=None, admin=None)
     require_servable(settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     handle = start_server_process(settings, _silent)

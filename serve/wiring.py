@@ -39,7 +39,7 @@ from dovetail.serve.api.app import create_app
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.config import ENVIRONMENT_PREFIX, KEYS, ConfigError, ServerConfig
 from dovetail.serve.constrain.grammar.checks import CheckProcesses
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
@@ -270,7 +270,10 @@ def start_server_process(config: ServerConfig, on_progress: Progress) -> ServerH
     """Start ``dovetail serve`` as a child and wait until it is ready. Raises EngineError with its output when it is not."""
     port = config.port or _free_port(config.host)
     command: Sequence[str] = [sys.executable, "-m", "dovetail.serve.cli", "serve", *_flags(config, port)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # All settings are told as flags: what the environment says has been read already, and may have been overruled.
+    ours = {"DOVETAIL_CONFIG", *(f"{ENVIRONMENT_PREFIX}{key.upper()}" for key in KEYS)}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     url = f"http://{config.host}:{port}"
     handle = ServerHandle(url, process)
     deadline = time.monotonic() + _START_TIMEOUT_S

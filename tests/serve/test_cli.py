@@ -267,3 +267,13 @@ def test_version_is_quick_to_say() -> None:
     code += "print([name for name in ('torch', 'fastapi', 'httpx', 'transformers') if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["dovetail", "0.1.0", "[]"]
+
+
+def test_a_server_of_its_own_is_spoken_to_in_plain_http(
+    run: Callable[..., Result], wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("TLS_CERT", "c"), ("TLS_KEY", "k"), ("TLS_CLIENT_CA", "ca"), ("ADMIN", "unix:/a")):
+        monkeypatch.setenv(f"DOVETAIL_{name}", value)
+    assert run("edit", "a.py", "-m", "rename", "--yes").exit_code == 0
+    [config] = wiring.started
+    assert (config.tls_cert, config.tls_key, config.tls_client_ca, config.admin) == (None, None, None, None)
