@@ -85,6 +85,10 @@ def agent(
     max_steps: Annotated[int, typer.Option(min=1, help="Model calls and commands together.")] = 200,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of prompts and answers together.")] = 2_000_000,
     max_seconds: Annotated[float, typer.Option(min=1, help="Wall time of the run.")] = 3600.0,
+    fix: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Mend what this failing command shows, instead of a task.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=50, help="With --fix: how often the command is run.")] = 3,
 ) -> None:
     """Do a task in a repository: plan, edit in copies, check, report; the diff is shown before anything is written."""
     from dovetail.agent.loop import RunLimits, Settings
@@ -92,6 +96,28 @@ def agent(
 
     limits = RunLimits(max_steps, max_tokens, max_seconds)
     serving: Serving = context.obj or _client_of
+    if fix is not None:
+        from dovetail.agent.debug.command import start_fix
+        from dovetail.agent.debug.settings import FixSettings
+
+        if task or resume or not fix.strip():
+            raise typer.BadParameter(
+                "--fix takes a failing command, and no TASK or --resume beside it.", param_hint="--fix"
+            )
+        wanted = FixSettings(
+            fix,
+            path.resolve(),
+            candidates=candidates,
+            repeats=repeats,
+            seed=seed,
+            explain_only=plan_only,
+            model=model,
+            checks=tuple(check or ()),
+            allow=tuple(allow or ()),
+            allow_api=tuple(allow_api or ()),
+            limits=limits,
+        )
+        raise typer.Exit(start_fix(wanted, serving, server, yes=yes, as_json=as_json))
     if resume is not None:
         raise typer.Exit(continue_run(resume, limits, serving, server, yes=yes, as_json=as_json))
     if task is None or not task.strip():

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
-
-from dovetail.agent.problems import Problem
 
 
 class Suspect(NamedTuple):
@@ -33,20 +29,3 @@ def ochiai(runs: Mapping[tuple[str, int], Collection[str]], failed: Collection[s
         if hits:
             suspects.append(Suspect(path, line, hits / math.sqrt(len(failing) * len(tests))))
     return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.path, suspect.line))
-
-
-def read_contexts(report: str) -> dict[tuple[str, int], set[str]]:
-    """Which tests run which lines, from ``coverage json --show-contexts`` of a run with ``pytest --cov-context=test``.
-
-    Raises:
-        Problem: the report says nothing about contexts.
-    """
-    runs: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
-    try:
-        for path, facts in json.loads(report)["files"].items():
-            for line, contexts in facts["contexts"].items():
-                # pytest-cov adds the phase (setup, run, teardown) behind a bar; the empty context is import time
-                runs[path, int(line)] |= {name for each in contexts if (name := each.partition("|")[0])}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Problem("The coverage report holds no contexts: make it by `coverage json --show-contexts`.") from error
-    return {place: tests for place, tests in runs.items() if tests}

@@ -1,0 +1,181 @@
+"""What is known of a failure and of its repair, as JSON and as Markdown. Finds out nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from dovetail.agent.checks.case import Change
+from dovetail.agent.debug.history import Touched
+from dovetail.agent.debug.reproduce import Reproduction
+from dovetail.agent.debug.suspects import Function
+from dovetail.agent.repo.text import printable
+
+Outcome = Literal[
+    "fixed", "not fixed", "explained", "does not fail", "flaky", "cannot be run", "limit reached", "interrupted"
+]
+_SAID: Mapping[str, str] = {
+    "fixed": "Fixed in a copy",
+    "not fixed": "Not fixed",
+    "explained": "Explained; nothing was changed",
+    "does not fail": "The command does not fail here",
+    "flaky": "The command fails only sometimes",
+    "cannot be run": "The command cannot be run here",
+    "limit reached": "A limit was reached",
+    "interrupted": "Interrupted",
+}
+
+
+@dataclass
+class Attempt:
+    """One candidate edit, and why it was refused; an empty reason: it was accepted."""
+
+    number: int
+    files: list[str]
+    refused: str
+
+
+@dataclass
+class Tests:
+    """The project's tests around the change."""
+
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mended(self) -> list[str]:
+        """Those that did not pass before and do now."""
+        return sorted(name for name, how in self.after.items() if how == "passed" and self.before.get(name) != how)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Both lists, and what differs."""
+        return {"before": self.before, "after": self.after, "mended": self.mended}
+
+
+@dataclass
+class FixReport:
+    """All that a run has to say."""
+
+    command: str
+    outcome: Outcome = "not fixed"
+    reproduction: Reproduction | None = None
+    place: str = ""
+    """Where the failure shows, with the code there."""
+    seen: list[str] = field(default_factory=list)
+    """Values that a traceback or the collector had."""
+    suspects: list[Function] = field(default_factory=list)
+    touched: list[Touched] = field(default_factory=list)
+    cause: str = ""
+    """Found by code."""
+    model_words: str = ""
+    """The model's explanation; nothing checks it."""
+    attempts: list[Attempt] = field(default_factory=list)
+    dropped: int = 0
+    """Changes of the accepted edit that were not needed."""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    tests: Tests = field(default_factory=Tests)
+    not_verified: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    patch: str = ""
+    patch_file: str = ""
+    written: bool = False
+    containment: str = ""
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    trajectory: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        failure = self.reproduction.failure if self.reproduction is not None else None
+        return {
+            "command": self.command,
+            "outcome": self.outcome,
+            "reproduction": self.reproduction.to_dict() if self.reproduction is not None else None,
+            "failure": asdict(failure) if failure is not None else None,
+            "place": self.place,
+            "seen": self.seen,
+            "suspects": [each.to_dict() for each in self.suspects],
+            "last_changes": [asdict(each) for each in self.touched],
+            "cause": self.cause,
+            "model_words": self.model_words,
+            "attempts": [asdict(each) for each in self.attempts],
+            "changes_left_out": self.dropped,
+            "checks": self.checks,
+            "tests": self.tests.to_dict(),
+            "not_verified": self.not_verified,
+            "notes": self.notes,
+            "files": sorted(self.changes),
+            "patch": self.patch,
+            "patch_file": self.patch_file,
+            "written": self.written,
+            "containment": self.containment,
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 1),
+            "trajectory": self.trajectory,
+        }
+
+    def to_markdown(self) -> str:
+        """As a person reads it."""
+        parts = [f"# {_SAID[self.outcome]}: `{printable(self.command)}`", self._failure(), self._cause()]
+        parts += [_list("Suspicious functions", [str(each) for each in self.suspects[:5]])]
+        parts += [_list("Attempts", [self._attempt(each) for each in self.attempts]), self._patch()]
+        parts += [_list("Checks", [_check(each) for each in self.checks]), self._tests()]
+        parts += [_list("Not verified", self.not_verified), _list("Notes", self.notes)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _failure(self) -> str:
+        told = self.reproduction
+        if told is None:
+            return ""
+        lines = [f"It failed in {told.failed} of {told.runs} runs" + ("" if told.same else ", not always in one way")]
+        if told.why:
+            lines = [told.why]
+        if told.failure is not None:
+            lines += [f"{told.failure.mode}: {told.failure.headline}"]
+            lines += [f"failing test: {name}" for name in told.failure.tests[:10]]
+            lines += [f"seen: {pair.seen}; expected: {pair.expected}" for pair in told.failure.values[:3]]
+        return _list("The failure", [*lines, *([f"at {self.place}"] if self.place else []), *self.seen[:12]])
+
+    def _cause(self) -> str:
+        lines = [self.cause, *map(str, self.touched[:2])] if self.cause else []
+        if self.model_words:
+            lines.append(f"In the model's words, which nothing checks: {self.model_words}")
+        return _list("Root cause", lines)
+
+    @staticmethod
+    def _attempt(attempt: Attempt) -> str:
+        said = f"refused: {attempt.refused}" if attempt.refused else "accepted"
+        return f"{attempt.number} ({', '.join(attempt.files) or 'no file'}): {said}"
+
+    def _patch(self) -> str:
+        if not self.patch:
+            return ""
+        where = (
+            "written"
+            if self.written
+            else f"not written; kept in {self.patch_file}"
+            if self.patch_file
+            else "not written"
+        )
+        said = f"\n\n{self.dropped} changes of the edit were not needed and are left out." if self.dropped else ""
+        return f"## Patch ({where})\n\nNothing but this changed:\n\n```diff\n{self.patch}```{said}"
+
+    def _tests(self) -> str:
+        if not self.tests.after:
+            return ""
+        count = [sum(how == "passed" for how in run.values()) for run in (self.tests.before, self.tests.after)]
+        lines = [f"passed before: {count[0]} of {len(self.tests.before)}; now: {count[1]} of {len(self.tests.after)}"]
+        return _list("Tests", [*lines, *(f"passes now: {name}" for name in self.tests.mended[:20])])
+
+
+def _check(check: Mapping[str, Any]) -> str:
+    state = "passed" if check["passed"] else f"not run: {check['skipped']}" if check["skipped"] else "objects"
+    return f"{check['rung']}: {state}"
+
+
+def _list(title: str, lines: list[str]) -> str:
+    return "\n".join([f"## {title}\n", *(f"- {printable(line)}" for line in lines)]) if lines else ""
