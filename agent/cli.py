@@ -1,4 +1,4 @@
-"""The agent's commands: ``dovetail map``, ``dovetail agent``. Mounted by the one ``dovetail`` command; each part is imported when used."""
+"""The agent's commands: ``dovetail map``, ``dovetail agent``, ``dovetail mcp``. Mounted by the one ``dovetail`` command; each part is imported when used."""
 
 from __future__ import annotations
 
@@ -136,6 +136,22 @@ def agent(
         limits=limits,
     )
     raise typer.Exit(start_run(settings, serving, server, yes=yes, as_json=as_json))
+
+
+@app.command("mcp")
+def mcp(
+    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="The repository; nothing outside is reached.")] = Path(
+        "."
+    ),
+    server: Annotated[str, typer.Option(envvar="DOVETAIL_SERVER", help="The server for edits.")] = DEFAULT_SERVER,
+    allow: Annotated[list[str] | None, typer.Option(help="A protected file that may change; repeatable.")] = None,
+) -> None:
+    """Serve map, find, edit, check, apply and undo of one repository to other agents, over MCP on stdin and stdout."""
+    from dovetail.agent.client import DovetailClient
+    from dovetail.agent.mcp.project import Project
+    from dovetail.agent.mcp.server import serve
+
+    serve(Project(path, lambda: DovetailClient(server), allow or ()))
 
 
 @contextmanager

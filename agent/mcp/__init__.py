@@ -1,0 +1,1 @@
+"""What other agents may ask of Dovetail over the Model Context Protocol."""
