@@ -208,7 +208,8 @@ Decided = Literal["decoding", "terminator", "after"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy finds in an edit. ``rule``: which part of the policy; ``line``: of the new text, from 1; 0: all of it."""
+    """What a policy finds in an edit. ``rule``: which part of the policy; ``line``: of the new text, from 1; 0: all of it. ``fix``: what to
+    write instead, where the rule knows."""
 
     id: str
     rule: FindingKind
@@ -219,6 +220,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     cwe: str | None = None
     mode: Mode = "refuse"
     decided: Decided = "after"
+    fix: str = ""
 
 
 class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):

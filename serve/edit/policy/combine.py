@@ -11,14 +11,16 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from dovetail.serve.constrain.syntax.languages import languages_of
 from dovetail.serve.edit.policy.content import content_findings
 from dovetail.serve.edit.policy.document import Document, Limits, PatternRule, parse_policy, unusable
 from dovetail.serve.edit.policy.lines import changed_lines, plain
 from dovetail.serve.edit.policy.paths import any_matches, glob
 from dovetail.serve.edit.policy.patterns import check_pattern
-from dovetail.serve.edit.policy.rules import pack, pack_names
-from dovetail.serve.types import Finding, ProtectedLines, SourceFile
+from dovetail.serve.edit.policy.rules import GROUPS, pack_names, rules_named
+from dovetail.serve.types import Finding, Mode, ProtectedLines, SourceFile
 
 
 class FileChange(NamedTuple):
@@ -178,13 +180,16 @@ def _packed(document: Document) -> Iterator[PatternRule]:
     asked = document.findings
     known: set[str] = set()
     for index, name in enumerate(asked.rules):
-        if name not in pack_names():
-            raise unusable(f"findings.rules[{index}]", f"{name!r} is no rule pack; there are {', '.join(pack_names())}")
-        for rule in pack(name):
+        rules = rules_named(name)
+        if not rules:
+            there = ", ".join((*pack_names(), *GROUPS))
+            raise unusable(
+                f"findings.rules[{index}]", f"{name!r} is no pack, group, CWE or id of rules; there are {there}"
+            )
+        for rule in rules:
             if rule.id not in known and rule.id not in asked.without:
-                yield PatternRule(
-                    rule.id, rule.languages, rule.query, rule.message, rule.severity, rule.cwe, rule.paths, asked.mode
-                )
+                mode: Mode = "refuse" if asked.mode == "refuse" else "report"
+                yield msgspec.structs.replace(rule, mode=mode, bad=(), good=())
             known.add(rule.id)
     for index, each in enumerate(asked.without):
         if each not in known:

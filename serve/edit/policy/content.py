@@ -49,6 +49,7 @@ def finding(rule: Rule, kind: FindingKind, path: str, match: Match) -> Finding:
         severity=rule.severity,
         cwe=rule.cwe,
         mode=rule.mode,
+        fix=rule.fix if isinstance(rule, PatternRule) else "",
     )
 
 

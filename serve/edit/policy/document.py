@@ -21,10 +21,12 @@ from dovetail.serve.edit.policy.paths import Glob, GlobError
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import Mode, Severity
 
+FindingsMode = Literal["refuse", "block", "report"]
 _Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 _LineNumber = Annotated[int, Meta(ge=1, le=10_000_000)]
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
 _Text = Annotated[str, Meta(min_length=1, max_length=500)]
+_Hint = Annotated[str, Meta(max_length=500)]
 _Names = Annotated[tuple[_Text, ...], Meta(min_length=1, max_length=500)]
 _Globs = Annotated[tuple[_Text, ...], Meta(max_length=500)]
 _Cwe = Annotated[str, Meta(pattern=r"^CWE-[0-9]{1,5}$")]
@@ -84,7 +86,7 @@ class CallRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PatternRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tree-sitter query whose ``@match`` new text under ``paths`` may not hold.
 
-    ``bad`` and ``good``: code that it has to find, and must not; checked when the document is read.
+    ``bad`` and ``good``: code that it has to find, and must not; checked when the document is read. ``fix``: what to write instead.
     """
 
     id: _Name
@@ -97,14 +99,19 @@ class PatternRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = "refuse"
     bad: tuple[str, ...] = ()
     good: tuple[str, ...] = ()
+    fix: _Hint = ""
 
 
 class FindingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rule packs by name, less the rules ``without``."""
+    """Rules by pack, group, CWE or id, less those ``without``.
+
+    ``mode``: ``refuse`` keeps edits from having any while they are decoded; ``block`` withholds an answer that has one;
+    ``report`` tells of them. In a chat, where nothing is held to files, ``refuse`` is ``block``.
+    """
 
     rules: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    mode: Mode = "report"
+    mode: FindingsMode = "report"
 
 
 class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,8 +17,13 @@ _PREDICATES = frozenset(
     {"eq?", "not-eq?", "any-eq?", "any-not-eq?", "any-of?", "not-any-of?", "match?", "not-match?", "any-match?"}
     | {"any-not-match?"}
 )
-_FRAMES = {"go": ("package p\n\nfunc f() {\n", "\n}\n")}
-"""What an example of a language stands in, where a file does not hold statements."""
+_BODY = (("", "\n"), ("void f(void) {\n", "\n}\n"))
+_FRAMES = {
+    "go": (("package p\n\nfunc f() {\n", "\n}\n"), ("package p\n\n", "\n")),
+    "c": _BODY,
+    "cpp": _BODY,
+}
+"""What the examples of a language may stand in, where a file does not hold statements."""
 
 
 def pattern_matches(rule: PatternRule, language: str, tree: Tree, span: Span) -> Iterator[Match]:
@@ -52,6 +57,8 @@ def check_pattern(rule: PatternRule, key: str) -> None:
 
 
 def _found(rule: PatternRule, language: str, example: str) -> bool:
-    before, after = _FRAMES.get(language, ("", "\n"))
-    text = f"{before}{example}{after}".encode()
-    return any(pattern_matches(rule, language, parse(language, text), Span(0, len(text))))
+    """Whether the rule finds something in the example, in any of its frames."""
+    texts = [f"{before}{example}{after}".encode() for before, after in _FRAMES.get(language, (("", "\n"),))]
+    return any(
+        True for text in texts for _ in pattern_matches(rule, language, parse(language, text), Span(0, len(text)))
+    )
