@@ -113,6 +113,9 @@ def serve(
         list[str] | None,
         typer.Option("--cors-origin", help="Web pages that may read answers, such as https://ide.example; repeatable."),
     ] = None,
+    acceptable_use: Annotated[
+        Path | None, typer.Option(help="A TOML file that says which requests are declined; 'off': none are.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

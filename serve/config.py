@@ -50,7 +50,8 @@ class ServerConfig:
     ``drain_seconds``: how long requests may go on after the server was asked to end. ``max_output_tokens``: the longest answer, whatever a request asks for; None: what the window leaves. ``model_alias``: other names of
     the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it. ``no_carriers``: let calls of edit tools quote any text.
-    ``policy``: a file that says which edits may be made (docs/policy.md).
+    ``policy``: a file that says which edits may be made (docs/policy.md). ``acceptable_use``: a file that says which requests are
+    declined (docs/acceptable-use.md); None: the one that comes with the server; ``off``: none are.
     ``keys``: file or PostgreSQL URL of API keys and usage; None: nobody is asked for one. ``access``: a file of groups, quotas and
     identity providers. ``admin``: ``HOST:PORT`` or ``unix:PATH`` of the administrators' endpoints. ``tls_client_ca``: whose client
     certificates every connection must bring. ``cors_origin``: web pages that may read answers. (All: docs/access.md.)
@@ -88,6 +89,7 @@ class ServerConfig:
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     cors_origin: tuple[str, ...] = ()
+    acceptable_use: Path | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -133,7 +135,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "log_level": get_args(LogLevel),
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
-_PATHS = frozenset({"model", "store", "policy", "access", "tls_cert", "tls_key", "tls_client_ca"})
+_PATHS = frozenset({"model", "store", "policy", "acceptable_use", "access", "tls_cert", "tls_key", "tls_client_ca"})
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
 _WORDS = frozenset({"model_name", "host", "keys", "admin", *_CHOICES})
 _LISTS = frozenset({"model_alias", "cors_origin"})

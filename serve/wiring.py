@@ -47,6 +47,8 @@ from dovetail.serve.engine.process.client import EngineProcess
 from dovetail.serve.errors import EngineError, ModelError, UserError
 from dovetail.serve.govern.governance import Governance, open_governance
 from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
+from dovetail.serve.govern.declines.conduct import Conduct
+from dovetail.serve.govern.declines.document import BUILT_IN, AcceptableUseError, read_acceptable_use
 from dovetail.serve.sizing import plan_sizes
 from dovetail.serve.types import Markers, SourceFile
 from dovetail.serve.worker import WorkerConfig
@@ -136,6 +138,16 @@ def server_policy(config: ServerConfig) -> Policy | None:
     return policy
 
 
+def server_conduct(config: ServerConfig) -> Conduct | None:
+    """What judges requests by the configured acceptable use policy; None: nothing. Raises ConfigError when it cannot be used."""
+    if config.acceptable_use == Path("off"):
+        return None
+    try:
+        return Conduct(read_acceptable_use(config.acceptable_use or BUILT_IN))
+    except AcceptableUseError as error:
+        raise ConfigError(error.message, param="acceptable_use") from error
+
+
 def engine_command(worker: WorkerConfig) -> list[str]:
     """The command line of the engine process, less the socket address that is added to it."""
     return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]
@@ -182,6 +194,7 @@ async def _serve(
 ) -> None:
     listener, admin_listener = listeners
     policy = server_policy(config)
+    conduct = server_conduct(config)
     worker = worker_config(config)
     served = served_model(config, worker)
     engine = EngineProcess(command if command is not None else engine_command(worker), on_progress)
@@ -199,6 +212,7 @@ async def _serve(
         docs=config.docs,
         policy=policy,
         cors_origins=config.cors_origin,
+        conduct=conduct,
     )
     check = CheckProcesses()
     app = create_app(engine, served, settings, check=check, governance=governance)
@@ -235,6 +249,8 @@ async def _serve(
         await engine.close()
         await check.close()
         await governance.close()
+        if conduct is not None:
+            await conduct.close()
 
 
 def _admin_server(config: ServerConfig, governance: Governance, metrics: Metrics) -> SideServer:

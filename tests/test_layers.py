@@ -31,6 +31,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "kernels",
     ),
     "serve/engine": ("serve.engine.base", "serve.engine.process", "serve.types", "serve.errors"),
+    "serve/govern/findings": (
+        "serve.govern",
+        "serve.edit.policy",
+        "serve.constrain.syntax",
+        "serve.types",
+        "serve.errors",
+    ),
     "serve/govern": ("serve.govern", "serve.config", "serve.types", "serve.errors"),
     "serve/api": (
         "serve.api",
@@ -57,6 +64,7 @@ FORBIDDEN_PACKAGES: dict[str, set[str]] = {
     "serve/edit": {"torch", "fastapi", "zmq", "transformers"},
     "serve/engine/native": {"fastapi", "zmq", "llguidance", "tree_sitter", "transformers"},
     "serve/engine": {"fastapi", "llguidance", "tree_sitter", "torch"},
+    "serve/govern/findings": {"torch", "fastapi", "starlette", "zmq", "transformers"},
     "serve/govern": {"torch", "fastapi", "starlette", "zmq", "transformers"},
     "serve/api": {"torch", "transformers", "vllm", "zmq"},
     "models": {"transformers", "fastapi", "zmq"},

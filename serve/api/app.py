@@ -30,6 +30,7 @@ from dovetail.serve.api.responses import endpoints as responses
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.making import Responses
 from dovetail.serve.api.sealed import Sealer, kept_key
+from dovetail.serve.api.security import moderations, scans
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
@@ -68,7 +69,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (health, models, completions, infill, tokenize, embeddings, edits, apply):
+    for part in (health, models, completions, infill, tokenize, embeddings, edits, apply, scans, moderations):
         app.include_router(part.routes(context))
     records = Records(settings.store, tenant=tenant)
     app.include_router(Chat(context, records).routes())

@@ -21,6 +21,8 @@ from dovetail.serve.api.edits.body import EditsBody
 from dovetail.serve.api.responses.body import ContextFields as ResponsesContext
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.responses.conversations import ConversationBody
+from dovetail.serve.api.security.moderations import ModerationBody
+from dovetail.serve.api.security.scans import ScanBody
 from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
 
 BODIES: Mapping[str, type[BaseModel]] = {
@@ -31,6 +33,8 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "/v1/batches": BatchBody,
     "/v1/edits": EditsBody,
     "/v1/edits/apply": ApplyBody,
+    "/v1/security/scan": ScanBody,
+    "/v1/moderations": ModerationBody,
     "/v1/chat/completions": ChatBody,
     "/v1/chat/completions/{id}": RelabelBody,
     "/v1/responses": ResponseBody,

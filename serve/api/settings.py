@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dovetail.serve.api.http.limits import Limits
 from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.govern.declines.conduct import Conduct
 
 MIB = 1024 * 1024
 
@@ -23,7 +24,7 @@ class ApiSettings:
     text that the conversation has shown. ``drop_billing_header``: take the changing first line of Claude Code's system prompt
     out, which would spoil the prefix cache. ``max_output_tokens``: the longest answer, whatever is asked for; None: what the
     window leaves. ``policy``: holds for every edit; requests may narrow it. ``max_file_bytes``: of an uploaded file. ``batch_concurrency``: lines of batches
-    that are run at a time. ``cors_origins``: web pages that may read answers. ``limits``: of headers and of the time that bodies take.
+    that are run at a time. ``cors_origins``: web pages that may read answers. ``conduct``: which requests are declined; None: none. ``limits``: of headers and of the time that bodies take.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -42,5 +43,6 @@ class ApiSettings:
     batch_concurrency: int = 4
     store: Path | None = None
     cors_origins: tuple[str, ...] = ()
+    conduct: Conduct | None = None
     limits: Limits = field(default_factory=Limits)
     seal_key: bytes | None = field(default=None, repr=False)

@@ -86,6 +86,7 @@ def _conversation(context: ApiContext, sealer: Sealer, body: ContextFields) -> t
         tool_choice=choice,
         parallel=parallel,
         effort=body.effort,
+        security=body.secured if isinstance(body, MessagesBody) else None,
     )
     return conversation, [*history.ignored, *(f"tools.{name}" for name in offered.unavailable)]
 

@@ -14,6 +14,7 @@ from dovetail.serve.api.conversation.pieces import (
     LogprobsPiece,
     Piece,
     ReasoningPiece,
+    RefusalPiece,
     TextPiece,
 )
 
@@ -69,7 +70,7 @@ class Narrator:
 
     def take(self, piece: Piece) -> list[Event]:
         """What one piece adds; after a Finish the message is complete."""
-        if isinstance(piece, TextPiece):
+        if isinstance(piece, TextPiece | RefusalPiece):
             return self._text(piece.text)
         if isinstance(piece, ReasoningPiece):
             return self._think(piece.text)
@@ -127,13 +128,19 @@ class Narrator:
         self.message["usage"] = usage_of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
         self.message["usage"]["output_tokens_details"] = {"thinking_tokens": piece.reasoning_tokens}
         self.message |= self._ending(piece)
+        if piece.security is not None:
+            self.message["security"] = piece.security
         delta = {key: self.message[key] for key in ("stop_reason", "stop_sequence")}
         told = {"type": "message_delta", "delta": delta, "usage": self.message["usage"]}
+        if piece.security is not None:
+            told["security"] = piece.security
         return [*events, told, {"type": "message_stop"}]
 
     def _ending(self, piece: Finish) -> dict[str, Any]:
         if piece.reason == "length":
             return {"stop_reason": "model_context_window_exceeded" if self._window else "max_tokens"}
+        if piece.reason == "content_filter":
+            return {"stop_reason": "refusal"}
         if piece.reason == "tool_calls":
             return {"stop_reason": "tool_use"}
         if isinstance(piece.stop, str):

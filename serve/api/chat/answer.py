@@ -14,6 +14,7 @@ from dovetail.serve.api.conversation.pieces import (
     LogprobsPiece,
     Piece,
     ReasoningPiece,
+    RefusalPiece,
     TextPiece,
 )
 from dovetail.serve.api.logprobs import chat_logprobs
@@ -61,6 +62,8 @@ class Choice:
         self._logprobs: list[TokenLogprob] = []
         self._untold: tuple[TokenLogprob, ...] = ()
         self._finish: str | None = None
+        self._refusal: str | None = None
+        self._security: dict[str, Any] | None = None
         self.usage = Usage()
         self.reasoning_tokens = 0
 
@@ -93,7 +96,9 @@ class Choice:
     def whole(self) -> dict[str, Any]:
         """The finished choice."""
         text = "".join(self._text)
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": self._refusal}
+        if self._refusal is not None:
+            message["content"] = text or None
         if self._reasoning:
             message["reasoning_content"] = "".join(self._reasoning)
         if self._calls:
@@ -104,12 +109,16 @@ class Choice:
             else:
                 message["tool_calls"] = [call.wire(call.arguments) for call in self._calls]
         logprobs = chat_logprobs(self._codec, self._logprobs) if self._codec is not None else None
-        return {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
+        choice = {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
+        return choice if self._security is None else {**choice, "security": self._security}
 
     def _delta(self, piece: Piece) -> dict[str, Any] | None:
         if isinstance(piece, TextPiece):
             self._text.append(piece.text)
             return {"content": piece.text}
+        if isinstance(piece, RefusalPiece):
+            self._refusal = piece.text
+            return {"refusal": piece.text}
         if isinstance(piece, ReasoningPiece):
             self._reasoning.append(piece.text)
             return {"reasoning_content": piece.text}
@@ -130,9 +139,11 @@ class Choice:
 
     def _finished(self, piece: Finish) -> list[dict[str, Any]]:
         self.usage = piece.usage
+        self._security = piece.security
         self.reasoning_tokens = piece.reasoning_tokens
         self._finish = "function_call" if piece.reason == "tool_calls" and self._legacy else piece.reason
-        return [*self._deltas_of_logprobs(), self._chunk({}, self._finish)]
+        last = self._chunk({}, self._finish)
+        return [*self._deltas_of_logprobs(), last if piece.security is None else {**last, "security": piece.security}]
 
     def _deltas_of_logprobs(self) -> list[dict[str, Any]]:
         """Log probabilities of tokens that gave no text yet."""

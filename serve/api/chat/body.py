@@ -74,4 +74,5 @@ class ChatBody(ManyFields, StructuredFields, CarrierFields):
             tool_choice=offered.choice,
             parallel=self.parallel_tool_calls is not False and not self.legacy,
             effort=self.reasoning_effort,
+            security=self.secured,
         )

@@ -23,10 +23,13 @@ from dovetail.serve.api.http.failures import sse_error, told
 from dovetail.serve.api.http.fields import ignored_fields, not_available
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
 from dovetail.serve.api.sampling import MAX_CHOICES, MAX_TOP_LOGPROBS, ManyFields, sampling_params
+from dovetail.serve.api.security.fields import SecurityField, rules_for
+from dovetail.serve.api.security.plain import PlainWatch, code_language
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.structured import StructuredFields
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.errors import EngineError, UserError
+from dovetail.serve.govern.findings.rules import RuleSet
 from dovetail.serve.types import FinishEvent, Request, RollbackEvent, TokensEvent
 
 ENDPOINT = "/v1/completions"
@@ -42,6 +45,7 @@ class CompletionBody(ManyFields, StructuredFields):
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    security: SecurityField | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Job:
     tries: int
     echoes: tuple[str, ...]
     ignored: tuple[str, ...]
+    rules: RuleSet
 
     @property
     def answers(self) -> int:
@@ -118,6 +123,8 @@ def _refuse(path: str, what: str) -> NoReturn:
 
 async def _job(context: ApiContext, body: CompletionBody) -> Job:
     context.require_model(body.model)
+    rules = rules_for(context.settings.policy, body.security)
+    code_language(body.security)
     ignored = ignored_fields(body)
     if body.stream_options is not None:
         ignored += [f"stream_options.{name}" for name in body.stream_options.model_extra or {}]
@@ -159,7 +166,7 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
                     **body.scheduling(),
                 )
             )
-    return Job(job_id, int(time.time()), body, context.reserve(requests), tries, tuple(echoes), tuple(ignored))
+    return Job(job_id, int(time.time()), body, context.reserve(requests), tries, tuple(echoes), tuple(ignored), rules)
 
 
 def _tries(body: CompletionBody) -> int:
@@ -201,17 +208,25 @@ async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, 
     async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
         async for index, event in events:
             outputs[index].take(event)
-    choices = [
-        _choice(
-            index,
-            job.echoes[index // job.answers] + output.text,
-            None if job.body.logprobs is None else completion_logprobs(context.served.codec, output.logprobs),
-            output.finish,
+    choices = []
+    for index, output in enumerate(_best(outputs, job.tries, job.answers)):
+        watch = _watch(context, job, index)
+        text = watch.feed(output.text)
+        text += "" if watch.blocked else watch.finish()
+        context.metrics.count_security(watch.found)
+        entries = None if watch.blocked else output.logprobs
+        logprobs = (
+            None if job.body.logprobs is None or entries is None else completion_logprobs(context.served.codec, entries)
         )
-        for index, output in enumerate(_best(outputs, job.tries, job.answers))
-    ]
+        finish = "content_filter" if watch.blocked else output.finish
+        choices.append(_choice(index, job.echoes[index // job.answers] + text, logprobs, finish) | watch.told())
     usage = usage_of(job.requests, outputs, job.tries)
     return {**_head(context, job), "choices": choices, "usage": usage}
+
+
+def _watch(context: ApiContext, job: Job, index: int) -> PlainWatch:
+    prompt = context.served.codec.decode(job.requests[index * job.tries // job.answers].prompt) if job.rules else ""
+    return PlainWatch(job.rules, prompt, job.body.security)
 
 
 async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGenerator[bytes, None]:
@@ -220,6 +235,8 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
         head["usage"] = None
     outputs = [Output() for _ in job.requests]
     offsets = [0] * len(outputs)
+    watches = [_watch(context, job, index) for index in range(len(outputs))]
+    ended: set[int] = set()
     codec = context.served.codec
     chunks = sse.Chunks(head)
     for index in range(len(outputs)):
@@ -227,15 +244,26 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
             yield chunks.told([_choice(index, echo)])
     async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
         async for index, event in events:
+            if index in ended:
+                continue
             outputs[index].take(event)
+            watch = watches[index]
             if isinstance(event, TokensEvent):
                 entries = event.logprobs or ()
                 logprobs = completion_logprobs(codec, entries, offsets[index]) if entries else None
                 offsets[index] += sum(text_length(codec, entry) for entry in entries)
-                if event.text or logprobs:
-                    yield chunks.told([_choice(index, event.text, logprobs)])
-            elif isinstance(event, FinishEvent):
-                yield chunks.told([_choice(index, "", None, event.reason)])
+                text = watch.feed(event.text)
+                if text or (logprobs and not job.rules.blocking):
+                    yield chunks.told([_choice(index, text, logprobs)])
+            elif isinstance(event, FinishEvent) and (rest := watch.finish()):
+                yield chunks.told([_choice(index, rest)])
+            if watch.blocked or isinstance(event, FinishEvent):
+                ended.add(index)
+                context.metrics.count_security(watch.found)
+                finish = "content_filter" if watch.blocked else outputs[index].finish
+                yield chunks.told([_choice(index, "", None, finish) | watch.told()])
+                if len(ended) == len(outputs):
+                    break
             elif isinstance(event, RollbackEvent):
                 raise EngineError("The engine took back text that was already sent.", status=500)
     if job.body.include_usage:

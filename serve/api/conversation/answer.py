@@ -19,11 +19,15 @@ from dovetail.serve.api.conversation.pieces import (
     LogprobsPiece,
     Piece,
     ReasoningPiece,
+    RefusalPiece,
     TextPiece,
 )
+from dovetail.serve.api.security.declined import declined, told_decline
+from dovetail.serve.api.security.fields import rules_for
+from dovetail.serve.api.security.watch import AnswerWatch, Shown
 from dovetail.serve.api.served import DialectPiece, DialectReader
 from dovetail.serve.errors import EngineError
-from dovetail.serve.types import ErrorEvent, Event, FinishEvent, Request, TokensEvent
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, Request, TokensEvent, Usage
 
 
 class AnswerReader:
@@ -97,8 +101,17 @@ async def answers(
 ) -> AsyncGenerator[tuple[int, list[Piece]], None]:
     """Pieces of ``requests``, which all answer ``conversation``, as they come, with the request's index.
 
-    Those of one step come together, to be told together.
+    Those of one step come together, to be told together. A conversation that is declined is refused without asking the engine.
     """
+    refused = await declined(context, http, conversation)
+    if refused is not None:
+        for index, request in enumerate(requests):
+            usage = Usage(prompt_tokens=len(request.prompt))
+            yield (
+                index,
+                [RefusalPiece(refused.message), Finish("content_filter", usage, security=told_decline(refused))],
+            )
+        return
     dialect = context.served.dialect
     tools = conversation.callable_tools
     readers = [
@@ -106,10 +119,21 @@ async def answers(
         for request in requests
     ]
     counters = [CallCounter(conversation, request.constraint, context.metrics.carried_calls) for request in requests]
+    rules, shown = rules_for(context.settings.policy, conversation.security), Shown(conversation)
+    watches = [AnswerWatch(rules, shown, conversation.security, len(request.prompt)) for request in requests]
+    ended: set[int] = set()
     async with aclosing(context.generate(http, endpoint, requests)) as events:
         async for index, event in events:
-            pieces = readers[index].take(event)
+            if index in ended:
+                continue
+            watches[index].tokens += len(event.tokens) if isinstance(event, TokensEvent) else 0
+            pieces = watches[index].take(readers[index].take(event))
             for piece in pieces:
                 counters[index].take(piece)
             if pieces:
                 yield index, pieces
+            if pieces and isinstance(pieces[-1], Finish):
+                context.metrics.count_security(watches[index].found, shown.suspicions if not ended else ())
+                ended.add(index)
+                if len(ended) == len(requests):
+                    return

@@ -12,6 +12,7 @@ from dovetail.serve.api.conversation.carriers import CarrierFields, carrier_spec
 from dovetail.serve.api.conversation.conversation import Conversation, Message, ToolCall
 from dovetail.serve.api.conversation.tool_grammar import endless, input_grammars, tool_grammar
 from dovetail.serve.api.sampling import sampling_params
+from dovetail.serve.api.security.fields import rules_for
 from dovetail.serve.api.served import ChatMessage
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import ConstraintSpec, GrammarSpec, Request
@@ -36,6 +37,9 @@ async def engine_requests(
     Raises UserError where the model cannot take the conversation or it does not fit.
     """
     served = context.served
+    rules_for(
+        context.settings.policy, conversation.security
+    )  # names that mean no rule are refused before anything begins
     context.admit(choices)
     visiting().require_tools([tool.name for tool in conversation.tools])
     prompt = tuple(await asyncio.to_thread(prompt_ids, context, conversation))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from dovetail.serve.api.conversation.conversation import Conversation, Message, Tool
 from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallStart, Piece
 from dovetail.serve.api.sampling import SamplingFields
+from dovetail.serve.api.security.fields import SecurityField
 from dovetail.serve.api.served import CallHead, Dialect
 from dovetail.serve.edit.known.follow import Call, Known, Turn, arguments_in, known_texts, normal
 from dovetail.serve.edit.known.patches import file_patches
@@ -30,12 +31,18 @@ class DovetailField(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     carriers: bool | None = None
+    security: SecurityField | None = None
 
 
 class CarrierFields(SamplingFields):
     """The fields of endpoints whose answers may call edit tools."""
 
     dovetail: DovetailField | None = None
+
+    @property
+    def secured(self) -> SecurityField | None:
+        """How the answer is scanned, if the request asks for that."""
+        return self.dovetail.security if self.dovetail is not None else None
 
     @property
     def carries(self) -> bool:

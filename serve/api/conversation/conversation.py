@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dovetail.serve.api.security.fields import SecurityField
+
 Role = Literal["system", "user", "assistant", "tool"]
 ToolKind = Literal["function", "custom"]
 Syntax = Literal["lark", "regex"]
@@ -70,7 +72,8 @@ class Conversation:
 
     ``parallel``: whether one answer may hold several calls. ``effort``: how long to reason, in the words of the protocols
     (none, minimal, low, medium, high, ...); None: as the model does by itself. ``shows_all_tools``: the prompt describes
-    also those that may not be called now, and so begins like the prompts before it, which are cached.
+    also those that may not be called now, and so begins like the prompts before it, which are cached. ``security``: the request's
+    wish to have the answer scanned.
     """
 
     messages: tuple[Message, ...]
@@ -79,6 +82,7 @@ class Conversation:
     parallel: bool = True
     effort: str | None = None
     shows_all_tools: bool = False
+    security: SecurityField | None = None
 
     @property
     def shown_tools(self) -> tuple[Tool, ...]:

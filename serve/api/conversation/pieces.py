@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dovetail.serve.api.conversation.conversation import ToolKind
 from dovetail.serve.types import ConstraintReport, TokenLogprob, Usage
 
-AnswerEnd = Literal["stop", "length", "tool_calls"]
-"""Why an answer ended; ``tool_calls``: by itself, after at least one call."""
+AnswerEnd = Literal["stop", "length", "tool_calls", "content_filter"]
+"""Why an answer ended; ``tool_calls``: by itself, after at least one call; ``content_filter``: it was declined or ended here."""
 
 
 @dataclass(frozen=True)
 class TextPiece:
     """More of what the model says."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RefusalPiece:
+    """The whole of what is said instead of an answer."""
 
     text: str
 
@@ -60,13 +67,14 @@ class LogprobsPiece:
 
 @dataclass(frozen=True)
 class Finish:
-    """The last piece of every answer. ``stop``: the stop string or token id that ended it, if one did."""
+    """The last piece of every answer. ``stop``: the stop string or token id that ended it, if one did. ``security``: what was found."""
 
     reason: AnswerEnd
     usage: Usage
     stop: str | int | None = None
     reasoning_tokens: int = 0
     constraint: ConstraintReport | None = None
+    security: dict[str, Any] | None = None
 
 
-Piece = TextPiece | ReasoningPiece | CallStart | CallArguments | CallEnd | LogprobsPiece | Finish
+Piece = TextPiece | RefusalPiece | ReasoningPiece | CallStart | CallArguments | CallEnd | LogprobsPiece | Finish

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dovetail.serve.api.http.fields import not_available
 from dovetail.serve.api.sampling import SamplingFields
+from dovetail.serve.api.security.fields import SecurityField
 from dovetail.serve.edit.formats.registry import FORMATS, without_words
 from dovetail.serve.edit.paths import path_fault
 from dovetail.serve.edit.protected import protected_lines
@@ -54,6 +55,7 @@ class EditsBody(SamplingFields):
     protected: list[ProtectedRange] | None = None
     operations: list[FileOperation] | None = None
     policy: dict[str, Any] | None = None
+    security: SecurityField | None = None
     model: str | None = None
     stream: bool | None = None
     trace: bool | None = None

@@ -18,12 +18,23 @@ from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.edits.body import EditsBody, check_edits, check_protected
 from dovetail.serve.api.edits.events import EditEvents, TextEvents
 from dovetail.serve.api.edits.policy import policy_for, report_of
-from dovetail.serve.api.edits.report import GuaranteeViolated, constraint_of, edits_of, land, trace_of
+from dovetail.serve.api.edits.report import (
+    NOTHING,
+    GuaranteeViolated,
+    Landed,
+    constraint_of,
+    edits_of,
+    land,
+    scan_of,
+    trace_of,
+)
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import body_of, told
 from dovetail.serve.api.sampling import sampling_params
+from dovetail.serve.api.security.declined import declined_said, told_decline
+from dovetail.serve.api.security.fields import rules_for, told_findings
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
@@ -31,7 +42,10 @@ from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.view import as_read
 from dovetail.serve.errors import DovetailError, UserError
-from dovetail.serve.types import EditSpec, Request
+from dovetail.serve.govern.declines.conduct import Said
+from dovetail.serve.govern.declines.judge import Decline
+from dovetail.serve.govern.findings.rules import RuleSet
+from dovetail.serve.types import EditSpec, Request, Usage
 
 ENDPOINT = "/v1/edits"
 
@@ -46,6 +60,7 @@ class Task:
     spec: EditSpec
     request: Request
     policy: Policy | None
+    rules: RuleSet
 
 
 def routes(context: ApiContext) -> APIRouter:
@@ -69,6 +84,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
     context.require_model(body.model)
     files = check_edits(body)
     policy = policy_for(context.settings.policy, body.policy)
+    rules = rules_for(policy, body.security)
     context.admit(1)
     spec = EditSpec(
         files=files,
@@ -98,7 +114,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
         constraint=spec,
     )
     (request,) = context.reserve([request])
-    return Task(task_id, int(time.time()), body, spec, request, policy)
+    return Task(task_id, int(time.time()), body, spec, request, policy, rules)
 
 
 def render(served: ServedModel, spec: EditSpec, instruction: str) -> list[int]:
@@ -124,6 +140,9 @@ def render(served: ServedModel, spec: EditSpec, instruction: str) -> list[int]:
 
 
 async def _whole(context: ApiContext, http: HttpRequest, task: Task) -> dict[str, Any]:
+    refused = await declined_said(context, http, [Said(task.body.instruction, True)])
+    if refused is not None:
+        return _declined(context, task, refused)
     output = Output()
     async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
         async for _, event in events:
@@ -131,12 +150,34 @@ async def _whole(context: ApiContext, http: HttpRequest, task: Task) -> dict[str
     return await _answer(context, task, output)
 
 
+def _declined(context: ApiContext, task: Task, refused: Decline) -> dict[str, Any]:
+    output = Output(usage=Usage(prompt_tokens=len(task.request.prompt)))
+    told = {"refusal": refused.message, "security": told_decline(refused), "finish_reason": "content_filter"}
+    return {**_told(context, task, output, NOTHING), **told}
+
+
 async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, Any]:
     with _violations_counted(context):
         landed = await asyncio.to_thread(land, output.text, task.spec)
+    scan = await asyncio.to_thread(scan_of, task.rules, task.spec.files, landed)
+    context.metrics.count_security(scan.found)
+    blocked = any(each.action == "block" for each in scan.found)
+    if blocked:
+        landed = NOTHING
     context.metrics.edits.inc(landed.count)
+    answer = _told(context, task, output, landed)
+    if task.rules:
+        answer["security"] = told_findings(scan.found, task.body.security, complete=scan.complete, blocked=blocked)
+    if blocked:
+        answer["finish_reason"] = "content_filter"
+    elif task.body.trace:
+        answer["tokens"] = trace_of(context.served.codec, output)
+    return answer
+
+
+def _told(context: ApiContext, task: Task, output: Output, landed: Landed) -> dict[str, Any]:
     vetoes = output.constraint.vetoes if output.constraint is not None else ()
-    answer = {
+    return {
         **_head(context, task),
         "format": task.spec.format,
         **edits_of(landed.edits),
@@ -148,9 +189,6 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
         "finish_reason": output.finish,
         "usage": usage_of([task.request], [output]),
     }
-    if task.body.trace:
-        answer["tokens"] = trace_of(context.served.codec, output)
-    return answer
 
 
 async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGenerator[bytes, None]:
@@ -158,9 +196,15 @@ async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGe
     blocks = task.spec.format == "blocks" and not task.spec.operations
     growing = EditEvents(task.spec.files, task.spec.markers) if blocks else TextEvents()
     yield sse.typed("edits.started", _head(context, task))
+    refused = await declined_said(context, http, [Said(task.body.instruction, True)])
+    if refused is not None:
+        yield sse.typed("edits.completed", _declined(context, task, refused))
+        return
     async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
         async for _, event in events:
             output.take(event)
+            if task.rules.blocking:
+                continue  # what may be withheld in the end is not told before
             with _violations_counted(context):
                 grown = growing.after(event)
             for name, payload in grown:

@@ -10,9 +10,9 @@ import msgspec
 from dovetail.serve.edit.apply import Applied
 from dovetail.serve.edit.policing import findings_of
 from dovetail.serve.edit.policy.combine import Policy
-from dovetail.serve.edit.policy.document import CallRule, ImportRule, PatternRule, request_policy
+from dovetail.serve.edit.policy.document import CallRule, FindingsMode, ImportRule, PatternRule, request_policy
 from dovetail.serve.errors import UserError
-from dovetail.serve.types import Decided, Finding, Mode, SourceFile
+from dovetail.serve.types import Decided, Finding, SourceFile
 
 LIMITS = (
     "Syntax only. Aliases, getattr, reflection, computed names, strings that become code and dynamic imports are not "
@@ -96,7 +96,7 @@ def _decided(policy: Policy) -> list[tuple[str, Decided]]:
         ("api.freeze", "terminator", any(each.api.freeze for each in policy.documents)),
     ]
     own: list[ImportRule | CallRule | PatternRule] = [*policy.imports, *policy.calls]
-    modes: list[tuple[str, Mode]] = []
+    modes: list[tuple[str, FindingsMode]] = []
     for document in policy.documents:
         own += document.patterns
         modes += [("findings.rules", document.findings.mode)] if document.findings.rules else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.edit.policy.combine import policy_of
 from dovetail.serve.edit.view import restored, views_of
 from dovetail.serve.errors import EngineError
+from dovetail.serve.govern.findings.rules import RuleSet
+from dovetail.serve.govern.findings.scan import Scan, scan_file
 from dovetail.serve.types import ConstraintReport, EditSpec, Finding, Origin, SourceFile, Syntax, SyntaxGating
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
@@ -41,6 +44,10 @@ class Landed:
     def count(self) -> int:
         """Edits, operations on whole files included."""
         return len(self.edits.blocks) + len(self.edits.operations)
+
+
+NOTHING = Landed(edits=Edits((), ()), changed=(), patch="", syntax={}, text="")
+"""What is told where edits are withheld."""
 
 
 class GuaranteeViolated(EngineError):
@@ -85,6 +92,17 @@ def land(text: str, spec: EditSpec) -> Landed:
         else form.render(spec.files, edits, spec.markers),
         findings=tuple(reported),
     )
+
+
+def scan_of(rules: RuleSet, files: Sequence[SourceFile], landed: Landed) -> Scan:
+    """What the changed files hold that they did not hold before."""
+    before = {file.path: file.content for file in files}
+    moved = {each.to: each.path for each in landed.edits.operations if each.kind == "rename"}
+    scans = [
+        scan_file(rules, file.path, file.content, before.get(moved.get(file.path, file.path)))
+        for file in (landed.changed if rules else ())
+    ]
+    return Scan(tuple(each for scan in scans for each in scan.found), all(scan.complete for scan in scans))
 
 
 def _check_rules(edits: Edits, spec: EditSpec) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from dovetail.serve.govern.findings.scan import Found
+from dovetail.serve.govern.findings.tool_results import Suspicion
 from dovetail.serve.types import Stats
 
 _FIRST_TOKEN = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -70,6 +72,29 @@ class Metrics:
             "Outputs of /v1/edits that failed the check after generation, and were not returned.",
             registry=self.registry,
         )
+
+        self.findings = Counter(
+            "dovetail_findings",
+            "Secure-coding findings, by rule and what became of them.",
+            ("rule", "action"),
+            registry=self.registry,
+        )
+        self.declines = Counter(
+            "dovetail_declines", "Requests declined, by clause and by whom.", ("clause", "by"), registry=self.registry
+        )
+        self.suspicions = Counter(
+            "dovetail_tool_result_suspicions",
+            "Tools' results that try to give orders.",
+            ("kind",),
+            registry=self.registry,
+        )
+
+    def count_security(self, found: Iterable[Found], suspicious: Iterable[Suspicion] = ()) -> None:
+        """Count what an answer was told of."""
+        for each in found:
+            self.findings.labels(each.id, each.action).inc()
+        for other in suspicious:
+            self.suspicions.labels(other.id).inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

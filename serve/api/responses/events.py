@@ -14,6 +14,7 @@ from dovetail.serve.api.conversation.pieces import (
     LogprobsPiece,
     Piece,
     ReasoningPiece,
+    RefusalPiece,
     TextPiece,
 )
 from dovetail.serve.api.ids import fresh
@@ -56,6 +57,7 @@ class Narrator:
         self._sequence = 0
         self._open: OpenItem | None = None
         self._space = ""
+        self._refused = False
         self._logprobs: list[dict[str, Any]] = []
 
     def begin(self, *, queued: bool = False) -> list[Event]:
@@ -77,6 +79,9 @@ class Narrator:
             self._logprobs += chat_logprobs(self._codec, piece.entries)["content"]
             return []
         self._logprobs = []
+        if isinstance(piece, RefusalPiece):
+            self._refused = True
+            return [*self._start(OpenMessage(fresh("msg"), refusal=True)), *self._tell(self._item.add(piece.text))]
         if isinstance(piece, ReasoningPiece):
             opened = self._require(OpenReasoning, lambda: OpenReasoning(fresh("rs"), self._summarise, self._seal))
             return [*opened, *self._tell(self._item.add(piece.text))]
@@ -131,13 +136,15 @@ class Narrator:
             events += self._start(OpenMessage(fresh("msg")))
             if self._space:
                 events += self._tell(self._item.add(self._space, self._logprobs))
-        cut = piece.reason == "length"
+        if piece.security is not None:
+            self.response["security"] = piece.security
+        cut = piece.reason == "length" or (piece.reason == "content_filter" and not self._refused)
         events += self._close("incomplete" if cut else "completed")
         if not cut:
             return [*events, self._complete(piece.usage, piece.reasoning_tokens)]
         self.response |= {
             "status": "incomplete",
-            "incomplete_details": {"reason": "max_output_tokens"},
+            "incomplete_details": {"reason": "max_output_tokens" if piece.reason == "length" else "content_filter"},
             "usage": usage_of(piece.usage, piece.reasoning_tokens),
         }
         return [*events, self._lifecycle("response.incomplete")]

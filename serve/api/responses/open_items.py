@@ -37,29 +37,36 @@ class OpenItem(Protocol):
 
 
 class OpenMessage:
-    """What the assistant says: one part of text."""
+    """What the assistant says: one part of text, or the words with which it declines."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, *, refusal: bool = False) -> None:
         self.id = id
+        self._refusal = refusal
         self._texts: list[str] = []
         self._logprobs: list[dict[str, Any]] = []
         self._begun = False
 
     def begin(self) -> Told:
         """Its one part."""
-        part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         self._begun = True
-        return [("response.content_part.added", {"content_index": 0, "part": part})]
+        return [("response.content_part.added", {"content_index": 0, "part": self._part})]
 
     def add(self, text: str, logprobs: Sequence[dict[str, Any]] = ()) -> Told:
         """A delta."""
         self._texts.append(text)
         self._logprobs.extend(logprobs)
+        if self._refusal:
+            return [("response.refusal.delta", {"content_index": 0, "delta": text})]
         return [("response.output_text.delta", {"content_index": 0, "delta": text, "logprobs": list(logprobs)})]
 
     def end(self) -> Told:
         """The whole text, twice: so the protocol has it."""
         part = self._part
+        if self._refusal:
+            return [
+                ("response.refusal.done", {"content_index": 0, "refusal": part["refusal"]}),
+                ("response.content_part.done", {"content_index": 0, "part": part}),
+            ]
         return [
             ("response.output_text.done", {"content_index": 0, "text": part["text"], "logprobs": part["logprobs"]}),
             ("response.content_part.done", {"content_index": 0, "part": part}),
@@ -73,6 +80,8 @@ class OpenMessage:
     @property
     def _part(self) -> dict[str, Any]:
         text = "".join(self._texts)
+        if self._refusal:
+            return {"type": "refusal", "refusal": text}
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(self._logprobs)}
 
 

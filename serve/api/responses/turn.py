@@ -82,6 +82,7 @@ def read_told(archive: Archive, sealer: Sealer, body: ContextFields) -> Told:
         parallel=body.parallel_tool_calls is not False,
         effort=body.effort,
         shows_all_tools=compacting,
+        security=body.secured if isinstance(body, ResponseBody) else None,
     )
     kept = own[:-1] if compacting else own
     return Told(

@@ -1,0 +1,1 @@
+"""Secure-coding findings in generated code: scanned whole and while it is written, told as SARIF."""
