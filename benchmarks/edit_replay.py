@@ -34,10 +34,10 @@ from true_edits import CONTEXT_LINES, TrueEdit, made_edits, output_text, read_ed
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.gate import SyntaxGate
-from dovetail.serve.constrain.syntax.gate_process import GateProcess
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.gate_worker import edit_gates
 from dovetail.serve.types import EditSpec
 
 MADE_EDITS = 100
@@ -64,7 +64,7 @@ def lesson(edit: TrueEdit, tokenizer: Tokenizer, options: argparse.Namespace) ->
     return Lesson(edit, spec, prompt, text, tokenizer.encode(text))
 
 
-_GATES = GateProcess()
+_GATES = edit_gates()
 """As in the server (serve/worker.py): a parse holds up no step."""
 
 

@@ -54,10 +54,10 @@ def load_native(
     from dovetail.models.tokenizer import Tokenizer
     from dovetail.serve.constrain.grammar.compile import compile_grammar
     from dovetail.serve.constrain.grammar.threads import GrammarThreads
-    from dovetail.serve.constrain.syntax.gate_process import GateProcess
     from dovetail.serve.constrain.vocabulary import Vocabulary
     from dovetail.serve.edit.carrier.compile import compile_carrier
     from dovetail.serve.edit.compile import compile_edit
+    from dovetail.serve.edit.gate_worker import edit_gates
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
     from dovetail.serve.engine.native.memory import memory_errors
 
@@ -77,7 +77,7 @@ def load_native(
     vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
 
     grammars, preparing = GrammarThreads(), GrammarThreads(1)
-    gates = GateProcess()
+    gates = edit_gates()
 
     def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
         if isinstance(spec, EditSpec):

@@ -182,6 +182,7 @@ class EditConstraint:
             return None
         count = self.count + 1
         hopes: list[Answer] = []
+        self.plan.hopes = None if sampled else hopes
         zone = self.zone.feed(spelling, Step(count, sampled, None if sampled else hopes))
         if zone is None:
             return None

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from dovetail.serve.constrain.copy.escaped import EscapedFile
 from dovetail.serve.constrain.copy.prepared import PreparedFile
 from dovetail.serve.constrain.copy.quotation import Quotable
@@ -24,6 +26,7 @@ from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import controls_for
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.policy.combine import policy_of
+from dovetail.serve.edit.policy.review import Subject, reviewed
 from dovetail.serve.edit.policy_watch import opening
 from dovetail.serve.edit.protected import protected_spans
 from dovetail.serve.edit.view import View
@@ -208,6 +211,9 @@ class Plan:
                 raise UserError(f"{path!r} is none of the given files.", param=f"protected[{index}]")
         self.targets = tuple(targets)
         self._judged: dict[tuple[str, tuple[Change, ...]], Answer] = {}
+        self._reviewed: dict[bytes, Answer] = {}
+        self.hopes: list[Answer] | None = None
+        """Takes the answers that the draft which is being tried does not wait for; None: it is no draft."""
         self.overruled = 0
         """How often tree-sitter overruled the recogniser."""
 
@@ -228,6 +234,14 @@ class Plan:
         if self.syntax != "each":
             return None
         return next((gate for target in self.targets for gate in target.needed if not gate.ready), None)
+
+    def reviewed(self, subject: Subject) -> Answer:
+        """Whether the policy lets a change stand; asked once."""
+        encoded = msgspec.msgpack.encode(subject)
+        key = hashlib.sha256(encoded).digest()
+        if key not in self._reviewed:
+            self._reviewed[key] = self.gates.review(subject.path or "", encoded, reviewed)
+        return self._reviewed[key]
 
     def created(self, path: str) -> Target:
         """A file that is not there yet."""

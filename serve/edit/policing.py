@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dovetail.serve.constrain.base import Pending
 from dovetail.serve.constrain.syntax.change import changed
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.policy.combine import FileChange, Policy
 from dovetail.serve.edit.policy.lines import changed_lines
+from dovetail.serve.edit.policy.review import Subject, finding_in
 from dovetail.serve.types import Decided, Finding
 
 if TYPE_CHECKING:
@@ -71,17 +74,28 @@ class Policing:
         raw = self._ledger.targets[target].prepared.raw
         return self.may_leave(target) and self._fits(target, changed_lines(raw, b""))
 
-    def keeps(self, target: int, quote: Quote | None = None, replacement: bytes = b"") -> bool:
+    def ask(self, target: int, quote: Quote | None = None, replacement: bytes = b"") -> Answer:
         """Whether the policy holds with one edit more of the file, or as it has been moved; others have been judged."""
         change = self.change(target, quote, replacement)
-        path = change.path or change.old_path or ""
-        if self._counts and not self._fits(target, changed_lines(change.before, change.after)):
-            self.veto(too_many_lines(path))
-            return False
-        found = next(self.policy.content(change, refused_only=True), None)
-        if found is not None:
-            self.veto(found)
-        return found is None
+        lines = self.lines_left(target) if self._counts else None
+        return self._ledger.plan.reviewed(Subject(self.policy.texts, *change, lines))
+
+    def keeps(self, target: int) -> bool:
+        """Whether the policy holds with the file as it has been moved.
+
+        Raises:
+            Pending: that is still being found out.
+        """
+        answer = self.ask(target)
+        if not answer.ready:
+            raise Pending(answer)
+        self.note(answer)
+        return answer.holds
+
+    def note(self, answer: Answer, decided: Decided = "terminator") -> None:
+        """Remember what an answer has found, for the answer of the request to tell."""
+        if answer.ready and answer.found:
+            self.veto(finding_in(answer.found), decided)
 
     def veto(self, finding: Finding, decided: Decided = "terminator") -> None:
         """Remember what the model was kept from, for the answer to tell."""
@@ -121,11 +135,6 @@ class Policing:
 
     def _lines_left(self, most: int | None) -> bool:
         return most is None or sum(self._lines.values()) < most
-
-
-def too_many_lines(path: str) -> Finding:
-    """What is found where an edit changes more lines than the limits leave."""
-    return Finding(id="limits/changed_lines", rule="limits", path=path, message="Too many lines change.")
 
 
 def findings_of(policy: Policy, after: Applied) -> list[Finding]:

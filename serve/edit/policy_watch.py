@@ -7,20 +7,17 @@ terminator: brackets that are still open, patterns that the next line may undo, 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from dovetail.serve.constrain.base import Pending
 from dovetail.serve.constrain.syntax.change import changed
+from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.constrain.syntax.languages import languages_of
-from dovetail.serve.constrain.syntax.parsing import parse
-from dovetail.serve.edit.policing import too_many_lines
-from dovetail.serve.edit.policy.content import Rule, finder, finding, rules_for
+from dovetail.serve.edit.policy.content import rules_for
 from dovetail.serve.edit.policy.lines import plain
-from dovetail.serve.edit.policy.matching import Span, original
 from dovetail.serve.edit.policy.paths import any_matches
-from dovetail.serve.types import FindingKind
+from dovetail.serve.edit.policy.review import WHOLE_STATEMENTS, Subject, too_many_lines
 
 if TYPE_CHECKING:
     from dovetail.serve.edit.ledger import Ledger
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 _BYTES_AT_MOST = 32_768
 _REMEMBERED = 64
-_WHOLE_STATEMENTS = frozenset({"python"})
-"""Languages in which no later line can add to a statement that parses up to its line's end."""
 
 
 def opening(ledger: Ledger, target: int, start: int | None) -> PolicyWatch | None:
@@ -52,29 +47,30 @@ class Lines:
         self._change = policing.change(target)
         self._left = policing.lines_left(target)
         self.refused: set[bytes] = set()
-        self._verdicts: dict[bytes, bool] = {}
+        self._answers: dict[bytes, Answer] = {}
         languages = languages_of(self._change.path or "")
         self._language = languages[0] if len(languages) == 1 and start is not None else None
-        self._rules = list(self._certain(policing)) if self._language else []
+        self._rules = self._language is not None and self._certain(policing)
 
     @property
     def wanted(self) -> bool:
         """Whether there is anything to watch for."""
-        return bool(self._rules) or self._left is not None
+        return self._rules or self._left is not None
 
     @property
     def spent(self) -> bool:
         """Whether the model has run into the policy so often that the edit has to go back."""
         return len(self.refused) >= self._ledger.plan.refusal_limit
 
-    def _certain(self, policing: Policing) -> Iterator[tuple[Rule, FindingKind, bool]]:
-        """The rules that a line's end can decide, and whether they held for the file as it was."""
+    def _certain(self, policing: Policing) -> bool:
+        """Whether a line's end can decide any rule."""
         language, path = self._language or "", self._change.path or ""
-        for rule, kind in rules_for(policing.policy, language):
-            sure = kind != "patterns" or language in _WHOLE_STATEMENTS
-            if sure and rule.mode == "refuse" and any_matches(rule.paths, path):
-                old = self._change.old_path
-                yield rule, kind, old is not None and any_matches(rule.paths, old)
+        return any(
+            (kind != "patterns" or language in WHOLE_STATEMENTS)
+            and rule.mode == "refuse"
+            and any_matches(rule.paths, path)
+            for rule, kind in rules_for(policing.policy, language)
+        )
 
     @cached_property
     def _head(self) -> bytes:
@@ -86,7 +82,7 @@ class Lines:
 
     @cached_property
     def _old_lines(self) -> frozenset[bytes]:
-        return frozenset(line + b"\n" for line in self._before.split(b"\n"))
+        return _lines_of(self._before)
 
     @cached_property
     def _before(self) -> bytes:
@@ -97,41 +93,45 @@ class Lines:
         return self._left is not None and plain(line) not in self._old_lines
 
     def holds(self, text: bytes, added: int) -> bool:
-        """Whether an edit may go on behind ``text``, which ends with a line."""
+        """Whether an edit may go on behind ``text``, which ends with a line.
+
+        Raises:
+            Pending: that is still being found out, and nobody hopes for it.
+        """
         if self._left is not None and added > self._left:
             self.refused.add(text)
             self._policing.veto(too_many_lines(self._change.path or ""), "decoding")
             return False
         if not self._rules or len(self._head) + len(text) > _BYTES_AT_MOST:
             return True
-        if text not in self._verdicts:
-            if len(self._verdicts) >= _REMEMBERED:
-                self._verdicts.pop(next(iter(self._verdicts)))
-            self._verdicts[text] = self._parsed_holds(text)
-        if not self._verdicts[text]:
-            self.refused.add(text)
-        return self._verdicts[text]
-
-    def _parsed_holds(self, text: bytes) -> bool:
-        content = self._head + plain(text)
-        tree = parse(self._language or "", content)
-        if tree.root_node.has_error:
+        answer = self._asked(text)
+        if not answer.ready:
+            hopes = self._ledger.plan.hopes
+            if hopes is None:
+                raise Pending(answer)
+            hopes.append(answer)
             return True
-        fresh, every = Span(len(self._head), len(content)), Span(0, len(content))
-        path = self._change.path or ""
-        for rule, kind, held in self._rules:
-            find = finder(rule, self._language or "", path)
-            here = [match for match in find(tree, fresh) if match.node.start_byte >= fresh.start]
-            if not here:
-                continue
-            now = Counter(match.key for match in find(tree, every))
-            old = original(self._language or "", self._before)
-            was = Counter(match.key for match in find(old, Span(0, len(self._before)))) if held else Counter()
-            new = next((match for match in here if now[match.key] > was[match.key]), None)
-            if new is not None:
-                self._policing.veto(finding(rule, kind, path, new), "decoding")
-                return False
-        return True
+        if not answer.holds:
+            self.refused.add(text)
+            self._policing.note(answer, "decoding")
+        return answer.holds
+
+    def _asked(self, text: bytes) -> Answer:
+        """Whether the policy's reviewer finds nothing certain in the file up to the end of ``text``."""
+        if text not in self._answers:
+            if len(self._answers) >= _REMEMBERED:
+                self._answers.pop(next(iter(self._answers)))
+            path, old_path = self._change.path, self._change.old_path
+            content = self._head + plain(text)
+            subject = Subject(self._policing.policy.texts, old_path, path, self._before, content, fresh=len(self._head))
+            self._answers[text] = self._ledger.plan.reviewed(subject)
+        return self._answers[text]
+
+
+@lru_cache(maxsize=8)
+def _lines_of(text: bytes) -> frozenset[bytes]:
+    """Kept, as many edits of one file ask."""
+    return frozenset(line + b"\n" for line in text.split(b"\n"))
 
 
 class PolicyWatch:

@@ -29,10 +29,11 @@ class Fault(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """``overruled``: tree-sitter says otherwise than the recogniser did."""
+    """``overruled``: tree-sitter says otherwise than the recogniser did. ``found``: what a review found, as it wrote it."""
 
     holds: bool
     overruled: bool = False
+    found: bytes = b""
 
 
 class SyntaxGate:

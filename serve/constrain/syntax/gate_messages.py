@@ -26,6 +26,14 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     expected: bool | None
 
 
+class Review(msgspec.Struct, frozen=True, tag="review"):
+    """What the process's reviewer says of ``subject``. ``path``: for the log. Answered by Reviewed."""
+
+    question: int
+    path: str
+    subject: bytes
+
+
 class Close(msgspec.Struct, frozen=True, tag="close"):
     """The gate is not needed any more."""
 
@@ -48,8 +56,15 @@ class Judged(msgspec.Struct, frozen=True, tag="judged"):
     overruled: bool
 
 
-ToGates = Open | Ask | Close
-FromGates = Opened | Judged
+class Reviewed(msgspec.Struct, frozen=True, tag="reviewed"):
+    """``found``: what speaks against it; empty: nothing."""
+
+    question: int
+    found: bytes
+
+
+ToGates = Open | Ask | Review | Close
+FromGates = Opened | Judged | Reviewed
 
 
 def send(stream: IO[bytes], message: ToGates | FromGates) -> None:

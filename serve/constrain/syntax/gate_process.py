@@ -27,6 +27,8 @@ from dovetail.serve.constrain.syntax.gate_messages import (
     Judged,
     Open,
     Opened,
+    Review,
+    Reviewed,
     ToGates,
     received,
     send,
@@ -90,14 +92,18 @@ class GateProcess:
 
     def _opened(self, gate: RemoteGate) -> _Child:
         """The process, with the gate open in it. Called with the lock held."""
-        child = self._child
-        if child is None or child.lost:
-            child = self._child = self._started()
+        child = self._running()
         if gate.number not in child.opened:
             child.opened.add(gate.number)
             child.awaited[gate.number] = time.monotonic(), gate
             child.outbox.put(Open(gate.number, gate.path, gate.original))
         return child
+
+    def _running(self) -> _Child:
+        """The process. Called with the lock held."""
+        if self._child is None or self._child.lost:
+            self._child = self._started()
+        return self._child
 
     def _closed(self, number: int) -> None:
         child = self._child  # No lock: the garbage collector may call this anywhere.
@@ -117,6 +123,16 @@ class GateProcess:
             self._count += 1
             child.asked[self._count] = time.monotonic(), gate.path, answer
             child.outbox.put(Ask(gate.number, self._count, tuple(changes), answer.expected))
+
+    def review(self, path: str, subject: bytes, reviewer: Callable[[bytes], bytes]) -> Answer:
+        """See Gates."""
+        answer = Answer(expected=True)
+        with self._lock:
+            child = self._running()
+            self._count += 1
+            child.asked[self._count] = time.monotonic(), path, answer
+            child.outbox.put(Review(self._count, path, subject))
+        return answer
 
     def warm(self, call: Callable[[], None]) -> None:
         """Run ``call`` in the thread that prepares."""
@@ -150,6 +166,8 @@ class GateProcess:
                 child.awaited.pop(message.gate)[1].known(message.language, message.faulty)
             elif isinstance(message, Judged):
                 child.asked.pop(message.question)[2].give(Verdict(message.holds, message.overruled))
+            elif isinstance(message, Reviewed):
+                child.asked.pop(message.question)[2].give(Verdict(not message.found, found=message.found))
         child.process.stdout.close()
         self._lose(child)
 

@@ -5,6 +5,7 @@ gate_process.py asks a process of its own, so that a long parse holds nobody up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -39,6 +40,11 @@ class Answer:
         return self._future.done()
 
     @property
+    def found(self) -> bytes:
+        """What a review found, as the reviewer wrote it; waits if need be."""
+        return self._future.result().found
+
+    @property
     def holds(self) -> bool:
         """Whether the changed text has no new syntax error; waits if need be."""
         return self._future.result().holds
@@ -54,6 +60,34 @@ class Answer:
     def when_given(self, call: Callable[[Verdict], None]) -> None:
         """Have ``call`` told, at once or later, in whatever thread."""
         self._future.add_done_callback(lambda future: call(future.result()))
+
+
+class AllOf(Answer):
+    """Several answers as one: holds if all of them do."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        super().__init__(all(answer.expected for answer in answers))
+        self._answers = tuple(answers)
+
+    @property
+    def ready(self) -> bool:
+        """See Answer."""
+        return all(answer.ready for answer in self._answers)
+
+    @property
+    def holds(self) -> bool:
+        """See Answer."""
+        return all(answer.holds for answer in self._answers)
+
+    @property
+    def found(self) -> bytes:
+        """See Answer: what the first has found that found anything."""
+        return next((answer.found for answer in self._answers if answer.found), b"")
+
+    def wait(self, seconds: float) -> bool:
+        """See Answer."""
+        until = time.monotonic() + seconds
+        return all(answer.wait(max(0.0, until - time.monotonic())) for answer in self._answers)
 
 
 class Gate(Protocol):
@@ -99,6 +133,10 @@ class Gates(Protocol):
         """The gate of a text; the path decides the language."""
         ...
 
+    def review(self, path: str, subject: bytes, reviewer: Callable[[bytes], bytes]) -> Answer:
+        """Whether ``reviewer`` finds nothing in ``subject``, which is about ``path``; it may run in a process of its own."""
+        ...
+
 
 class LocalGate:
     """Asks in this process and thread; every answer is there at once. See Gate."""
@@ -131,6 +169,12 @@ class LocalGates:
     def open(self, path: str, original: bytes) -> Gate:
         """See Gates."""
         return LocalGate(path, original)
+
+    def review(self, path: str, subject: bytes, reviewer: Callable[[bytes], bytes]) -> Answer:
+        """See Gates."""
+        found, answer = reviewer(subject), Answer(expected=True)
+        answer.give(Verdict(not found, found=found))
+        return answer
 
 
 LOCAL_GATES = LocalGates()

@@ -20,15 +20,25 @@ def changed_lines(before: bytes, after: bytes) -> int:
     before, after = plain(before), plain(after)
     if before == after:
         return 0
-    old, new = _lines(before), _lines(after)
-    head = 0
-    while head < min(len(old), len(new)) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
-    old, new = old[head : len(old) - tail], new[head : len(new) - tail]
+    head = before.rfind(b"\n", 0, common_start(before, after)) + 1
+    before, after = before[head:], after[head:]
+    shared = common_start(before[::-1], after[::-1])
+    line = before.find(b"\n", len(before) - shared) + 1
+    tail = len(before) - line if line else 0
+    old, new = _lines(before[: len(before) - tail]), _lines(after[: len(after) - tail])
     return len(old) + len(new) - 2 * _common_subsequence(old, new)
+
+
+def common_start(one: bytes, other: bytes) -> int:
+    """How many bytes the two begin with alike: by halving, as comparing slices is quick."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _common_subsequence(old: list[bytes], new: list[bytes]) -> int:

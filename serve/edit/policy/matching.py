@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tree_sitter import Node, Tree
 
 from dovetail.serve.constrain.syntax.parsing import parse
+from dovetail.serve.edit.policy.lines import common_start
 
 
 class Span(NamedTuple):
@@ -59,8 +60,8 @@ class Revision:
     @cached_property
     def spans(self) -> tuple[Span, Span]:
         """What the two texts do not have in common, between a common beginning and a common end."""
-        head = _common(self.before, self.after)
-        tail = _common(self.before[head:][::-1], self.after[head:][::-1])
+        head = common_start(self.before, self.after)
+        tail = common_start(self.before[head:][::-1], self.after[head:][::-1])
         return Span(head, len(self.before) - tail), Span(head, len(self.after) - tail)
 
     def new_matches(self, find: Finder) -> Iterator[Match]:
@@ -96,15 +97,3 @@ def text_of(node: Node) -> str:
 def line_of(node: Node) -> int:
     """The line in which the node begins, from 1."""
     return node.start_point.row + 1
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """How many bytes the two begin with alike: by halving, as comparing slices is quick."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from dovetail.serve.constrain.copy.escaped import escaped
-from dovetail.serve.constrain.syntax.gates import Answer
+from dovetail.serve.constrain.syntax.gates import AllOf, Answer
 from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.standing import Standing
 from dovetail.serve.edit.watch import Watching
@@ -159,6 +159,8 @@ class OpenEdit:
         if answer is None:
             answer = self._answers[replacement] = self._ask(replacement, watching)
         verdict = step.trusts(answer)
+        if not verdict and self.ledger.policing is not None:
+            self.ledger.policing.note(answer)
         if step.sampled and not verdict:
             self.refused.add(replacement)
         return verdict
@@ -168,11 +170,12 @@ class OpenEdit:
         if plan.permits is not None and not plan.permits(target, self.quote, replacement):
             return Answer.known(False)
         policing = self.ledger.policing
-        if not watching.may_end() or (policing and not policing.keeps(self.target, self.quote, replacement)):
+        if not watching.may_end():
             return Answer.known(False)
-        if plan.syntax != "each" or replacement == self.quoted:
-            return Answer.known(True)
-        return self._standing.ask(watching, self.quote, replacement)
+        asked = [policing.ask(self.target, self.quote, replacement)] if policing is not None else []
+        if plan.syntax == "each" and replacement != self.quoted:
+            asked.append(self._standing.ask(watching, self.quote, replacement))
+        return AllOf(asked) if asked else Answer.known(True)
 
     def known_to_refuse(self, replacement: bytes) -> bool:
         """Whether the gate has already said no to ``replacement``; asks nothing anew."""

@@ -15,6 +15,7 @@ import torch
 from formats import NAMES, PIECES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from policies import NO_CALLS
 from torch import Tensor
 
 from dovetail.models.loader import LoadedModel, load_model
@@ -29,6 +30,9 @@ from dovetail.serve.constrain.syntax.gates import Answer, Gate, Gates
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
+from dovetail.serve.edit.gate_worker import edit_gates
+from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.edit.view import as_read
 from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
 from dovetail.serve.engine.native.sampler import Rows
@@ -50,6 +54,7 @@ FILES = (
     SourceFile("a.py", "x = 1\n\n\ndef f(a):\n    return a\n"),
     SourceFile("a.json", '{\n  "a": 1,\n  "b": [2]\n}'),
 )
+POLICY = Policy([parse_policy({**NO_CALLS, "limits": {"changed_lines": 6}})]).texts
 Looks = Sequence[int]
 """How often each question in turn is looked at before its answer is there; below zero: then it is no, whatever is right."""
 
@@ -103,6 +108,10 @@ class LateGates:
     def open(self, path: str, original: bytes) -> Gate:
         return LateGate(path, original, self._looks)
 
+    def review(self, path: str, subject: bytes, reviewer: Callable[[bytes], bytes]) -> Answer:
+        found = reviewer(subject)
+        return Late(Verdict(not found, found=found), True, next(self._looks))
+
 
 class Babble:
     """A model that writes anything allowed, with a liking for what ends things: sees logits only."""
@@ -142,10 +151,17 @@ class Workshop:
 
         return NativeEngine(self._model, self.tokenizer, sizes, compiled, sample=babble)
 
-    def request(self, name: EditFormat, number: int, budget: int, syntax: SyntaxGating) -> Request:
+    def request(
+        self, name: EditFormat, number: int, budget: int, syntax: SyntaxGating, policy: tuple[str, ...] = ()
+    ) -> Request:
         files = FILES[number % 3 :][:2]
         spec = EditSpec(
-            files=files, markers=choose_markers(as_read(files)), format=name, line_ends="own", syntax=syntax
+            files=files,
+            markers=choose_markers(as_read(files)),
+            format=name,
+            line_ends="own",
+            syntax=syntax,
+            policy=policy,
         )
         prompt = tuple(self.tokenizer.encode("edit\n"))
         sampling = SamplingParams(max_tokens=budget, temperature=1.0, seed=number)
@@ -197,17 +213,27 @@ def edited(
     st.sampled_from(["each", "each", "final"]),
     st.integers(0, 10_000),
     st.integers(1, 120),
+    st.sampled_from([(), POLICY]),
 )
 def test_answers_come_late_or_are_no(
-    workshop: Workshop, looks: Looks, name: EditFormat, syntax: SyntaxGating, seed: int, budget: int
+    workshop: Workshop,
+    looks: Looks,
+    name: EditFormat,
+    syntax: SyntaxGating,
+    seed: int,
+    budget: int,
+    policy: tuple[str, ...],
 ) -> None:
     engine = workshop.engine(LateGates(looks), Babble(workshop.tokenizer, name, seed))
-    edited(engine, [workshop.request(name, seed + number, budget, syntax) for number in range(3)])
+    edited(engine, [workshop.request(name, seed + number, budget, syntax, policy) for number in range(3)])
 
 
+@pytest.mark.parametrize("policy", [(), POLICY], ids=["syntax", "policy"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_gate_process_is_killed_again_and_again(workshop: Workshop, name: EditFormat) -> None:
-    gates = GateProcess()
+def test_the_gate_process_is_killed_again_and_again(
+    workshop: Workshop, name: EditFormat, policy: tuple[str, ...]
+) -> None:
+    gates = edit_gates()
 
     def kill(step: int) -> None:
         child = gates._child
@@ -216,7 +242,7 @@ def test_the_gate_process_is_killed_again_and_again(workshop: Workshop, name: Ed
 
     try:
         engine = workshop.engine(gates, Babble(workshop.tokenizer, name, 3))
-        edited(engine, [workshop.request(name, number, 60, "each") for number in range(3)], kill)
+        edited(engine, [workshop.request(name, number, 60, "each", policy) for number in range(3)], kill)
     finally:
         gates.close()
 

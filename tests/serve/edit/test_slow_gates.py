@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from byte_pairs import vocabulary
+from policies import NO_CALLS
 from test_true_edits import _passed
 
 from dovetail.serve.constrain.base import Constraint, Pending
@@ -14,6 +15,8 @@ from dovetail.serve.constrain.syntax.gate import SyntaxGate, Verdict
 from dovetail.serve.constrain.syntax.gates import Answer, Gate
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.constraint import EditConstraint
+from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.types import EditFormat, EditSpec, SourceFile
 
 FILE = SourceFile("a.py", "x = 1\ny = 2\n")
@@ -50,15 +53,43 @@ class SlowGates:
 
     def __init__(self) -> None:
         self.made: list[SlowGate] = []
+        self.reviews: list[tuple[bytes, Answer]] = []
 
     def open(self, path: str, original: bytes) -> Gate:
         self.made.append(SlowGate(path, original))
         return self.made[-1]
 
+    def review(self, path: str, subject: bytes, reviewer: Callable[[bytes], bytes]) -> Answer:
+        self.reviews.append((reviewer(subject), Answer(expected=True)))
+        return self.reviews[-1][1]
 
-def started(name: EditFormat = "blocks", file: SourceFile = FILE) -> tuple[Constraint, SlowGates]:
+
+def started(
+    name: EditFormat = "blocks", file: SourceFile = FILE, policy: tuple[str, ...] = ()
+) -> tuple[Constraint, SlowGates]:
     gates = SlowGates()
-    return compile_edit(EditSpec(files=(file,), format=name), vocabulary(), gates), gates
+    return compile_edit(EditSpec(files=(file,), format=name, policy=policy), vocabulary(), gates), gates
+
+
+@pytest.mark.parametrize(("line", "allowed"), [("z = 3", True), ("z = f(3)", False)])
+def test_a_line_is_reviewed_beside_the_steps(line: str, allowed: bool) -> None:
+    """A draft goes on over a line's end, a sampled one waits."""
+    state, gates = started(policy=Policy([parse_policy(NO_CALLS)]).texts)
+    tokens = vocabulary().encode(BLOCK[: BLOCK.index("=======\n") + 8] + line)
+    for token in tokens:
+        state = state.advance(token)
+    end = vocabulary().encode("\n")[0]
+    assert isinstance(state, EditConstraint)
+    assert state._after(end, sampled=False) is not None
+    with pytest.raises(Pending) as caught:
+        state.allows(end)
+    for found, answer in gates.reviews:
+        assert not answer.ready
+        answer.give(Verdict(not found, found=found))
+    assert caught.value.answer.ready
+    assert state.allows(end) is allowed
+    assert [(each.id, each.decided) for each in state.vetoes()] == ([] if allowed else [("no-calls", "decoding")])
+    assert len(gates.reviews) == 1
 
 
 def test_a_draft_runs_on_as_the_recogniser_expects_and_the_check_waits() -> None:

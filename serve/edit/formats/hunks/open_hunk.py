@@ -7,7 +7,7 @@ from functools import cached_property
 
 from dovetail.serve.constrain.copy.prepared import Region
 from dovetail.serve.constrain.copy.quotation import Interval, Quotable
-from dovetail.serve.constrain.syntax.gates import Answer
+from dovetail.serve.constrain.syntax.gates import AllOf, Answer
 from dovetail.serve.edit.formats.hunks.dialect import Dialect
 from dovetail.serve.edit.formats.hunks.watching import Ways, few
 from dovetail.serve.edit.ledger import Ledger, Quote
@@ -133,6 +133,8 @@ class OpenHunk:
         if answer is None:
             answer = self._answers[key] = self._ask(quote, replacement, ways)
         verdict = step.trusts(answer)
+        if not verdict and self.ledger.policing is not None:
+            self.ledger.policing.note(answer)
         if step.sampled and not verdict:
             self.refused.add(key)
         return verdict
@@ -145,11 +147,12 @@ class OpenHunk:
     def _ask(self, quote: Quote, replacement: bytes, ways: Ways) -> Answer:
         watching = (ways.places or {}).get(quote.start, Watching(None))
         policing = self.ledger.policing
-        if not watching.may_end() or (policing and not policing.keeps(self.target, quote, replacement)):
+        if not watching.may_end():
             return Answer.known(False)
-        if self.ledger.plan.syntax != "each":
-            return Answer.known(True)
-        return self.standing(quote.start).ask(watching, quote, replacement)
+        asked = [policing.ask(self.target, quote, replacement)] if policing is not None else []
+        if self.ledger.plan.syntax == "each":
+            asked.append(self.standing(quote.start).ask(watching, quote, replacement))
+        return AllOf(asked) if asked else Answer.known(True)
 
     def trail(self, deleted: tuple[bytes, ...]) -> Trail:
         """The deleted lines as new ones, in the tokenizer's words."""

@@ -110,4 +110,4 @@ def test_a_refused_line_is_refused_at_every_end(data: st.DataObject, what: tuple
     assert ledger.policing is not None
     for rest in data.draw(st.lists(st.lists(st.sampled_from(lines), max_size=5), min_size=3, max_size=3)):
         whole = (text + "".join(line + "\n" for line in rest)).encode()
-        assert not ledger.policing.keeps(0, Quote(start, end), whole), whole
+        assert not ledger.policing.ask(0, Quote(start, end), whole).holds, whole
