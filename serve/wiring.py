@@ -45,10 +45,10 @@ from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.engine.process.client import EngineProcess
 from dovetail.serve.errors import EngineError, ModelError, UserError
-from dovetail.serve.govern.governance import Governance, open_governance
-from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
 from dovetail.serve.govern.declines.conduct import Conduct
 from dovetail.serve.govern.declines.document import BUILT_IN, AcceptableUseError, read_acceptable_use
+from dovetail.serve.govern.governance import Governance, open_governance
+from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
 from dovetail.serve.sizing import plan_sizes
 from dovetail.serve.types import Markers, SourceFile
 from dovetail.serve.worker import WorkerConfig

@@ -52,14 +52,16 @@ def create_app(
     ``check``: checks grammars; None: in threads of this process. ``governance``: who may do what; None: everybody everything.
     """
     settings = settings if settings is not None else ApiSettings()
+    governance = governance if governance is not None else Governance()
+    audit = governance.audit.counts if governance.audit is not None else None
     context = ApiContext(
         engine,
         served,
         settings,
-        Metrics(engine.stats, settings.policy.digest if settings.policy else None),
+        Metrics(engine.stats, settings.policy.digest if settings.policy else None, audit),
         fingerprint_of(served),
         grammars=Grammars(check),
-        governance=governance if governance is not None else Governance(),
+        governance=governance,
     )
     app = FastAPI(
         title="Dovetail",

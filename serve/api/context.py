@@ -111,9 +111,11 @@ class ApiContext:
         arrived: float = http.scope.get("dovetail.arrived", time.perf_counter())
         last: dict[int, float] = {}
         between = self.metrics.between_tokens.labels(endpoint)
+        await visit.trail.asked(requests, self.served.codec.decode)
         with self._counted(len(requests)), _spent(visit, requests, made):
             async with aclosing(run(self.engine, requests)) as events:
                 async for index, event in events:
+                    visit.trail.event(index, event)
                     if isinstance(event, TokensEvent) and event.tokens:
                         now = time.perf_counter()
                         if not last:
@@ -151,7 +153,8 @@ def _spent(visit: Visit, requests: Sequence[Request], made: list[int]) -> Iterat
     refused = False
     try:
         yield
-    except DovetailError:
+    except DovetailError as error:
+        visit.trail.code = error.code
         refused = not any(made)
         raise
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dovetail.serve.govern.access.access import Access
 from dovetail.serve.govern.access.document import AccessFile, read_access_file
+from dovetail.serve.govern.audit.log import AuditLog
 from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.quotas.gate import Gate
 from dovetail.serve.govern.quotas.usage import UsageLog, preload
@@ -16,12 +17,13 @@ from dovetail.serve.govern.store.database import Database
 
 @dataclass(frozen=True)
 class Governance:
-    """``usage`` and ``database`` None: nothing is kept, and nobody is asked for a key."""
+    """``usage`` and ``database`` None: nothing is kept, and nobody is asked for a key. ``audit`` None: nothing is recorded."""
 
     access: Access = field(default_factory=Access)
     gate: Gate = field(default_factory=Gate)
     usage: UsageLog | None = None
     database: Database | None = None
+    audit: AuditLog | None = None
 
     async def close(self) -> None:
         """Write what is still to be written, and give the database back."""

@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dovetail.serve.api.access.headers import anthropic_headers, credential_of, openai_headers
 from dovetail.serve.api.access.visit import CURRENT, Visit
+from dovetail.serve.api.http.failures import CLIENT_GONE, ERROR_CODE
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.access.access import require
+from dovetail.serve.govern.audit.trail import READING, Trail
 from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.principal import Principal
 
@@ -49,10 +51,14 @@ class Guard:
             await self._app(scope, receive, send)
             return
         gate = self._governance.gate
+        trail = self._trail(scope)
         refusal: Response | None = None
         principal: Principal | None = None
         try:
             principal = await self._principal(scope)
+            trail.principal = principal
+            if trail.log is not None and trail.method not in READING:
+                trail.log.require()
             require(principal, scope["path"])
             gate.count_request(principal)
         except DovetailError as error:
@@ -63,21 +69,38 @@ class Guard:
                 levels = gate.levels(principal)
                 words = anthropic_headers if scope["path"].startswith(ANTHROPIC) else openai_headers
                 message = {**message, "headers": [*message["headers"], *words(levels)]}
+            if message["type"] == "http.response.start":
+                trail.status = message["status"]
             await send(message)
 
         if refusal is not None or principal is None:
             assert refusal is not None
             await refusal(scope, receive, told)
+            trail.code = scope.get(ERROR_CODE)
+            trail.close()
             return
         scope[PRINCIPAL] = principal
-        visit = Visit(principal, gate, scope["path"])
+        visit = Visit(principal, gate, scope["path"], trail=trail)
         before = CURRENT.set(visit)
         try:
             await self._app(scope, receive, told)
         finally:
             CURRENT.reset(before)
+            trail.code = trail.code or scope.get(ERROR_CODE)
+            if scope.get("dovetail.client_gone"):
+                trail.status = CLIENT_GONE
             if not visit.detached:
                 visit.close()
+
+    def _trail(self, scope: Scope) -> Trail:
+        client = scope.get("client")
+        return Trail(
+            self._governance.audit,
+            str(scope.get("dovetail.request_id", "")),
+            scope["method"],
+            scope["path"],
+            client[0] if client else "",
+        )
 
     async def _principal(self, scope: Scope) -> Principal:
         known = scope.get(PRINCIPAL)

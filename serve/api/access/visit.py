@@ -10,6 +10,7 @@ import msgspec
 
 from dovetail.serve.errors import ContextOverflow
 from dovetail.serve.govern.access.access import require_model, require_tools
+from dovetail.serve.govern.audit.trail import Trail
 from dovetail.serve.govern.principal import ANONYMOUS, Principal
 from dovetail.serve.govern.quotas.gate import Gate, Lease
 from dovetail.serve.types import Request
@@ -26,6 +27,7 @@ class Visit:
     gate: Gate = field(default_factory=Gate)
     endpoint: str = ""
     detached: bool = False
+    trail: Trail = field(default_factory=Trail)
     _lease: Lease | None = None
     _prompt: int = 0
     _completion: int = 0
@@ -65,9 +67,10 @@ class Visit:
         self._completion += completion_tokens
 
     def close(self) -> None:
-        """Settle the quota. Once is enough, more does no harm."""
+        """Settle the quota, and record the request. Once is enough, more does no harm."""
         if self._lease is not None:
             self._lease.settle(self._prompt, self._completion)
+        self.trail.close()
 
 
 def prompt_tokens(requests: Sequence[Request]) -> int:

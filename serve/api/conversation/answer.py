@@ -8,7 +8,9 @@ from contextlib import aclosing
 
 from starlette.requests import Request as HttpRequest
 
+from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.conversation.call_notes import CallNotes
 from dovetail.serve.api.conversation.carriers import CallCounter
 from dovetail.serve.api.conversation.conversation import Conversation
 from dovetail.serve.api.conversation.pieces import (
@@ -118,6 +120,7 @@ async def answers(
         AnswerReader(conversation, dialect.reader(tools, request.prompt) if dialect is not None else None)
         for request in requests
     ]
+    calls = [CallNotes(visiting().trail) for _ in requests]
     counters = [CallCounter(conversation, request.constraint, context.metrics.carried_calls) for request in requests]
     rules, shown = rules_for(context.settings.policy, conversation.security), Shown(conversation)
     watches = [AnswerWatch(rules, shown, conversation.security, len(request.prompt)) for request in requests]
@@ -130,6 +133,7 @@ async def answers(
             pieces = watches[index].take(readers[index].take(event))
             for piece in pieces:
                 counters[index].take(piece)
+                calls[index].take(piece)
             if pieces:
                 yield index, pieces
             if pieces and isinstance(pieces[-1], Finish):

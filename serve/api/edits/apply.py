@@ -14,8 +14,10 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.edits.body import EditFile, ProtectedRange, check_files, check_protected
+from dovetail.serve.api.edits.notes import note_edits, note_findings
 from dovetail.serve.api.edits.policy import PolicyRefused, finding_of, judged, policy_for, report_of
 from dovetail.serve.api.edits.report import edits_of, syntax_by_path
 from dovetail.serve.api.http.body import check, read_object
@@ -67,8 +69,11 @@ def routes(context: ApiContext) -> APIRouter:
         try:
             return JSONResponse(await asyncio.to_thread(_applied, body, context.settings.policy))
         except EditError as error:
+            visiting().trail.code = error.code
             return JSONResponse(refusal(error), status_code=error.status)
         except PolicyRefused as error:
+            note_findings(visiting().trail, error.findings)
+            visiting().trail.code = error.code
             details = {"findings": [finding_of(each) for each in error.findings]}
             told = body_of(error)
             return JSONResponse({"error": {**told["error"], "details": details}}, status_code=error.status)
@@ -89,6 +94,7 @@ def _applied(body: ApplyBody, server: Policy | None) -> dict[str, Any]:
     refused, reported = judged(policy, after)
     if refused:
         raise PolicyRefused(refused)
+    note_edits(visiting().trail, edits, after.changed, reported)
     answer = {
         "id": fresh_id("apply"),
         "object": "edits.applied",

@@ -14,9 +14,11 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
 
+from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.edits.body import EditsBody, check_edits, check_protected
 from dovetail.serve.api.edits.events import EditEvents, TextEvents
+from dovetail.serve.api.edits.notes import note_edits
 from dovetail.serve.api.edits.policy import policy_for, report_of
 from dovetail.serve.api.edits.report import (
     NOTHING,
@@ -177,6 +179,7 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
 
 def _told(context: ApiContext, task: Task, output: Output, landed: Landed) -> dict[str, Any]:
     vetoes = output.constraint.vetoes if output.constraint is not None else ()
+    note_edits(visiting().trail, landed.edits, landed.changed, (*landed.findings, *vetoes))
     return {
         **_head(context, task),
         "format": task.spec.format,

@@ -20,6 +20,9 @@ from dovetail.serve.govern.quotas.refusal import QuotaExceeded
 CLIENT_GONE = 499
 """The status in logs and metrics of a request whose client left (nginx's number; nobody receives it)."""
 
+ERROR_CODE = "dovetail.error_code"
+"""In the scope: the code of the error that was told."""
+
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -80,6 +83,7 @@ class Answers:
 
     def to(self, scope: Scope, error: DovetailError, headers: Mapping[str, str] | None = None) -> Response:
         """The answer that tells ``error``."""
+        scope[ERROR_CODE] = error.code
         prefixes = [prefix for prefix in self._wordings if scope["path"].startswith(prefix)]
         wording = self._wordings[prefixes[0]] if prefixes else _openai
         request_id = str(scope.get("dovetail.request_id", ""))

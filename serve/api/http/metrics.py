@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from dovetail.serve.govern.audit.log import Counts as AuditCounts
 from dovetail.serve.govern.findings.scan import Found
 from dovetail.serve.govern.findings.tool_results import Suspicion
 from dovetail.serve.types import Stats
@@ -20,8 +21,12 @@ _WHOLE = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 class Metrics:
     """One deployment's instruments."""
 
-    def __init__(self, stats: Callable[[], Stats], policy_digest: str | None = None) -> None:
+    def __init__(
+        self, stats: Callable[[], Stats], policy_digest: str | None = None, audit: AuditCounts | None = None
+    ) -> None:
         self.registry = CollectorRegistry()
+        if audit is not None:
+            self.registry.register(AuditCollector(audit))
         if policy_digest is not None:
             told = Info("dovetail_policy", "The policy that holds for every edit.", registry=self.registry)
             told.info({"digest": policy_digest})
@@ -99,6 +104,21 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)
+
+
+class AuditCollector(Collector):
+    """Reads the audit log's counts when it is asked for."""
+
+    def __init__(self, counts: AuditCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """What was written, what could not be, and whether something can be now."""
+        counts = self._counts
+        yield CounterMetricFamily("dovetail_audit_records", "Audit records written.", value=counts.records)
+        yield CounterMetricFamily("dovetail_audit_lost", "Audit records that could not be written.", value=counts.lost)
+        failing = counts.failing is not None
+        yield GaugeMetricFamily("dovetail_audit_failing", "1 while the audit log cannot be written.", value=failing)
 
 
 class EngineCollector(Collector):

@@ -1,0 +1,72 @@
+"""What a deployment decides about its audit log, and where its files lie."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from dovetail.serve.config import ConfigError
+
+Fsync = Literal["always", "interval", "never"]
+WhenFull = Literal["refuse", "count"]
+Text = Literal["digest", "full"]
+Period = Literal["day", "month"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """``name``: of this server's chain; each server has its own. ``anchor``, ``keys`` None: beside, and in, the folder.
+
+    ``text`` full: prompts and outputs are kept too, encrypted with the key of their period. ``full`` says what happens where
+    nothing can be written: requests are refused, or what is not written is counted. ``retention_days``: after that, a
+    period's key is destroyed; None: never. ``seal``: a file with the key that seals the anchor.
+    """
+
+    folder: Path
+    name: str = "audit"
+    anchor: Path | None = None
+    keys: Path | None = None
+    fsync: Fsync = "interval"
+    interval_seconds: float = 1.0
+    full: WhenFull = "refuse"
+    text: Text = "digest"
+    period: Period = "day"
+    retention_days: int | None = None
+    seal: Path | None = None
+    queue: int = 10_000
+
+    def __post_init__(self) -> None:
+        if _NAME.fullmatch(self.name) is None:
+            raise ConfigError(
+                f"audit_name must be of letters, digits and _, at most 64, not {self.name!r}.", param="audit_name"
+            )
+
+    @property
+    def anchor_file(self) -> Path:
+        """Where the last hash and the count are kept: outside the folder."""
+        folder = self.folder.resolve()
+        return self.anchor if self.anchor is not None else folder.parent / f"{folder.name}.{self.name}.anchor"
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the periods' keys lie."""
+        return self.keys if self.keys is not None else self.folder / "keys"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the one writer."""
+        return self.folder / f"{self.name}.lock"
+
+    def segments(self) -> list[Path]:
+        """The files of this chain, oldest first."""
+        pattern = re.compile(rf"{self.name}-[0-9]{{6}}-[0-9-]+\.jsonl")
+        return sorted(path for path in self.folder.glob(f"{self.name}-*.jsonl") if pattern.fullmatch(path.name))
+
+    def period_of(self, time: float) -> str:
+        """The period that a time is in, such as 2026-11-22."""
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d" if self.period == "day" else "%Y-%m")
