@@ -89,6 +89,10 @@ def agent(
         str | None, typer.Option(metavar="COMMAND", help="Mend what this failing command shows, instead of a task.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=50, help="With --fix: how often the command is run.")] = 3,
+    issue: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Do what this issue asks (Markdown; - is stdin), on --branch.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="With --issue: the new branch, in a work tree of its own.")] = None,
 ) -> None:
     """Do a task in a repository: plan, edit in copies, check, report; the diff is shown before anything is written."""
     from dovetail.agent.loop import RunLimits, Settings
@@ -120,6 +124,14 @@ def agent(
         raise typer.Exit(start_fix(wanted, serving, server, yes=yes, as_json=as_json))
     if resume is not None:
         raise typer.Exit(continue_run(resume, limits, serving, server, yes=yes, as_json=as_json))
+    if issue is not None or branch is not None:
+        from dovetail.agent.issue.text import read_issue
+
+        if task or plan_only or issue is None or branch is None:
+            wrong = "--issue and --branch go together, without TASK and --plan-only."
+            raise typer.BadParameter(wrong, param_hint="--issue")
+        asked = read_issue(issue)
+        task = asked.task
     if task is None or not task.strip():
         raise typer.BadParameter("Say what to do, or --resume a trajectory.", param_hint="TASK")
     settings = Settings(
@@ -135,6 +147,10 @@ def agent(
         allow_tests=allow_test_changes,
         limits=limits,
     )
+    if branch is not None:
+        from dovetail.agent.issue.command import start_issue
+
+        raise typer.Exit(start_issue(asked, branch, settings, serving, server, as_json=as_json))
     raise typer.Exit(start_run(settings, serving, server, yes=yes, as_json=as_json))
 
 

@@ -39,9 +39,9 @@ def start_run(settings: Settings, serving: Serving, server: str | None, *, yes: 
     path = trajectory.default_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}.jsonl"
     console = Console(stderr=as_json)
     with serving(server, console) as client:
-        fitting = replace(settings, map_tokens=_map_tokens(client))
+        fitting = replace(settings, map_tokens=map_tokens(client))
         return _run(
-            Agent(fitting, client, path, listener=_listener(console, as_json)), fitting.root, console, yes, as_json
+            Agent(fitting, client, path, listener=listener(console, as_json)), fitting.root, console, yes, as_json
         )
 
 
@@ -53,13 +53,13 @@ def continue_run(
     settings = Settings.from_header(records[0], limits)
     console = Console(stderr=as_json)
     with serving(server, console) as client:
-        agent = Agent(settings, client, path, resume=True, listener=_listener(console, as_json))
+        agent = Agent(settings, client, path, resume=True, listener=listener(console, as_json))
         return _run(agent, settings.root, console, yes, as_json)
 
 
 def run_and_write(settings: Settings, client: DovetailClient, path: Path, console: Console) -> int:
     """Run a task with a client at hand, telling a person, and write what is done without a question."""
-    agent = Agent(settings, client, path, listener=_listener(console, as_json=False))
+    agent = Agent(settings, client, path, listener=listener(console, as_json=False))
     return _run(agent, settings.root, console, yes=True, as_json=False)
 
 
@@ -100,7 +100,9 @@ def _wanted(report: Report, console: Console, yes: bool, as_json: bool) -> bool:
     return confirmed(f"Write {len(report.changes)} file{'s' if len(report.changes) > 1 else ''} ({report.outcome})?")
 
 
-def _listener(console: Console, as_json: bool) -> events.Listener:
+def listener(console: Console, as_json: bool) -> events.Listener:
+    """Tells events: as JSON lines on standard output, or a person in words."""
+
     def tell(event: events.Event) -> None:
         if as_json:
             typer.echo(json.dumps(event.to_dict()))
@@ -135,7 +137,7 @@ def _lines(event: events.Event) -> list[str]:
     return [event.text] if isinstance(event, events.Noted) else []
 
 
-def _map_tokens(client: DovetailClient) -> int:
+def map_tokens(client: DovetailClient) -> int:
     """Room for the map: at most a quarter of the model's window."""
     lengths = [entry.get("context_length") for entry in client.models() if isinstance(entry, dict)]
     known = [length for length in lengths if isinstance(length, int) and length > 0]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 from repositories import write
+from scripted_edits import Scripted
 
-from dovetail.agent.client import DovetailClient
 from dovetail.agent.debug.fix import Fixer
 from dovetail.agent.debug.report import FixReport
 from dovetail.agent.debug.settings import FixSettings
@@ -196,39 +194,6 @@ class Here:
             list(command), cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
         return Outcome(tuple(command), done.returncode, done.stdout.decode("utf-8", "replace"), "exit", 0.0, "none")
-
-
-Answer = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""New texts of files, made from those that were given."""
-
-
-def replacing(old: str, new: str) -> Answer:
-    """An edit of every given file that holds the text."""
-    return lambda files: {path: text.replace(old, new, 1) for path, text in files.items() if old in text}
-
-
-class Scripted:
-    """A server that gives these edits in their order, the last one again and again."""
-
-    def __init__(self, *edits: Answer, words: str = "it was wrong") -> None:
-        self._edits, self._words = edits, words
-        self.asked: list[dict[str, Any]] = []
-
-    @property
-    def client(self) -> DovetailClient:
-        """A client of it."""
-        return DovetailClient("http://scripted:1", transport=httpx.MockTransport(self._answer))
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content)
-        if "instruction" not in body:
-            said = json.dumps({"cause": self._words})
-            return httpx.Response(200, json={"choices": [{"message": {"content": said}}]})
-        self.asked.append(body)
-        edit = self._edits[min(len(self.asked), len(self._edits)) - 1]
-        made = edit({file["path"]: file["content"] for file in body["files"]})
-        files = [{"path": path, "content": text} for path, text in made.items()]
-        return httpx.Response(200, json={"files": files, "usage": {"total_tokens": 10}})
 
 
 def fix(root: Path, command: str, server: Scripted, **settings: Any) -> FixReport:

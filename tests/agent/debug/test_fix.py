@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from broken_shop import BUGS, Bug, Scripted, fix, make_shop, module, replacing
+from broken_shop import BUGS, Bug, fix, make_shop, module
 from repositories import git, write
+from scripted_edits import Scripted, replacing
 
 BY_KIND = {bug.kind: bug for bug in BUGS}
 FIRST = BUGS[0]

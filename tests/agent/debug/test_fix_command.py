@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_shop import FIRST_WRONG, Scripted, replacing
+from broken_shop import FIRST_WRONG
 from repositories import write
+from scripted_edits import Scripted, replacing
 from typer.testing import CliRunner
 
 from dovetail.agent.cli import app
