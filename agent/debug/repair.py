@@ -63,8 +63,8 @@ class Repair:
             return None
         refused = ""
         for number in range(self._settings.candidates):
-            # small models do best with one file; every other time they see all of them
-            chosen = files[:1] if number % 2 == 0 or len(files) == 1 else files
+            # small models do best with one file, the smallest with a short instruction too: each gets its turns
+            chosen = files[:1] if number < 2 else files
             edit, problem = self._propose(number, diagnosis, chosen, refused)
             judgement = Judgement(problem) if problem else self._judged(edit, frozenset(chosen))
             self._note(number, edit, judgement)
@@ -107,19 +107,22 @@ class Repair:
         asked = instruction(self._workspace.before, self._report, diagnosis.places, chosen, refused)
         temperature = TEMPERATURES[min(number, len(TEMPERATURES) - 1)]
         question = EditQuestion(asked, texts, (), temperature, self._settings.seed + number)
+        if number % 2 == 1:
+            return self._propose_short(question, refused)
         try:
             edit = self._model.edit(question)
         except UnusableAnswer as problem:
             if "context_length" not in str(problem) and "too long" not in str(problem):
                 return {}, str(problem)
-            return self._propose_short(question)
+            return self._propose_short(question, refused)
         return edit, "" if edit else "the model left the files as they are"
 
-    def _propose_short(self, question: EditQuestion) -> tuple[dict[str, str], str]:
-        """The whole evidence does not fit the model's window: the failure's own words and the first file."""
+    def _propose_short(self, question: EditQuestion, refused: str) -> tuple[dict[str, str], str]:
+        """With the failure's own words and the first file alone: also where all of it does not fit the model's window."""
         failure = self._report.reproduction.failure if self._report.reproduction is not None else None
         name = self._report.suspects[0].name
         said = f"Fix the bug in {name}: {failure.headline if failure is not None else self._report.command}"
+        said += f". An earlier attempt was refused: {refused}" if "fails" in refused else ""
         try:
             edit = self._model.edit(replace(question, instruction=said, files=question.files[:1]))
         except UnusableAnswer as problem:
