@@ -28,7 +28,7 @@ def colour_diff(patch: str) -> Text:
     text = Text()
     for line in patch.splitlines(keepends=True):
         style = next((style for start, style in _LINE_STYLES if line.startswith(start)), "")
-        text.append(_visible(line), style=style)
+        text.append(visible(line), style=style)
     return text
 
 
@@ -36,7 +36,7 @@ def colour_origins(tokens: Sequence[Mapping[str, Any]]) -> Text:
     """An output's text, each token in the colour of its origin."""
     text = Text()
     for token in tokens:
-        text.append(_visible(str(token["text"])), style=ORIGIN_STYLES.get(str(token["origin"]), ""))
+        text.append(visible(str(token["text"])), style=ORIGIN_STYLES.get(str(token["origin"]), ""))
     return text
 
 
@@ -49,5 +49,6 @@ def origins_legend(counts: Mapping[str, Any]) -> Text:
     return text
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """The text with control characters shown, but for line ends and tabs."""
     return "".join(char if char in "\n\t" or char.isprintable() else f"\\x{ord(char):02x}" for char in text)

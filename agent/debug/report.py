@@ -10,6 +10,7 @@ from dovetail.agent.checks.case import Change
 from dovetail.agent.debug.history import Touched
 from dovetail.agent.debug.reproduce import Reproduction
 from dovetail.agent.debug.suspects import Function
+from dovetail.agent.diff import visible
 from dovetail.agent.repo.text import printable
 
 Outcome = Literal[
@@ -162,7 +163,7 @@ class FixReport:
             else "not written"
         )
         said = f"\n\n{self.dropped} changes of the edit were not needed and are left out." if self.dropped else ""
-        return f"## Patch ({where})\n\nNothing but this changed:\n\n```diff\n{self.patch}```{said}"
+        return f"## Patch ({where})\n\nNothing but this changed:\n\n```diff\n{visible(self.patch)}```{said}"
 
     def _tests(self) -> str:
         if not self.tests.after:

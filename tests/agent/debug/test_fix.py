@@ -169,3 +169,10 @@ def test_the_models_words_are_marked_as_such_and_the_budget_ends_a_run(root: Pat
 
     short = fix(root, command(FIRST), _answer(FIRST.code), limits=RunLimits(steps=3))
     assert short.outcome == "limit reached" and not short.changes
+
+
+def test_nothing_in_a_report_moves_the_cursor(root: Path) -> None:
+    make_shop(root, FIRST)
+    report = fix(root, command(FIRST), _answer(FIRST.code.replace("range(len(prices))", "range(len(prices)):  # \x1b[2J", 1).replace("\x1b[2J:", "\x1b[2J")))  # fmt: skip
+    assert report.outcome == "fixed" and "\x1b" in report.patch
+    assert "\x1b" not in report.to_markdown() and "\\x1b[2J" in report.to_markdown()
