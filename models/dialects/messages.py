@@ -70,7 +70,8 @@ def as_text(message: Mapping[str, Any], tags: tuple[str, str] = ("<tool_call>", 
     role = message["role"]
     text = str(message.get("content") or "")
     if role == "tool":
-        return {"role": "user", "content": f"<tool_response>\n{text}\n</tool_response>"}
+        inert = text.replace("</tool_response", "<\\/tool_response")  # what a tool says cannot end its own marks
+        return {"role": "user", "content": f"<tool_response>\n{inert}\n</tool_response>"}
     shown = [json.dumps(_plain_call(call), ensure_ascii=False) for call in message.get("tool_calls") or ()]
     calls = [f"{tags[0]}\n{call}\n{tags[1]}" for call in shown]
     changed = {key: value for key, value in message.items() if key != "tool_calls"}

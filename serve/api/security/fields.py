@@ -18,6 +18,7 @@ class SecurityField(BaseModel):
     """Which rules are asked of the answer's code, and what becomes of a finding. The server's policy holds anyway.
 
     ``language``: the answer of a completion is code of that language throughout; else fences say where code is.
+    ``canary``: a word that only the system prompt holds; a tool's result that holds it is told of.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -27,6 +28,7 @@ class SecurityField(BaseModel):
     mode: Literal["report", "block"] = "report"
     sarif: bool = False
     language: str | None = None
+    canary: Annotated[str, Field(min_length=8, max_length=200)] | None = None
 
 
 def rules_for(policy: Policy | None, asked: SecurityField | None) -> RuleSet:

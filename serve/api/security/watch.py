@@ -20,7 +20,7 @@ from dovetail.serve.edit.known.tools import ToolRoles, roles_of
 from dovetail.serve.govern.findings.answer import AnswerScan
 from dovetail.serve.govern.findings.rules import RuleSet
 from dovetail.serve.govern.findings.scan import Found, Scan, code_key, scan_file
-from dovetail.serve.govern.findings.tool_results import Suspicion, suspicions
+from dovetail.serve.govern.findings.tool_results import Suspicion, canaries, suspicions
 from dovetail.serve.types import Usage
 
 
@@ -28,6 +28,7 @@ class Shown:
     """The code of a conversation, which its answer may say again; and what tools' results try."""
 
     def __init__(self, conversation: Conversation) -> None:
+        self._canary = conversation.security.canary if conversation.security is not None else None
         self._messages = conversation.messages
         self.tools = conversation.callable_tools
 
@@ -52,11 +53,12 @@ class Shown:
     def suspicions(self) -> list[Suspicion]:
         """In the results that came since the model last answered: earlier ones have been told."""
         last = max((index for index, each in enumerate(self._messages) if each.role == "assistant"), default=-1)
-        return suspicions(
+        results = [
             (index, self._tool_of(each), each.text)
             for index, each in enumerate(self._messages)
             if each.role == "tool" and index > last
-        )
+        ]
+        return [*suspicions(results), *(canaries(self._canary, results) if self._canary else ())]
 
     def _tool_of(self, result: Message) -> str:
         calls = [call for message in self._messages for call in message.tool_calls]

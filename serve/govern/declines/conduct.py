@@ -5,6 +5,7 @@ A run is known by its session's name, by the conversation before a declined mess
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -18,6 +19,8 @@ from dovetail.serve.govern.declines.guard import Guard
 from dovetail.serve.govern.declines.judge import Decline, judge
 
 _REMEMBERED = 10_000
+_AT_ONCE = 4_000
+"""Characters that are judged on the event loop; more go to a thread."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +64,31 @@ class Conduct:
             self._remember(remembered, [named])
             return Decline(remembered.clause, "run", remembered.rule)
         for place in places:
-            found = judge(self.policy, place.text) or await self._guarded(place)
+            if place.asked in self._passed:
+                continue
+            found = await self.judge_text(place.text)
             if found is not None:
                 self._remember(found, [named, *place.keys])
                 return found
+            self._pass(place.asked)
         return None
 
     async def judge_text(self, text: str) -> Decline | None:
         """As for one message that belongs to no run."""
-        return judge(self.policy, text) or (await self._guard.judge(text) if self._guard is not None else None)
+        long = len(text) > _AT_ONCE
+        found = await asyncio.to_thread(judge, self.policy, text) if long else judge(self.policy, text)
+        return found or (await self._guard.judge(text) if self._guard is not None else None)
 
     async def close(self) -> None:
         """Let go of the guard model."""
         if self._guard is not None:
             await self._guard.close()
 
-    async def _guarded(self, place: _Place) -> Decline | None:
-        """The guard model's verdict, asked once for each message in its place."""
-        if self._guard is None or place.asked in self._passed:
-            return None
-        found = await self._guard.judge(place.text)
-        if found is None:
-            self._passed[place.asked] = None
-            while len(self._passed) > _REMEMBERED:
-                self._passed.popitem(last=False)
-        return found
+    def _pass(self, asked: str) -> None:
+        """A message in its place is judged once."""
+        self._passed[asked] = None
+        while len(self._passed) > _REMEMBERED:
+            self._passed.popitem(last=False)
 
     def _remembered(self, keys: Sequence[str]) -> Decline | None:
         now = self._clock()

@@ -45,7 +45,7 @@ _SIGNS: tuple[tuple[str, Severity, str, str], ...] = (
         "injection/template-token",
         "high",
         "It holds marks by which chat templates tell who is speaking.",
-        r"<\|(?:im_start|im_end|system|user|assistant|endoftext|start_header_id|eot_id|channel|message)\|>|\[/?INST\]|<</?SYS>>|<｜(?:User|Assistant)｜>",
+        r"<\|(?:im_start|im_end|system|user|assistant|endoftext|start_header_id|eot_id|channel|message)\|>|\[/?INST\]|<</?SYS>>|<｜(?:User|Assistant)｜>|</tool_response>",
     ),
     (
         "injection/addresses-model",
