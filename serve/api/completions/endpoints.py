@@ -24,6 +24,7 @@ from dovetail.serve.api.http.fields import ignored_fields, not_available
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
 from dovetail.serve.api.sampling import MAX_CHOICES, MAX_TOP_LOGPROBS, ManyFields, sampling_params
 from dovetail.serve.api.security.fields import SecurityField, rules_for
+from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.api.security.plain import PlainWatch, code_language
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.structured import StructuredFields
@@ -213,7 +214,7 @@ async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, 
         watch = _watch(context, job, index)
         text = watch.feed(output.text)
         text += "" if watch.blocked else watch.finish()
-        context.metrics.count_security(watch.found)
+        note_found(context.metrics, watch.found)
         entries = None if watch.blocked else output.logprobs
         logprobs = (
             None if job.body.logprobs is None or entries is None else completion_logprobs(context.served.codec, entries)
@@ -259,7 +260,7 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
                 yield chunks.told([_choice(index, rest)])
             if watch.blocked or isinstance(event, FinishEvent):
                 ended.add(index)
-                context.metrics.count_security(watch.found)
+                note_found(context.metrics, watch.found)
                 finish = "content_filter" if watch.blocked else outputs[index].finish
                 yield chunks.told([_choice(index, "", None, finish) | watch.told()])
                 if len(ended) == len(outputs):

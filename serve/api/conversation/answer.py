@@ -26,6 +26,7 @@ from dovetail.serve.api.conversation.pieces import (
 )
 from dovetail.serve.api.security.declined import declined, told_decline
 from dovetail.serve.api.security.fields import rules_for
+from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.api.security.watch import AnswerWatch, Shown
 from dovetail.serve.api.served import DialectPiece, DialectReader
 from dovetail.serve.errors import EngineError
@@ -137,7 +138,7 @@ async def answers(
             if pieces:
                 yield index, pieces
             if pieces and isinstance(pieces[-1], Finish):
-                context.metrics.count_security(watches[index].found, shown.suspicions if not ended else ())
+                note_found(context.metrics, watches[index].found, shown.suspicions if not ended else ())
                 ended.add(index)
                 if len(ended) == len(requests):
                     return

@@ -37,6 +37,7 @@ from dovetail.serve.api.http.failures import body_of, told
 from dovetail.serve.api.sampling import sampling_params
 from dovetail.serve.api.security.declined import declined_said, told_decline
 from dovetail.serve.api.security.fields import rules_for, told_findings
+from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
@@ -162,7 +163,7 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
     with _violations_counted(context):
         landed = await asyncio.to_thread(land, output.text, task.spec)
     scan = await asyncio.to_thread(scan_of, task.rules, task.spec.files, landed)
-    context.metrics.count_security(scan.found)
+    note_found(context.metrics, scan.found)
     blocked = any(each.action == "block" for each in scan.found)
     if blocked:
         landed = NOTHING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,8 +10,6 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from dovetail.serve.govern.audit.log import Counts as AuditCounts
-from dovetail.serve.govern.findings.scan import Found
-from dovetail.serve.govern.findings.tool_results import Suspicion
 from dovetail.serve.types import Stats
 
 _FIRST_TOKEN = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -93,13 +91,6 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
-
-    def count_security(self, found: Iterable[Found], suspicious: Iterable[Suspicion] = ()) -> None:
-        """Count what an answer was told of."""
-        for each in found:
-            self.findings.labels(each.id, each.action).inc()
-        for other in suspicious:
-            self.suspicions.labels(other.id).inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -9,6 +9,7 @@ from starlette.requests import Request as HttpRequest
 from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.security.notes import note_decline
 from dovetail.serve.govern.declines.conduct import Said
 from dovetail.serve.govern.declines.judge import Decline
 
@@ -30,7 +31,7 @@ async def declined_said(context: ApiContext, http: HttpRequest, said: list[Said]
     session = next((http.headers[name] for name in SESSION_HEADERS if name in http.headers), None)
     found = await conduct.judge(said, tenant=visiting().principal.id, session=session)
     if found is not None:
-        context.metrics.declines.labels(found.clause.id, found.by).inc()
+        note_decline(context.metrics, found)
     return found
 
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.security.fields import told_findings
+from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.errors import UserError
 from dovetail.serve.govern.findings.bandit import Bandit
 from dovetail.serve.govern.findings.rules import RuleSet, named_rules
@@ -52,8 +53,7 @@ def routes(context: ApiContext) -> APIRouter:
     async def scan(http: HttpRequest) -> Response:
         body = check(ScanBody, await read_object(http, context.settings.max_body_bytes))
         found = await scanned(body)
-        for each in found.found:
-            context.metrics.findings.labels(each.id, "report").inc()
+        note_found(context.metrics, found.found)
         if body.format == "sarif":
             return JSONResponse(sarif(found.found), media_type="application/sarif+json")
         told = told_findings(found.found, complete=found.complete)
