@@ -232,6 +232,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     ``distorted``: an edit stands where the model hardly wanted to begin one, and no other place served it better.
     ``overruled``: times tree-sitter and the syntax recogniser disagreed at the end of an edit; tree-sitter wins.
     ``vetoes``: what a policy kept the model from, the first of each rule in each file.
+    ``unchecked``: files that are too much for their parsers, so that their syntax was not judged, and why, by path.
     """
 
     min_z: float = 1.0
@@ -243,6 +244,7 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     overruled: int = 0
     distorted: bool = False
     vetoes: tuple[Finding, ...] = ()
+    unchecked: dict[str, str] = {}
 
 
 class TokensEvent(msgspec.Struct, frozen=True, kw_only=True, tag="tokens"):

@@ -41,6 +41,7 @@ from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.config import ENVIRONMENT_PREFIX, KEYS, ConfigError, ServerConfig
 from dovetail.serve.constrain.grammar.checks import CheckProcesses
+from dovetail.serve.edit.landing.process import LandingProcesses
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.engine.process.client import EngineProcess
@@ -215,7 +216,8 @@ async def _serve(
         conduct=conduct,
     )
     check = CheckProcesses()
-    app = create_app(engine, served, settings, check=check, governance=governance)
+    landings = LandingProcesses()
+    app = create_app(engine, served, settings, check=check, governance=governance, landings=landings)
     server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
     beside = _admin_server(config, governance, app.state.metrics)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
@@ -248,6 +250,7 @@ async def _serve(
         await app.state.batches.close()
         await engine.close()
         await check.close()
+        landings.close()
         await governance.close()
         if conduct is not None:
             await conduct.close()

@@ -35,6 +35,7 @@ from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
 from dovetail.serve.constrain.grammar.checks import Check
+from dovetail.serve.edit.landing.process import LANDINGS_HERE, Landings
 from dovetail.serve.engine.base import Engine
 from dovetail.serve.govern.governance import Governance
 
@@ -46,10 +47,12 @@ def create_app(
     *,
     check: Check | None = None,
     governance: Governance | None = None,
+    landings: Landings = LANDINGS_HERE,
 ) -> FastAPI:
     """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after.
 
     ``check``: checks grammars; None: in threads of this process. ``governance``: who may do what; None: everybody everything.
+    ``landings``: who checks finished edits.
     """
     settings = settings if settings is not None else ApiSettings()
     governance = governance if governance is not None else Governance()
@@ -62,6 +65,7 @@ def create_app(
         fingerprint_of(served),
         grammars=Grammars(check),
         governance=governance,
+        landings=landings,
     )
     app = FastAPI(
         title="Dovetail",

@@ -24,6 +24,7 @@ from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
+from dovetail.serve.edit.landing.process import LANDINGS_HERE, Landings
 from dovetail.serve.engine.base import Engine
 from dovetail.serve.errors import ContextOverflow, DovetailError, EngineError, UserError
 from dovetail.serve.govern.governance import Governance
@@ -55,6 +56,7 @@ class ApiContext:
     load: Load = field(default_factory=Load)
     grammars: Grammars = field(default_factory=Grammars)
     governance: Governance = field(default_factory=Governance)
+    landings: Landings = LANDINGS_HERE
 
     @property
     def takes_requests(self) -> bool:

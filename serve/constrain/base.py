@@ -130,6 +130,10 @@ class Reporting(Protocol):
         """How often so far a slow judge has overruled the quick one: each time is worth a look."""
         ...
 
+    def unchecked(self) -> dict[str, str]:
+        """The files whose syntax nobody can judge since they are too much for their parsers, and why, by path."""
+        ...
+
 
 @runtime_checkable
 class Vetoing(Protocol):

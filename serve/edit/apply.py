@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 from dovetail.serve.constrain.syntax.change import Change
@@ -11,7 +11,10 @@ from dovetail.serve.edit.block import BYTE_ORDER_MARK, Block, EditError, Edits, 
 from dovetail.serve.edit.patch import unified_diff
 from dovetail.serve.edit.paths import path_fault, path_taken
 from dovetail.serve.edit.protected import protected_lines
-from dovetail.serve.types import ProtectedLines, SourceFile, Syntax, SyntaxGating
+from dovetail.serve.types import ProtectedLines, SourceFile, SyntaxGating
+
+Judge = Callable[[list[Change]], bool]
+"""Whether a file with changes parses with no error that it did not have before."""
 
 
 class Applied(NamedTuple):
@@ -36,8 +39,10 @@ def apply_edits(
     *,
     syntax: SyntaxGating = "each",
     protected: Sequence[ProtectedLines] = (),
+    gates: Callable[[str, bytes], Judge] = lambda path, original: SyntaxGate(path, original).holds,
+    unchecked: Container[str] = (),
 ) -> Applied:
-    """Every file, and every new one behind them. ``syntax`` "off": nothing is parsed.
+    """Every file, and every new one behind them. ``syntax`` "off": nothing is parsed; nor is a file that is ``unchecked``.
 
     Raises:
         EditError: the first block with a foreign path, text that is not there or not unique, or lines that an earlier block
@@ -57,21 +62,17 @@ def apply_edits(
         if file.path in deleted:
             after = None
         elif file.path in found:
-            after = _edited(file, sorted(found[file.path]), edits.blocks, protected, parses=syntax != "off")
+            asked = gates if syntax != "off" and file.path not in unchecked else None
+            after = _edited(file, sorted(found[file.path]), edits.blocks, protected, asked)
         if after is not None and file.path in renamed:
             after = SourceFile(renamed[file.path], after.content)
         pairs.append((file, after))
     for new in created:
         whole = [Change(0, 0, new.content.encode())]
-        if syntax != "off" and not SyntaxGate(new.path, b"").holds(whole):
+        if syntax != "off" and not gates(new.path, b"")(whole):
             raise EditError(0, new.path, "syntax", "the new file has a syntax error.")
         pairs.append((None, new))
     return Applied(tuple(pairs))
-
-
-def syntax_of(path: str, content: str) -> Syntax:
-    """Which parser vouches for edits of the file."""
-    return SyntaxGate(path, content.encode()).syntax
 
 
 def _operations(
@@ -146,8 +147,7 @@ def _edited(
     places: list[tuple[int, int, int]],
     blocks: Sequence[Block],
     protected: Sequence[ProtectedLines],
-    *,
-    parses: bool,
+    gates: Callable[[str, bytes], Judge] | None,
 ) -> SourceFile:
     changes: list[Change] = []
     pieces: list[str] = []
@@ -165,7 +165,7 @@ def _edited(
         size = changes[-1].end
         pieces += [kept, replace]
         position, previous = end, (start, end)
-    if parses and not SyntaxGate(file.path, file.content.encode()).holds(changes):
+    if gates is not None and not gates(file.path, file.content.encode())(changes):
         last = max(index for _, _, index in places)
         raise EditError(last, file.path, "syntax", "the edited file has a syntax error that it did not have before.")
     return SourceFile(file.path, "".join([*pieces, file.content[position:]]))

@@ -159,6 +159,10 @@ class EditConstraint:
         """How often tree-sitter has overruled the recogniser at the gate."""
         return self.plan.overruled
 
+    def unchecked(self) -> dict[str, str]:
+        """See Reporting."""
+        return self.plan.unchecked
+
     def vetoes(self) -> tuple[Finding, ...]:
         """What the request's policy has kept the model from."""
         return tuple(self.plan.vetoes.values())

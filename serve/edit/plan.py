@@ -158,6 +158,9 @@ class Plan:
     retreat_limit = 8
     """Times an output may go back before it may only end."""
 
+    broken_limit = 2
+    """New texts that are too much for a parser, each of which costs a process, after which a gate says no unasked."""
+
     doubt_limit = 2
     """Times an output may go back because the model hardly wanted to begin an edit where it had to."""
 
@@ -216,16 +219,35 @@ class Plan:
         """Takes the answers that the draft which is being tried does not wait for; None: it is no draft."""
         self.overruled = 0
         """How often tree-sitter overruled the recogniser."""
+        self.broken = 0
+        """How many new texts were too much for a parser."""
 
     def count(self, verdict: Verdict) -> None:
         """Take note of a gate's answer."""
         self.overruled += verdict.overruled
+        self.broken += verdict.broken
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many new texts of this output were too much for a parser that it is not to be asked about more."""
+        return self.broken >= self.broken_limit
+
+    @property
+    def unchecked(self) -> dict[str, str]:
+        """The given files that are too much for their parsers, and why, by path."""
+        if self.syntax == "off":
+            return {}
+        gates = [(target.path, gate) for target in self.targets for gate in target.needed]
+        return {path: gate.unreadable for path, gate in gates if gate.unreadable is not None}
 
     def judged(self, target: Target, changes: Sequence[Change]) -> Answer:
         """What the gate says of the target with ``changes``; asked once."""
         key = target.path, tuple(changes)
         if key not in self._judged:
-            self._judged[key] = target.gate.ask(changes)
+            if self.hopeless:
+                return Answer.known(False)
+            answer = self._judged[key] = target.gate.ask(changes)
+            answer.when_given(self.count)
         return self._judged[key]
 
     @property
@@ -240,7 +262,10 @@ class Plan:
         encoded = msgspec.msgpack.encode(subject)
         key = hashlib.sha256(encoded).digest()
         if key not in self._reviewed:
-            self._reviewed[key] = self.gates.review(subject.path or "", encoded, reviewed)
+            if self.hopeless:
+                return Answer.known(False, broken=True)
+            answer = self._reviewed[key] = self.gates.review(subject.path or "", encoded, reviewed)
+            answer.when_given(self.count)
         return self._reviewed[key]
 
     def created(self, path: str) -> Target:

@@ -55,8 +55,10 @@ class Standing:
 
     def ask(self, watching: Watching, quote: Quote, replacement: bytes) -> Answer:
         """The gate: whether the file parses with the edit. tree-sitter has the last word."""
-        gate = self._ledger.targets[self._target].gate
+        plan, gate = self._ledger.plan, self._ledger.targets[self._target].gate
+        if plan.hopeless:
+            return Answer.known(False, broken=True)
         changes = self._ledger.changes(self._target, quote, replacement)
         answer = gate.ask(changes, self.fits(watching, quote))
-        answer.when_given(self._ledger.plan.count)
+        answer.when_given(plan.count)
         return answer

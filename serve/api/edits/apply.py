@@ -18,15 +18,14 @@ from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.edits.body import EditFile, ProtectedRange, check_files, check_protected
 from dovetail.serve.api.edits.notes import note_edits, note_findings
-from dovetail.serve.api.edits.policy import PolicyRefused, finding_of, judged, policy_for, report_of
-from dovetail.serve.api.edits.report import edits_of, syntax_by_path
+from dovetail.serve.api.edits.policy import PolicyRefused, finding_of, policy_for, report_of
+from dovetail.serve.api.edits.report import edits_of, unchecked_of
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import body_of
-from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import EditError
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.formats.registry import FORMATS, without_words
-from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.edit.landing.job import Job
 from dovetail.serve.edit.view import as_read, restored, views_for, with_line_feeds
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import EditFormat, Markers, SyntaxGating
@@ -67,7 +66,7 @@ def routes(context: ApiContext) -> APIRouter:
     async def apply(http: HttpRequest) -> Response:
         body = check(ApplyBody, await read_object(http, context.settings.max_body_bytes))
         try:
-            return JSONResponse(await asyncio.to_thread(_applied, body, context.settings.policy))
+            return JSONResponse(await asyncio.to_thread(_applied, context, body))
         except EditError as error:
             visiting().trail.code = error.code
             return JSONResponse(refusal(error), status_code=error.status)
@@ -81,20 +80,27 @@ def routes(context: ApiContext) -> APIRouter:
     return router
 
 
-def _applied(body: ApplyBody, server: Policy | None) -> dict[str, Any]:
+def _applied(context: ApiContext, body: ApplyBody) -> dict[str, Any]:
     files = check_files(body.files)
-    policy = policy_for(server, body.policy)
-    protected = check_protected(files, body.protected) + (policy.protected_lines(files) if policy is not None else ())
+    policy = policy_for(context.settings.policy, body.policy)
+    protected = check_protected(files, body.protected)
     markers = Markers(**body.markers.model_dump()) if body.markers is not None else choose_markers(as_read(files))
     form = FORMATS[body.format]
     views = views_for(body.text, files, verbatim=form.verbatim(body.text))
     edits = form.read_foreign(with_line_feeds(body.text), [view.file for view in views.values()], markers)
     edits = restored(edits, views)
-    after = apply_edits(files, edits, syntax=body.syntax, protected=protected)
-    refused, reported = judged(policy, after)
-    if refused:
-        raise PolicyRefused(refused)
-    note_edits(visiting().trail, edits, after.changed, reported)
+    after = context.landings.land(
+        Job(
+            files=files,
+            edits=edits,
+            syntax=body.syntax,
+            protected=protected,
+            policy=policy.texts if policy is not None else (),
+        )
+    )
+    if after.refused:
+        raise PolicyRefused(after.refused)
+    note_edits(visiting().trail, edits, after.changed, after.reported)
     answer = {
         "id": fresh_id("apply"),
         "object": "edits.applied",
@@ -102,8 +108,9 @@ def _applied(body: ApplyBody, server: Policy | None) -> dict[str, Any]:
         **edits_of(edits),
         "files": [{"path": file.path, "content": file.content} for file in after.changed],
         "patch": after.patch,
-        "syntax": syntax_by_path(after, body.syntax),
-        **report_of(policy, files, reported, decoded=False),
+        "syntax": after.syntax,
+        **unchecked_of(after.unchecked),
+        **report_of(policy, files, after.reported, decoded=False),
     }
     if body.render is not None:
         missing = {each.kind for each in edits.operations} - set(FORMATS[body.render].operations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,13 +42,14 @@ from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.usage import usage_of
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
 from dovetail.serve.edit.formats.registry import FORMATS
+from dovetail.serve.edit.landing.job import refuse_unread
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.view import as_read
 from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.govern.declines.conduct import Said
 from dovetail.serve.govern.declines.judge import Decline
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.types import EditSpec, Request, Usage
+from dovetail.serve.types import EditSpec, Request, SourceFile, Usage
 
 ENDPOINT = "/v1/edits"
 
@@ -86,9 +87,11 @@ def routes(context: ApiContext) -> APIRouter:
 async def _task(context: ApiContext, body: EditsBody) -> Task:
     context.require_model(body.model)
     files = check_edits(body)
-    policy = policy_for(context.settings.policy, body.policy)
+    policy = await asyncio.to_thread(policy_for, context.settings.policy, body.policy)
     rules = rules_for(policy, body.security)
     context.admit(1)
+    if policy is not None:
+        await asyncio.to_thread(_refuse_unread, context, policy, files)
     spec = EditSpec(
         files=files,
         markers=await asyncio.to_thread(lambda: choose_markers(as_read(files))),
@@ -118,6 +121,12 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
     )
     (request,) = context.reserve([request])
     return Task(task_id, int(time.time()), body, spec, request, policy, rules)
+
+
+def _refuse_unread(context: ApiContext, policy: Policy, files: Sequence[SourceFile]) -> None:
+    """Raise a UserError if the policy would have to read a file that cannot be read."""
+    needed = [file for file in files if policy.may_edit(file.path) and policy.parses(file.path)]
+    refuse_unread(policy, context.landings.unreadable(needed), needed)
 
 
 def render(served: ServedModel, spec: EditSpec, instruction: str) -> list[int]:
@@ -160,8 +169,9 @@ def _declined(context: ApiContext, task: Task, refused: Decline) -> dict[str, An
 
 
 async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, Any]:
+    unchecked = output.constraint.unchecked if output.constraint is not None else {}
     with _violations_counted(context):
-        landed = await asyncio.to_thread(land, output.text, task.spec)
+        landed = await asyncio.to_thread(land, output.text, task.spec, context.landings, unchecked)
     scan = await asyncio.to_thread(scan_of, task.rules, task.spec.files, landed)
     note_found(context.metrics, scan.found)
     blocked = any(each.action == "block" for each in scan.found)

@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 
-from dovetail.serve.edit.apply import Applied
-from dovetail.serve.edit.policing import findings_of
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import CallRule, FindingsMode, ImportRule, PatternRule, request_policy
 from dovetail.serve.errors import UserError
@@ -45,12 +43,6 @@ def policy_for(server: Policy | None, given: Mapping[str, Any] | None) -> Policy
         return server
     document = request_policy(given)
     return server.also(document) if server is not None else Policy((document,))
-
-
-def judged(policy: Policy | None, after: Applied) -> tuple[list[Finding], list[Finding]]:
-    """What the policy refuses of applied edits, and what it only reports."""
-    found = findings_of(policy, after) if policy is not None else []
-    return [each for each in found if each.mode == "refuse"], [each for each in found if each.mode == "report"]
 
 
 def report_of(

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import structlog
 
-from dovetail.serve.api.edits.policy import PolicyRefused, judged
+from dovetail.serve.api.edits.policy import PolicyRefused
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import LEAST
 from dovetail.serve.api.served import TextCodec
-from dovetail.serve.edit.apply import Applied, apply_edits, syntax_of
 from dovetail.serve.edit.block import Block, EditError, Edits, Operation
 from dovetail.serve.edit.formats.registry import FORMATS
-from dovetail.serve.edit.policy.combine import policy_of
+from dovetail.serve.edit.landing.job import Job
+from dovetail.serve.edit.landing.process import LANDINGS_HERE, Landings
 from dovetail.serve.edit.view import restored, views_of
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.findings.rules import RuleSet
 from dovetail.serve.govern.findings.scan import Scan, scan_file
-from dovetail.serve.types import ConstraintReport, EditSpec, Finding, Origin, SourceFile, Syntax, SyntaxGating
+from dovetail.serve.types import ConstraintReport, EditSpec, Finding, Origin, SourceFile, Syntax
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 
@@ -37,6 +38,7 @@ class Landed:
     changed: tuple[SourceFile, ...]
     patch: str
     syntax: dict[str, Syntax]
+    unchecked: dict[str, str]
     text: str
     findings: tuple[Finding, ...] = ()
 
@@ -46,7 +48,7 @@ class Landed:
         return len(self.edits.blocks) + len(self.edits.operations)
 
 
-NOTHING = Landed(edits=Edits((), ()), changed=(), patch="", syntax={}, text="")
+NOTHING = Landed(edits=Edits((), ()), changed=(), patch="", syntax={}, unchecked={}, text="")
 """What is told where edits are withheld."""
 
 
@@ -66,31 +68,40 @@ def violation(error: EditError | PolicyRefused) -> GuaranteeViolated:
     )
 
 
-def land(text: str, spec: EditSpec) -> Landed:
-    """Apply an output to the files. Trusts nothing that the constraint did."""
+def land(
+    text: str, spec: EditSpec, landings: Landings = LANDINGS_HERE, unchecked: Mapping[str, str] = MappingProxyType({})
+) -> Landed:
+    """Apply an output to the files. Trusts nothing that the constraint did, but for what it could not check."""
     form = FORMATS[spec.format]
-    policy = policy_of(spec.policy) if spec.policy else None
     views = views_of(spec.files, spec.line_ends)
     written = form.completed(text)
     try:
         edits = restored(form.read(written, [view.file for view in views.values()], spec.markers), views)
         _check_rules(edits, spec)
-        protected = spec.protected + (policy.protected_lines(spec.files) if policy is not None else ())
-        after = apply_edits(spec.files, edits, syntax=spec.syntax, protected=protected)
+        after = landings.land(
+            Job(
+                files=spec.files,
+                edits=edits,
+                syntax=spec.syntax,
+                protected=spec.protected,
+                policy=spec.policy,
+                unchecked=dict(unchecked),
+            )
+        )
     except EditError as error:
         raise violation(error) from error
-    refused, reported = judged(policy, after)
-    if refused:
-        raise violation(PolicyRefused(refused))
+    if after.refused:
+        raise violation(PolicyRefused(after.refused))
     return Landed(
         edits=edits,
         changed=after.changed,
         patch=after.patch,
-        syntax=syntax_by_path(after, spec.syntax),
+        syntax=after.syntax,
+        unchecked=after.unchecked,
         text=written
         if spec.format != "unified_diff" and all(view.same for view in views.values())
         else form.render(spec.files, edits, spec.markers),
-        findings=tuple(reported),
+        findings=after.reported,
     )
 
 
@@ -114,15 +125,9 @@ def _check_rules(edits: Edits, spec: EditSpec) -> None:
             raise EditError(index, block.path, "ambiguous", "what it quotes is there more than once.")
 
 
-def syntax_by_path(after: Applied, gating: SyntaxGating) -> dict[str, Syntax]:
-    """Which parser vouches for each file, by the path it was given with, or is created at."""
-    found: dict[str, Syntax] = {}
-    for old, new in after.pairs:
-        file = old or new
-        assert file is not None
-        content = old.content if old is not None else ""
-        found[file.path] = syntax_of(file.path, content) if gating != "off" else "off"
-    return found
+def unchecked_of(unchecked: Mapping[str, str]) -> dict[str, Any]:
+    """Files whose syntax nobody could check, and why; nothing if there are none."""
+    return {"unchecked": dict(unchecked)} if unchecked else {}
 
 
 def edit_of(block: Block) -> dict[str, Any]:
@@ -166,6 +171,7 @@ def constraint_of(output: Output, landed: Landed) -> dict[str, Any]:
         "overruled": report.overruled,
         "distorted": report.distorted,
         "syntax": landed.syntax,
+        **unchecked_of(landed.unchecked),
         "origins": {origin: origins[origin] for origin in ORIGINS},
     }
 

@@ -29,11 +29,13 @@ class Fault(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """``overruled``: tree-sitter says otherwise than the recogniser did. ``found``: what a review found, as it wrote it."""
+    """``overruled``: tree-sitter says otherwise than the recogniser did. ``found``: what a review found, as it wrote it.
+    ``broken``: the text was too much for its parser."""
 
     holds: bool
     overruled: bool = False
     found: bytes = b""
+    broken: bool = False
 
 
 class SyntaxGate:

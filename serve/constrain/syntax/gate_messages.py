@@ -40,6 +40,20 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     gate: int
 
 
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """What is worked on from now on, until it is answered: a question, or a gate's own text. Should the process end, this
+    has ended it."""
+
+    gate: int | None
+    question: int | None
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """What follows Opened, once everything that the first question needs has been done too."""
+
+    gate: int
+
+
 class Opened(msgspec.Struct, frozen=True, tag="opened"):
     """What SyntaxGate says of the text."""
 
@@ -64,7 +78,7 @@ class Reviewed(msgspec.Struct, frozen=True, tag="reviewed"):
 
 
 ToGates = Open | Ask | Review | Close
-FromGates = Opened | Judged | Reviewed
+FromGates = Begun | Opened | Ready | Judged | Reviewed
 
 
 def send(stream: IO[bytes], message: ToGates | FromGates) -> None:

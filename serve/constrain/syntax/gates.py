@@ -23,10 +23,10 @@ class Answer:
         self._future: Future[Verdict] = Future()
 
     @classmethod
-    def known(cls, holds: bool) -> Answer:
+    def known(cls, holds: bool, *, broken: bool = False) -> Answer:
         """One that needs no gate."""
         answer = cls()
-        answer.give(Verdict(holds))
+        answer.give(Verdict(holds, broken=broken))
         return answer
 
     def give(self, verdict: Verdict) -> None:
@@ -112,6 +112,11 @@ class Gate(Protocol):
         """Whether the original has errors of its own. May wait."""
         ...
 
+    @property
+    def unreadable(self) -> str | None:
+        """Why the original cannot be read, where it is too much for its parser: then there is no language. Never waits."""
+        ...
+
     def ask(self, changes: Sequence[Change], expected: bool | None = None) -> Answer:
         """Whether the original with ``changes`` (sorted, disjoint) has no syntax error that it did not have before.
 
@@ -145,6 +150,7 @@ class LocalGate:
         self._gate = SyntaxGate(path, original)
         self.language = self._gate.language
         self.faulty = self._gate.faulty
+        self.unreadable: str | None = None
         self.ready = True
 
     def wait(self, seconds: float) -> bool:

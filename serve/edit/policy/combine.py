@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from dovetail.serve.constrain.syntax.languages import languages_of
-from dovetail.serve.edit.policy.content import content_findings
+from dovetail.serve.edit.policy.content import content_findings, rules_for
 from dovetail.serve.edit.policy.document import Document, Limits, PatternRule, parse_policy, unusable
 from dovetail.serve.edit.policy.lines import changed_lines, plain
 from dovetail.serve.edit.policy.paths import any_matches, glob
@@ -103,6 +103,14 @@ class Policy:
     def may_leave(self, path: str) -> bool:
         """Whether the file may be deleted, or moved away."""
         return self.may_edit(path) and not self.frozen(path)
+
+    def reads(self, path: str) -> bool:
+        """Whether it has anything to say of the new text of the file, and so parses it."""
+        return any(any(True for _ in rules_for(self, language)) for language in languages_of(path))
+
+    def parses(self, path: str) -> bool:
+        """Whether it parses an edited file that was given at ``path``."""
+        return self.reads(path) or self.frozen(path)
 
     def protected_lines(self, files: Sequence[SourceFile]) -> tuple[ProtectedLines, ...]:
         """The protected ranges of ``files``, cut to the lines that they have."""

@@ -30,6 +30,9 @@ _Hint = Annotated[str, Meta(max_length=500)]
 _Names = Annotated[tuple[_Text, ...], Meta(min_length=1, max_length=500)]
 _Globs = Annotated[tuple[_Text, ...], Meta(max_length=500)]
 _Cwe = Annotated[str, Meta(pattern=r"^CWE-[0-9]{1,5}$")]
+_TEXTS_AT_MOST = 5_000
+"""Globs and names of a request's document, all together: they are tried one by one where other requests wait."""
+
 _DEEPEST = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -174,12 +177,17 @@ def request_policy(table: Mapping[str, Any]) -> Document:
     """The document of a request. Queries are refused: they are programs, and a request's could run for ever.
 
     Raises:
-        PolicyError: as parse_policy; or it holds patterns.
+        PolicyError: as parse_policy; or it holds patterns, or too much.
     """
     document = parse_policy(table)
     if document.patterns:
         raise unusable(
             "patterns", "only the server's own policy may hold queries; use findings.rules, calls or imports"
+        )
+    rules: list[ImportRule | CallRule] = [*document.imports, *document.calls]
+    if sum(len(rule.paths) + len(rule.forbid) for rule in rules) > _TEXTS_AT_MOST:
+        raise unusable(
+            "imports", f"these rules and those of calls hold more than {_TEXTS_AT_MOST} globs and names in all"
         )
     return document
 

@@ -179,10 +179,14 @@ class Absorb:
             if settled is not None and truncated:
                 keep_chars = sequence.rewind(settled)
                 events.append(RollbackEvent(request_id=request_id, keep_tokens=settled, keep_chars=keep_chars))
-            overruled = sequence.constraint.overruled() if isinstance(sequence.constraint, Reporting) else 0
+            reporting = sequence.constraint if isinstance(sequence.constraint, Reporting) else None
+            overruled = reporting.overruled() if reporting is not None else 0
+            unchecked = reporting.unchecked() if reporting is not None else {}
             self._totals.overruled += overruled
             vetoes = sequence.constraint.vetoes() if isinstance(sequence.constraint, Vetoing) else ()
-            report = sequence.distortion.report(truncated=truncated, overruled=overruled, vetoes=vetoes)
+            report = sequence.distortion.report(
+                truncated=truncated, overruled=overruled, vetoes=vetoes, unchecked=unchecked
+            )
             if failed := self._failed(sequence):
                 return events + failed
         self._totals.cached_tokens += sequence.cached or 0

@@ -163,6 +163,11 @@ class GuardedConstraint:
         inner = self._inner
         return self._guarded(lambda: inner.overruled(), 0) if isinstance(inner, Reporting) else 0
 
+    def unchecked(self) -> dict[str, str]:
+        """See Reporting."""
+        inner = self._inner
+        return self._guarded(lambda: inner.unchecked(), {}) if isinstance(inner, Reporting) else {}
+
     def vetoes(self) -> tuple[Finding, ...]:
         """See Vetoing."""
         inner = self._inner

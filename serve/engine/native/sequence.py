@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import Constraint, Waitable
@@ -47,7 +48,14 @@ class Distortion:
         self.judged = chosen
         return sum(self.log_zs[slice(*chosen)]) < _RELUCTANT
 
-    def report(self, *, truncated: bool, overruled: int, vetoes: tuple[Finding, ...] = ()) -> ConstraintReport:
+    def report(
+        self,
+        *,
+        truncated: bool,
+        overruled: int,
+        vetoes: tuple[Finding, ...] = (),
+        unchecked: Mapping[str, str] = MappingProxyType({}),
+    ) -> ConstraintReport:
         """The figures as the client sees them."""
         return ConstraintReport(
             min_z=math.exp(self.min_log_z),
@@ -59,6 +67,7 @@ class Distortion:
             overruled=overruled,
             distorted=self.distorted,
             vetoes=vetoes,
+            unchecked=dict(unchecked),
         )
 
 

@@ -88,3 +88,10 @@ def test_changes_before_an_old_error_move_it() -> None:
 
 def test_changed() -> None:
     assert changed(b"abcdef", [Change(1, 2, b"XY"), Change(2, 2, b"-"), Change(5, 6, b"")]) == b"aXY-cde"
+
+
+def test_which_parser_vouches() -> None:
+    assert SyntaxGate("a.py", b"x = 1\n").syntax == "compiler"
+    assert SyntaxGate("a.py", b"print 'x'\n").syntax == "tree-sitter"
+    assert SyntaxGate("a.go", b"package a\n").syntax == "tree-sitter"
+    assert SyntaxGate("a.txt", b"x").syntax == "off"

@@ -11,7 +11,7 @@ from driver import generate
 from samples import FILES, check_output
 from test_random_outputs import FAVOURITES
 
-from dovetail.serve.edit.apply import apply_edits, syntax_of
+from dovetail.serve.edit.apply import apply_edits
 from dovetail.serve.edit.block import Block, EditError, Edits
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.formats.blocks.markers import choose_markers
@@ -70,13 +70,6 @@ def test_lines_that_end_the_file_count_as_they_are() -> None:
     with pytest.raises(EditError) as caught:
         applied([file], [_block("abc", "d", "a.txt")])
     assert caught.value.reason == "ambiguous"
-
-
-def test_syntax_of() -> None:
-    assert syntax_of("a.py", "x = 1\n") == "compiler"
-    assert syntax_of("a.py", "print 'x'\n") == "tree-sitter"
-    assert syntax_of("a.go", "package a\n") == "tree-sitter"
-    assert syntax_of("a.txt", "x") == "off"
 
 
 @pytest.mark.parametrize("seed", range(40))

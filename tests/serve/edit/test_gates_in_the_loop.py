@@ -79,6 +79,8 @@ class Late(Answer):
 
 
 class LateGate:
+    unreadable: str | None = None
+
     def __init__(self, path: str, original: bytes, looks: Iterator[int]) -> None:
         self.gate = SyntaxGate(path, original)
         self.language, self.faulty = self.gate.language, self.gate.faulty

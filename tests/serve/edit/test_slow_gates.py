@@ -26,6 +26,8 @@ BLOCK = "a.py\n<<<<<<< SEARCH\ny = 2\n=======\ny = 2\nz = 3\n"
 class SlowGate:
     """Answers when it is told to."""
 
+    unreadable: str | None = None
+
     def __init__(self, path: str, original: bytes) -> None:
         self.gate = SyntaxGate(path, original)
         self.language, self.faulty = self.gate.language, self.gate.faulty

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from dovetail.serve.constrain.syntax.change import Change
-from dovetail.serve.constrain.syntax.gate import SyntaxGate
+from dovetail.serve.constrain.syntax.gate import SyntaxGate, Verdict
 from dovetail.serve.constrain.syntax.gate_process import GateProcess
 
 TEXT = b"def f(a):\n    return a\n\n\nx = f(1)\n"
@@ -61,7 +61,7 @@ def test_what_is_to_be_prepared_runs_once_the_text_is_known(gates: GateProcess) 
 DYING = """
 import sys
 from dovetail.serve.constrain.syntax import gate_worker
-from dovetail.serve.constrain.syntax.gate import SyntaxGate
+from dovetail.serve.constrain.syntax.gate import SyntaxGate, Verdict
 judge = SyntaxGate.judge
 def dies(self, changes, expected):
     if changes and changes[0].replacement == b"die":
@@ -85,3 +85,50 @@ def test_a_text_that_breaks_the_process_is_refused_and_others_are_answered(poiso
         assert gate.ask(CHANGES[0]).holds
     finally:
         gates.close()
+
+
+HOSTILE = b"/*\n" * 10_000
+"""Python's grammar takes minutes and gigabytes over it."""
+
+
+def test_an_original_that_is_too_much_for_its_parser_cannot_be_checked_and_harms_nobody(gates: GateProcess) -> None:
+    before = gates.open("b.py", TEXT)
+    hostile = gates.open("bad.py", HOSTILE)
+    during = [before.ask(changes) for changes in CHANGES]
+    behind = gates.open("c.py", TEXT)
+    assert (hostile.language, hostile.unreadable is None) == (None, False)
+    assert hostile.ask([Change(0, 1, b"x")]).holds
+    local = SyntaxGate("b.py", TEXT)
+    assert [answer.holds for answer in during] == [local.holds(changes) for changes in CHANGES]
+    assert behind.language == "python"
+
+
+def test_a_text_that_was_too_much_is_not_tried_again(gates: GateProcess) -> None:
+    first = gates.open("bad.py", HOSTILE)
+    assert first.language is None
+    again = gates.open("other/name.py", HOSTILE)
+    assert again.ready
+    assert again.unreadable == first.unreadable
+    assert gates.open("bad.txt", HOSTILE).unreadable is None
+
+
+def test_a_change_that_is_too_much_is_refused_and_what_waits_behind_it_is_asked_again(gates: GateProcess) -> None:
+    gate, other = gates.open("a.py", TEXT), gates.open("b.py", TEXT)
+    verdicts: list[Verdict] = []
+    answer = gate.ask([Change(0, len(TEXT), HOSTILE)])
+    answer.when_given(verdicts.append)
+    behind = [each.ask(CHANGES[0]) for each in (gate, other)]
+    assert not answer.holds
+    assert verdicts[0].broken
+    assert all(each.holds for each in behind)
+
+
+def test_many_questions_survive_many_deaths() -> None:
+    gates = GateProcess(patience_s=30, command=(sys.executable, "-c", DYING))
+    try:
+        opened = [gates.open(f"{number}.py", TEXT) for number in range(4)]
+        answers = [gate.ask([Change(0, 0, b"die")] if turn % 2 else CHANGES[0]) for turn in range(6) for gate in opened]
+        said = [answer.holds for answer in answers]
+    finally:
+        gates.close()
+    assert said == [not turn % 2 for turn in range(6) for _ in opened]

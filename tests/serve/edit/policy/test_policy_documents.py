@@ -70,6 +70,13 @@ def test_a_request_holds_no_queries() -> None:
     assert caught.value.param == "policy.patterns"
 
 
+def test_a_request_policy_of_very_many_globs_is_refused() -> None:
+    rules = [{"id": f"i{each}", "paths": ["**"] * 400, "forbid": ["os"]} for each in range(20)]
+    with pytest.raises(PolicyError, match="5000 globs and names"):
+        request_policy({"imports": rules})
+    assert parse_policy({"imports": rules}).imports
+
+
 def test_a_digest_names_what_is_said() -> None:
     one, same = parse_policy({}), parse_policy({"paths": {"allow": ["**"]}, "version": 1})
     assert one.digest == same.digest != parse_policy({"limits": {"files": 1}}).digest
