@@ -21,6 +21,10 @@ does not look at the answer."""
 MAX_DEPTH = 128
 """Levels of a body's JSON: what templates and schemas are walked with is recursive."""
 
+MAX_CONTAINERS = 50_000
+"""Objects and lists of a body. What becomes of them is worked out where all requests wait; a hundred thousand messages of one
+letter took two seconds there (benchmarks/request_fuzz.py). Long lists of numbers or texts count as one."""
+
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -68,8 +72,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise UserError(f"The body is not usable JSON: {error}.", code="invalid_json") from error
     if not isinstance(value, dict):
         raise UserError("The body must be a JSON object.", code="invalid_json")
-    if _depth_exceeds(value, MAX_DEPTH):
-        raise UserError(f"The body is nested more than {MAX_DEPTH} levels deep.", code="invalid_json")
+    _check_shape(value)
     if _SURROGATE_ESCAPE.search(text):
         _refuse_lone_surrogates(value)
     return value
@@ -140,9 +143,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise UserError(f"The body is not valid JSON: {name} is not a JSON number.", code="invalid_json")
 
 
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
+def _check_shape(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    count = 0
+    for _ in range(MAX_DEPTH):
+        count += len(level)
+        if count > MAX_CONTAINERS:
+            raise UserError(f"The body holds more than {MAX_CONTAINERS} objects and lists.", code="invalid_json")
         level = [
             item
             for outer in level
@@ -150,8 +157,8 @@ def _depth_exceeds(value: Any, limit: int) -> bool:
             if isinstance(item, dict | list)
         ]
         if not level:
-            return False
-    return True
+            return
+    raise UserError(f"The body is nested more than {MAX_DEPTH} levels deep.", code="invalid_json")
 
 
 def _refuse_lone_surrogates(value: dict[str, Any]) -> None:

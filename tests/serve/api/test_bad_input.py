@@ -195,3 +195,12 @@ async def test_while_loading(make_api):
         answer = await loading.post(url, body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_loading")
         assert answer.headers["retry-after"] == "2"
+
+
+async def test_a_body_of_very_many_small_things_is_refused(api):
+    messages = [{"role": "user", "content": "a"}] * 60_000
+    answer = await api.post("/v1/chat/completions", {"messages": messages})
+    assert answer.status_code == 400
+    assert "50000 objects and lists" in answer.json()["error"]["message"]
+    ids = await api.post("/v1/completions", {"prompt": [65] * 60_000, "max_tokens": 1})
+    assert ids.json()["error"]["code"] == "context_length_exceeded"
