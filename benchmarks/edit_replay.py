@@ -24,6 +24,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import msgspec
 import torch
 from code_model import COUNTING, TIMING, VOCABULARY, write_code_model
 from rich.console import Console
@@ -38,6 +39,8 @@ from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.compile import compile_edit
 from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.edit.gate_worker import edit_gates
+from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.edit.policy.document import read_policy
 from dovetail.serve.types import EditSpec
 
 MADE_EDITS = 100
@@ -58,6 +61,8 @@ class Lesson:
 def lesson(edit: TrueEdit, tokenizer: Tokenizer, options: argparse.Namespace) -> Lesson:
     """Render the edit and its prompt."""
     spec = specification(edit, options.format, options.syntax)
+    if options.policy:
+        spec = msgspec.structs.replace(spec, policy=Policy([read_policy(options.policy)]).texts)
     text = output_text(edit, spec, options.context)
     messages = FORMATS[spec.format].messages(spec.files, edit.message, spec.markers, ())
     prompt = tokenizer.encode("\n\n".join(message["content"] for message in messages) + "\n\n")
@@ -165,6 +170,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="replay only so many edits")
     parser.add_argument("--format", choices=sorted(FORMATS), default="blocks")
     parser.add_argument("--syntax", choices=["each", "final", "off"], default="each")
+    parser.add_argument("--policy", type=Path, help="a policy that holds for every edit, to see what it costs")
     parser.add_argument("--context", type=int, default=CONTEXT_LINES, help="unchanged lines around a change")
     parser.add_argument("--draft-limit", type=int, default=32, help="most tokens in a draft")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="size of the vocabulary to train")
@@ -226,6 +232,7 @@ def main() -> int:
                 "speedup": speedup,
                 "constraint_us_p50": round(1e6 * shares[len(shares) // 2], 1),
                 "constraint_us_p99": round(1e6 * shares[len(shares) * 99 // 100], 1),
+                "constraint_us_p999": round(1e6 * shares[len(shares) * 999 // 1000], 1),
             }
         )
     )

@@ -127,7 +127,7 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
 
     ``head``: a regular expression of what stands before the arguments. ``old``, ``new``, ``path``, ``everywhere``: the
     parameters that hold the quoted text, the new one, the file, and whether all occurrences are replaced. ``patch``: the
-    parameter that holds an ``apply_patch`` text instead (or a shell script with such a text in it). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
+    parameter that holds an ``apply_patch`` text instead (or a shell script with such a text in it). ``content``: the one that holds a whole file; ``command``: the one that says what a call does (``view``: nothing to the file). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
     between it and its value, what closes the value.
     """
 
@@ -139,6 +139,8 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
     new: str = ""
     everywhere: str = ""
     patch: str = ""
+    content: str = ""
+    command: str = ""
     empty_old: bool = False
     tags: tuple[str, str, str] = ("", "", "")
 
@@ -146,12 +148,13 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
 class CarrierSpec(msgspec.Struct, frozen=True, kw_only=True, tag="carriers"):
     """Hold the text that calls of edit tools quote to what is known of the files; all else to ``grammar``, if there is one.
 
-    ``folder``: what relative paths are of. ``spellings``: those of special tokens, by id, where they are part of the output.
+    ``folder``: what relative paths are of. ``policy``: as Policy.texts. ``spellings``: those of special tokens, by id, where they are part of the output.
     """
 
     files: tuple[KnownFile, ...]
     tools: tuple[CarrierTool, ...]
     folder: str = ""
+    policy: tuple[str, ...] = ()
     grammar: GrammarSpec | None = None
     spellings: dict[int, str] = {}
 

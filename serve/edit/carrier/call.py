@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dovetail.serve.constrain.vocabulary import Vocabulary
-from dovetail.serve.edit.carrier.new_text import Grammars, NewText
+from dovetail.serve.edit.carrier.new_text import Grammars, NewText, text_of
 from dovetail.serve.edit.carrier.quoting import Quoting, Rules
+from dovetail.serve.edit.carrier.ruling import PathWatch, Rewriting, RuledText, Ruling
 from dovetail.serve.edit.carrier.shown import ShownText
+from dovetail.serve.edit.carrier.text_watch import TextWatch, Together
 from dovetail.serve.edit.known.follow import normal
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.types import CarrierSpec, CarrierTool, KnownFile
@@ -20,20 +23,26 @@ Files = Mapping[str, KnownFile]
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Prepares known texts, once per content for all outputs of a vocabulary. ``grammars`` None: new text may be anything."""
+    """Prepares known texts, once per content for all outputs of a vocabulary. ``grammars`` None: new text may be of no language.
+    ``ruling``: what a policy says."""
 
     vocabulary: Vocabulary
     folder: str
     grammars: Grammars | None = None
+    ruling: Ruling | None = None
 
     def shown(self, file: KnownFile, *, in_json: bool) -> ShownText:
         """``file`` as it is quoted from."""
-        size = sum(map(len, file.pieces))
+        size, closed = sum(map(len, file.pieces)), self.closed(file)
         return self.vocabulary.derived(
-            ("shown", file.pieces, file.whole, in_json),
-            lambda: ShownText(file.pieces, whole=file.whole, in_json=in_json),
+            ("shown", file.pieces, file.whole, in_json, closed),
+            lambda: ShownText(file.pieces, whole=file.whole, in_json=in_json, closed=closed),
             size * 16,
         )
+
+    def closed(self, file: KnownFile) -> tuple[tuple[int, int], ...]:
+        """The protected lines, first and last from 1, of a file that is known whole."""
+        return tuple(self.ruling.project.protected(file)) if self.ruling is not None else ()
 
 
 def files_of(spec: CarrierSpec) -> dict[str, KnownFile]:
@@ -52,6 +61,7 @@ class Call:
     old: str | None = None
     new: str | None = None
     everywhere: bool | None = None
+    command: str | None = None
     quoted: tuple[int, ...] = ()
 
     @property
@@ -75,12 +85,36 @@ class Call:
         )
         return Quoting(self.texts.shown(file, in_json=self.tool.style == "json"), rules)
 
-    def new_text(self, *, in_json: bool) -> NewText | None:
-        """What watches the text that comes in the old one's place; None: nothing does.
+    def watch(self, parameter: str, *, in_json: bool) -> TextWatch | None:
+        """What watches the text of a parameter; None: nothing does.
 
         Raises:
             Pending: the file is still being read.
         """
+        tool, found = self.tool, list[TextWatch]()
+        if parameter == tool.new and (grammar := self._new_text(in_json=in_json)) is not None:
+            found.append(grammar)
+        ruling = self.texts.ruling
+        if ruling is not None:
+            text = partial(text_of, in_json=in_json)
+            if parameter == tool.path and (not tool.command or self.command not in (None, "view")):
+                found.append(PathWatch(ruling, text))
+            if parameter in (tool.new, tool.content) and (rewriting := self._rewriting(parameter, ruling)) is not None:
+                found.append(RuledText(rewriting, text))
+        return Together(found) if len(found) > 1 else found[0] if found else None
+
+    def _rewriting(self, parameter: str, ruling: Ruling) -> Rewriting | None:
+        file = self.file
+        if not self.path or (file is not None and not file.whole):
+            return None
+        before = file.pieces[0] if file is not None else ""
+        if parameter == self.tool.content:
+            return Rewriting(ruling, self.path, before, None, everywhere=False, known=file is not None)
+        if file is None or not self.old or self.old not in before:
+            return None
+        return Rewriting(ruling, self.path, before, self.old, everywhere=bool(self.everywhere), known=True)
+
+    def _new_text(self, *, in_json: bool) -> NewText | None:
         grammars, file = self.texts.grammars, self.file
         if grammars is None or file is None or not self.old or self.everywhere:
             return None
@@ -97,6 +131,8 @@ class Call:
             return replace(self, new=value)
         if tool.patch and parameter == tool.patch:
             return replace(self, files=self._patched(value))
+        if tool.command and parameter == tool.command:
+            return replace(self, command=value.strip())
         if parameter == tool.everywhere:
             return replace(self, everywhere=value.strip().lower() == "true")
         return self

@@ -7,13 +7,15 @@ from functools import partial
 
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.grammar.compile import compile_grammar
-from dovetail.serve.constrain.syntax.gates import Gates
+from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Gates
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, files_of
 from dovetail.serve.edit.carrier.constraint import CarrierConstraint
 from dovetail.serve.edit.carrier.new_text import Grammars
 from dovetail.serve.edit.carrier.patching import Patching, patch_begins
+from dovetail.serve.edit.carrier.ruling import Project, Ruling
 from dovetail.serve.edit.carrier.watch import Heads, Outside
+from dovetail.serve.edit.policy.combine import policy_of
 from dovetail.serve.types import CarrierSpec
 
 _PREPARED_AT_MOST = 1 << 20
@@ -36,7 +38,10 @@ def compile_carrier(
     """
     grammar = compile_grammar(spec.grammar, vocabulary) if spec.grammar is not None else None
     grammars = Grammars(vocabulary, gates) if gates is not None else None
-    heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder, grammars), patch_begins)
+    ruling = None
+    if spec.policy:
+        ruling = Ruling(Project(policy_of(spec.policy), spec.folder), gates if gates is not None else LOCAL_GATES)
+    heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder, grammars, ruling), patch_begins)
     spellings = {token: text.encode() for token, text in spec.spellings.items()}
     files = files_of(spec)
     left = _PREPARED_AT_MOST
@@ -60,5 +65,5 @@ def _prepare(heads: Heads, files: Files, path: str) -> None:
             section = Patching(heads, call, tool.patch, closer if tool.style != "plain" else b"").section_of(path)
             if section is not None:
                 section.mask(vocabulary)
-        elif (quoting := call.quoting()) is not None:
+        elif tool.old and (quoting := call.quoting()) is not None:
             quoting.mask(vocabulary, closer)

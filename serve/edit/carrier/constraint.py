@@ -11,8 +11,10 @@ from dataclasses import replace
 from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Pending, Retreat
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.patching import Patching
+from dovetail.serve.edit.carrier.ruling import PathWatch
 from dovetail.serve.edit.carrier.watch import Held, State, Text, fed
 from dovetail.serve.pointer import Pointer, Trail
+from dovetail.serve.types import Finding
 
 _LONG_LINE = 400
 
@@ -135,15 +137,22 @@ class CarrierConstraint:
         return self.grammar.may_end() if self.grammar is not None else not _holds(self.state)
 
     def retreat(self) -> Retreat | None:
-        """Nowhere: a quotation can always go on until it may end. A new text that cannot is let go."""
+        """Nowhere: a quotation can always go on until it may end. A new text or a path that cannot is let go."""
         watch = self.state.watch if isinstance(self.state, Text) else None
-        if watch is None or watch.replaced.free:
+        ruling = self.state.heads.texts.ruling
+        if watch is None and isinstance(self.state, Patching) and ruling is not None:
+            watch = PathWatch(ruling, bytes.decode)
+        if watch is None or not watch.let_go():
             return None
-        watch.replaced.free = True
         free = CarrierConstraint(
             self._vocabulary, self._spellings, self.grammar, self.state, self._trail, self._pointer, self._count
         )
         return Retreat(self._count, free)
+
+    def vetoes(self) -> tuple[Finding, ...]:
+        """What a policy has kept the model from."""
+        ruling = self.state.heads.texts.ruling
+        return tuple(ruling.vetoes.values()) if ruling is not None else ()
 
     def settled(self) -> int | None:
         """Any number: an output cut short is the client's to see."""

@@ -15,15 +15,19 @@ class ShownLines:
         pieces: consecutive texts of the file, in their order where it is known.
         whole: they are all of it, so that the order is known.
         in_json: the patch is written inside a JSON string.
+        closed: first and last line, from 1, of what no patch quotes; only where ``whole``.
     """
 
-    def __init__(self, pieces: tuple[str, ...], *, whole: bool, in_json: bool) -> None:
+    def __init__(
+        self, pieces: tuple[str, ...], *, whole: bool, in_json: bool, closed: tuple[tuple[int, int], ...] = ()
+    ) -> None:
         self.whole = whole
         self.feed = b"\\n" if in_json else b"\n"
         self.masks: dict[int, Int32Array] = {}
         self.texts: list[bytes] = []
         self.anchors: list[bytes] = []
         self._begins: set[int] = set()
+        self._closed = {line for first, last in closed for line in range(first - 1, last)}
         for piece in pieces:
             self._begins.add(len(self.texts))
             for line in piece.removesuffix("\n").split("\n") if piece else ():
@@ -35,11 +39,13 @@ class ShownLines:
 
     def starting(self, first: int) -> tuple[int, ...]:
         """The lines at which a hunk may begin, where the one before it has ended before ``first``."""
-        return tuple(range(first if self.whole else 0, len(self.texts)))
+        lines = range(first if self.whole else 0, len(self.texts))
+        return tuple(line for line in lines if line not in self._closed) if self._closed else tuple(lines)
 
     def after(self, lines: tuple[int, ...]) -> tuple[int, ...]:
         """The lines that come behind one of ``lines``."""
-        return tuple(line + 1 for line in lines if line + 1 < len(self.texts) and line + 1 not in self._begins)
+        behind = (line + 1 for line in lines if line + 1 < len(self.texts) and line + 1 not in self._begins)
+        return tuple(line for line in behind if line not in self._closed)
 
 
 @dataclass(frozen=True, eq=False)

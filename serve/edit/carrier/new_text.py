@@ -119,6 +119,11 @@ class NewText:
     def _fits(self, state: State) -> bool:
         return self.replaced.checkpoints.rejoins(state, self.replaced.end) is not False
 
+    def let_go(self) -> bool:
+        """See TextWatch."""
+        was, self.replaced.free = self.replaced.free, True
+        return not was
+
     def ends(self, written: bytes) -> bool:
         """Whether it may end, all of ``written`` having been seen. Asked often enough in vain, it says yes."""
         if self.replaced.free or self._fits(self.state):
@@ -126,6 +131,11 @@ class NewText:
         self.replaced.refused.add(written)
         self.replaced.free = len(self.replaced.refused) >= TRIES
         return self.replaced.free
+
+
+def text_of(written: bytes, *, in_json: bool) -> str:
+    """The whole characters of what has been written, inside a JSON string or as they are."""
+    return (_decoded(written) if in_json else _whole(written))[0].decode(errors="replace")
 
 
 def _whole(written: bytes) -> tuple[bytes, int]:

@@ -13,8 +13,9 @@ from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.edit.carrier.call import Call, decoded
 from dovetail.serve.edit.carrier.lines import HeldLine, ShownLines
+from dovetail.serve.edit.carrier.new_text import text_of
 from dovetail.serve.edit.carrier.watch import Heads, State, outside, value_ends
-from dovetail.serve.edit.formats.apply_patch.parse import ADD, BEGIN, DELETE, END, UPDATE
+from dovetail.serve.edit.formats.apply_patch.parse import ADD, BEGIN, DELETE, END, MOVE, UPDATE
 from dovetail.serve.edit.zones.zone import tokens_through
 
 _QUOTE = b'"'
@@ -119,7 +120,21 @@ class Patching(State):
                 return None  # No line is left that the hunk could lie behind.
             held = HeldLine(self.section.shown, starts, starts)
             return replace(self._with(byte), held=held, sign=_ANCHOR), at + 1
-        return self._free(byte, at)
+        return self._free(byte, at) if self._path_holds(byte) else None
+
+    def _path_holds(self, byte: bytes) -> bool:
+        """Whether the policy lets a header's path go on with ``byte``."""
+        ruling = self.heads.texts.ruling
+        if ruling is None or not self.begun or not self.text.startswith(b"*** "):
+            return True
+        written = self.text + byte
+        ended = byte == b"n" and self.escape if self.in_json else byte == b"\n"
+        line = text_of(written, in_json=self.in_json)
+        for head in (UPDATE, ADD, DELETE, MOVE):
+            if line.startswith(head):
+                path = line.removeprefix(head).strip()
+                return ruling.path_may_be(path, ended=ended, created=ended and head in (ADD, MOVE))
+        return True
 
     def _free(self, byte: bytes, at: int) -> tuple[State, int]:
         """In a line that nothing holds."""
@@ -205,9 +220,10 @@ class Patching(State):
         if closer and not self.in_json and any(closer in piece for piece in file.pieces):
             return None  # a reader would take the patch to be over
         size = sum(map(len, file.pieces))
+        closed = self.call.texts.closed(file)
         shown = self.call.texts.vocabulary.derived(
-            ("shown lines", file.pieces, file.whole, self.in_json),
-            lambda: ShownLines(file.pieces, whole=file.whole, in_json=self.in_json),
+            ("shown lines", file.pieces, file.whole, self.in_json, closed),
+            lambda: ShownLines(file.pieces, whole=file.whole, in_json=self.in_json, closed=closed),
             size * 4,
         )
         return Section(shown)

@@ -52,7 +52,13 @@ class Quoting:
         place = int(self.places[0])
         if not self._aligned(place + self.depth):
             return False
+        if self.shown.closed and not self._all_open():
+            return False
         return len(self.places) == 1 or not self._must_be_unique(place)
+
+    def _all_open(self) -> bool:
+        assert self.places is not None
+        return all(self.shown.is_open(int(place), self.depth) for place in self.places)
 
     @property
     def between_characters(self) -> bool:
@@ -105,6 +111,11 @@ class Quoting:
 
     def _can_end(self) -> bool:
         assert self.places is not None
+        if self.shown.closed:
+            places, free = self.places, not self._must_be_unique(int(self.places[0]))
+            return (free and self._all_open()) or any(
+                self.shown.is_open(int(place), self.depth) and self.shown.could_be_once(int(place)) for place in places
+            )
         if not self.shown.whole or not (self.rules.unique or self.rules.lines_unique):
             return True
         first = int(self.places[0])

@@ -33,15 +33,19 @@ class ShownText:
         pieces: consecutive texts of it; the only one, where ``whole``.
         whole: the piece is all of the file, so that a quotation of it must be unique.
         in_json: it is quoted inside JSON strings.
+        closed: first and last line, from 1, of what is not quoted; only where ``whole``.
     """
 
-    def __init__(self, pieces: tuple[str, ...], *, whole: bool, in_json: bool) -> None:
+    def __init__(
+        self, pieces: tuple[str, ...], *, whole: bool, in_json: bool, closed: tuple[tuple[int, int], ...] = ()
+    ) -> None:
         self.pieces = pieces
         self.whole = whole
         self.in_json = in_json
         written = [json_inside(piece) if in_json else piece.encode(errors="replace") for piece in pieces]
         self.text = _BETWEEN.join(written)
         self.masks: dict[tuple[bytes, int], Int32Array] = {}
+        self._closed = closed
 
     @cached_property
     def _bytes(self) -> npt.NDArray[np.uint8]:
@@ -70,6 +74,25 @@ class ShownText:
         if not self.in_json:
             return [place + 1 for place, byte in enumerate(self.text) if byte == 0x0A]
         return [place + 2 for place in self._escapes() if self.text[place + 1] == 0x6E]
+
+    @cached_property
+    def closed(self) -> list[tuple[int, int]]:
+        """What is not quoted, with the line feed before it."""
+        feed, starts = 2 if self.in_json else 1, [0, *self.line_ends]
+        return [
+            (max(0, starts[first - 1] - feed), starts[last] if last < len(starts) else len(self.text))
+            for first, last in self._closed
+        ]
+
+    def is_open(self, place: int, depth: int) -> bool:
+        """Whether the ``depth`` bytes from ``place`` may be quoted."""
+        return not any(place < end and start < place + depth for start, end in self.closed)
+
+    def could_be_once(self, place: int) -> bool:
+        """Whether a quotation that begins there can get unique before what is not quoted."""
+        end = min((start for start, _ in self.closed if start >= place), default=len(self.text))
+        written = self.text[place:end]
+        return bool(written) and len(self.occurrences(written)) == 1
 
     @cached_property
     def repeats_from(self) -> int:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, decoded
-from dovetail.serve.edit.carrier.new_text import NewText
 from dovetail.serve.edit.carrier.quoting import Quoting
+from dovetail.serve.edit.carrier.text_watch import TextWatch
 from dovetail.serve.types import CarrierTool
 
 START = "\ufffd".encode()
@@ -43,6 +43,7 @@ class State:
     """A place in the output."""
 
     __slots__ = ()
+    heads: Heads
 
     def take(self, data: bytes, at: int) -> tuple[State, int] | None:
         """The state after some of ``data`` from ``at``, and how far that is; None if it must not come."""
@@ -157,14 +158,13 @@ class Members(State):
 
 def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:
     """Behind what opens a text."""
-    if key == call.tool.old:
+    if call.tool.old and key == call.tool.old:
         quoting = call.quoting()
         if quoting is not None:
             return Held(heads, call, closer, quoting)
-    if key == call.tool.patch:
+    if call.tool.patch and key == call.tool.patch:
         return heads.patch(heads, call, key, closer)
-    watch = call.new_text(in_json=closer == _QUOTE) if key == call.tool.new else None
-    return Text(heads, call, key, closer, watch=watch)
+    return Text(heads, call, key, closer, watch=call.watch(key, in_json=closer == _QUOTE))
 
 
 def value_ends(heads: Heads, call: Call, key: str, written: bytes, closer: bytes) -> State:
@@ -178,7 +178,7 @@ def value_ends(heads: Heads, call: Call, key: str, written: bytes, closer: bytes
 class Text(State):
     """In a text that is no quotation: a path, a new text, a description. ``escape``: behind a backslash in JSON.
 
-    ``watch``: what holds a new text to its file's language.
+    ``watch``: what holds a new text to its file's language, and all of it to a policy.
     """
 
     heads: Heads
@@ -187,7 +187,7 @@ class Text(State):
     closer: bytes
     written: bytes = b""
     escape: bool = False
-    watch: NewText | None = None
+    watch: TextWatch | None = None
 
     @property
     def replaces(self) -> bool:

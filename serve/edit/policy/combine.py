@@ -82,6 +82,16 @@ class Policy:
         """Whether a path that may be created can begin so. Never False for one that does."""
         return all(any(glob(each).may_match(beginning) for each in globs) for globs in self._creatable)
 
+    def may_become_open(self, names: Sequence[str], *, somewhere: bool) -> bool:
+        """Whether a file that may be edited can have one of the names that begin like ``names``. ``somewhere``: folders are
+        not yet the project's. Never False for such a file.
+        """
+        return all(
+            (somewhere or any(glob(each).may_match(name) for each in document.paths.allow for name in names))
+            and not any(glob(each, ignore_case=True).covers(name) for each in document.paths.protect for name in names)
+            for document in self.documents
+        )
+
     @property
     def _creatable(self) -> list[tuple[str, ...]]:
         """Lists of globs of which each has to name a new path."""

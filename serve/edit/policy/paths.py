@@ -58,6 +58,10 @@ class Glob:
             for state in states
         )
 
+    def covers(self, beginning: str) -> bool:
+        """Whether every path that begins so is one."""
+        return self._segments[-1] is None and len(self._segments) - 1 in self._behind(beginning.split("/")[:-1])
+
     def lead(self, beginning: str) -> str | None:
         """What follows ``beginning`` up to the first wildcard; empty: not such a path; None: that has been reached."""
         literal = _lead(self.text)

@@ -27,6 +27,7 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
 
     ``policy``: as Policy.texts. ``lines``: how many lines may change; None: any number. ``fresh``: where the new text begins,
     if ``after`` is no whole file but ends with a finished line of it; then only what no way of going on undoes is found.
+    ``exports``: what breaks a frozen file is found too.
     """
 
     policy: tuple[str, ...]
@@ -36,6 +37,7 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
     after: bytes
     lines: int | None = None
     fresh: int | None = None
+    exports: bool = True
 
 
 def reviewed(subject: bytes) -> bytes:
@@ -58,7 +60,8 @@ def first_refusal(asked: Subject) -> Finding | None:
     change = FileChange(asked.old_path, asked.path, asked.before, asked.after)
     if asked.lines is not None and changed_lines(asked.before, asked.after) > asked.lines:
         return too_many_lines(asked.path or asked.old_path or "")
-    return next(policy.content(change, refused_only=True), None)
+    found = policy.content(change, refused_only=True)
+    return next((each for each in found if asked.exports or each.rule != "api"), None)
 
 
 def too_many_lines(path: str) -> Finding:
