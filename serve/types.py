@@ -205,7 +205,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 Mode = Literal["refuse", "report"]
 """What a policy's finding does: an edit that has it is refused, or the answer tells of it."""
 Severity = Literal["low", "medium", "high", "critical"]
-FindingKind = Literal["paths", "limits", "imports", "calls", "patterns", "api"]
+FindingKind = Literal["paths", "protected", "limits", "imports", "calls", "patterns", "api"]
 Decided = Literal["decoding", "terminator", "after"]
 """Where: at a line's end or before; when an edit wanted to close; on the finished answer."""
 

@@ -128,12 +128,10 @@ class Narrator:
         self.message["usage"] = usage_of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
         self.message["usage"]["output_tokens_details"] = {"thinking_tokens": piece.reasoning_tokens}
         self.message |= self._ending(piece)
-        if piece.security is not None:
-            self.message["security"] = piece.security
+        more = piece.extensions()
+        self.message |= more
         delta = {key: self.message[key] for key in ("stop_reason", "stop_sequence")}
-        told = {"type": "message_delta", "delta": delta, "usage": self.message["usage"]}
-        if piece.security is not None:
-            told["security"] = piece.security
+        told = {"type": "message_delta", "delta": delta, "usage": self.message["usage"], **more}
         return [*events, told, {"type": "message_stop"}]
 
     def _ending(self, piece: Finish) -> dict[str, Any]:

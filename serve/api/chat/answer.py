@@ -63,7 +63,7 @@ class Choice:
         self._untold: tuple[TokenLogprob, ...] = ()
         self._finish: str | None = None
         self._refusal: str | None = None
-        self._security: dict[str, Any] | None = None
+        self._extensions: dict[str, Any] = {}
         self.usage = Usage()
         self.reasoning_tokens = 0
 
@@ -109,8 +109,8 @@ class Choice:
             else:
                 message["tool_calls"] = [call.wire(call.arguments) for call in self._calls]
         logprobs = chat_logprobs(self._codec, self._logprobs) if self._codec is not None else None
-        choice = {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
-        return choice if self._security is None else {**choice, "security": self._security}
+        head = {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": self._finish}
+        return {**head, **self._extensions}
 
     def _delta(self, piece: Piece) -> dict[str, Any] | None:
         if isinstance(piece, TextPiece):
@@ -139,11 +139,10 @@ class Choice:
 
     def _finished(self, piece: Finish) -> list[dict[str, Any]]:
         self.usage = piece.usage
-        self._security = piece.security
+        self._extensions = piece.extensions()
         self.reasoning_tokens = piece.reasoning_tokens
         self._finish = "function_call" if piece.reason == "tool_calls" and self._legacy else piece.reason
-        last = self._chunk({}, self._finish)
-        return [*self._deltas_of_logprobs(), last if piece.security is None else {**last, "security": piece.security}]
+        return [*self._deltas_of_logprobs(), {**self._chunk({}, self._finish), **self._extensions}]
 
     def _deltas_of_logprobs(self) -> list[dict[str, Any]]:
         """Log probabilities of tokens that gave no text yet."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from starlette.requests import Request as HttpRequest
 
@@ -24,6 +26,7 @@ from dovetail.serve.api.conversation.pieces import (
     RefusalPiece,
     TextPiece,
 )
+from dovetail.serve.api.conversation.ruled import CallJudge
 from dovetail.serve.api.security.declined import declined, told_decline
 from dovetail.serve.api.security.fields import rules_for
 from dovetail.serve.api.security.notes import note_found
@@ -126,6 +129,8 @@ async def answers(
     rules, shown = rules_for(context.settings.policy, conversation.security), Shown(conversation)
     watches = [AnswerWatch(rules, shown, conversation.security, len(request.prompt)) for request in requests]
     ended: set[int] = set()
+    policy = context.settings.policy
+    judges = [CallJudge(conversation, policy) for _ in requests] if policy is not None else []
     async with aclosing(context.generate(http, endpoint, requests)) as events:
         async for index, event in events:
             if index in ended:
@@ -135,6 +140,11 @@ async def answers(
             for piece in pieces:
                 counters[index].take(piece)
                 calls[index].take(piece)
+                if judges:
+                    judges[index].take(piece)
+            if judges and pieces and isinstance(pieces[-1], Finish):
+                report = await asyncio.to_thread(judges[index].report, pieces[-1])
+                pieces[-1] = replace(pieces[-1], dovetail=report)
             if pieces:
                 yield index, pieces
             if pieces and isinstance(pieces[-1], Finish):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from dovetail.serve.api.access.visit import visiting
@@ -54,8 +55,10 @@ async def engine_requests(
         if grammar is not None and grammar is not answer:
             await context.grammars.checked(grammar)
         constraint = grammar
-        if fields.carries and context.settings.carriers and not endless(fields):
-            carried = await asyncio.to_thread(carrier_spec, dialect, conversation, grammar)
+        policy, quotes = context.settings.policy, fields.carries and context.settings.carriers
+        if (quotes or policy is not None) and not endless(fields):
+            asked = partial(carrier_spec, dialect, conversation, grammar, policy, quotes=quotes)
+            carried = await asyncio.to_thread(asked)
             constraint = carried if carried is not None else grammar
     requests = [
         Request(

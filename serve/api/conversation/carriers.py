@@ -19,6 +19,7 @@ from dovetail.serve.api.served import CallHead, Dialect
 from dovetail.serve.edit.known.follow import Call, Known, Turn, arguments_in, known_texts, normal
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import ToolRoles, roles_of
+from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.types import CarrierSpec, CarrierTool, ConstraintSpec, GrammarSpec, KnownFile
 
 _BOUNDS = ("pattern", "enum", "const", "minLength", "maxLength", "format", "$ref", "anyOf", "oneOf", "allOf", "not")
@@ -50,36 +51,53 @@ class CarrierFields(SamplingFields):
         return self.dovetail is None or self.dovetail.carriers is not False
 
 
-def carrier_spec(dialect: Dialect, conversation: Conversation, grammar: GrammarSpec | None) -> CarrierSpec | None:
-    """``grammar`` with calls of edit tools held to what is known; None: no edit tool is offered that can be
-    followed, or no file is known."""
+def carrier_spec(
+    dialect: Dialect,
+    conversation: Conversation,
+    grammar: GrammarSpec | None,
+    policy: Policy | None = None,
+    *,
+    quotes: bool = True,
+) -> CarrierSpec | None:
+    """``grammar`` with calls of edit tools held to what is known and to ``policy``; None: no edit tool is offered that can be
+    followed, or there is nothing to hold it to. ``quotes`` False: to no text."""
     tools = conversation.callable_tools
     heads = dialect.heads(tools)
     carried = [
         found
         for tool, head in zip(tools, heads, strict=True)
-        if head is not None and (found := carrier_tool(tool, head)) is not None
+        if head is not None and (found := carrier_tool(tool, head, writes=policy is not None)) is not None
     ]
     if not carried:
         return None
-    known = known_texts(map(_turn, conversation.messages))
-    files = _files(known)
-    if not files:
+    known = known_texts(turns_of(conversation))
+    files = _files(known) if quotes else ()
+    if not files and policy is None:
         return None
     return CarrierSpec(
         files=files,
         tools=tuple(carried),
         folder=known.folder,
+        policy=policy.texts if policy is not None else (),
         grammar=grammar,
         spellings=dialect.spellings,
     )
 
 
-def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
-    """``tool`` as its calls are followed; None: it is no edit tool, or its quoted text is bound by its schema."""
-    properties, roles = _properties(tool), _roles(tool)
+def carrier_tool(tool: Tool, head: CallHead, *, writes: bool = False) -> CarrierTool | None:
+    """``tool`` as its calls are followed; None: it is no edit tool, or its quoted text is bound by its schema.
+
+    ``writes``: a tool that writes whole files is followed too.
+    """
+    properties, roles = _properties(tool), _roles(tool, writes=writes)
     if roles is None:
         return None
+    if roles.meaning == "write":
+        if not _any_text(properties.get(roles.text)):
+            return None
+        return CarrierTool(
+            name=tool.name, head=head.pattern, style=head.style, tags=head.tags, path=roles.path, content=roles.text
+        )
     if roles.meaning in ("patch", "shell"):
         if head.style != "plain" and not _any_text(properties.get(roles.text)):
             return None
@@ -95,6 +113,8 @@ def carrier_tool(tool: Tool, head: CallHead) -> CarrierTool | None:
         old=roles.old,
         new=roles.new,
         everywhere=roles.everywhere,
+        content=roles.text,
+        command="command" if roles.meaning == "editor" else "",
         empty_old=roles.empty_old,
     )
 
@@ -142,6 +162,17 @@ def _files(known: Known) -> tuple[KnownFile, ...]:
     )
 
 
+def turns_of(conversation: Conversation) -> list[Turn]:
+    """The conversation as known texts are followed."""
+    return [_turn(message) for message in conversation.messages]
+
+
+def roles_by_name(conversation: Conversation) -> dict[str, ToolRoles]:
+    """What the callable tools do that change files."""
+    tools = conversation.callable_tools
+    return {tool.name: roles for tool in tools if (roles := _roles(tool, writes=True)) is not None}
+
+
 def _turn(message: Message) -> Turn:
     calls = tuple(
         Call(id=call.id, name=call.name, arguments=call.arguments, plain=call.kind == "custom")
@@ -150,10 +181,11 @@ def _turn(message: Message) -> Turn:
     return Turn(role=message.role, text=message.text, calls=calls, answers=message.tool_call_id)
 
 
-def _roles(tool: Tool) -> ToolRoles | None:
-    """What an edit tool does, a shell that may hold a patch included; None: ``tool`` is none."""
+def _roles(tool: Tool, *, writes: bool = False) -> ToolRoles | None:
+    """What an edit tool does, a shell that may hold a patch included; None: ``tool`` is none. ``writes``: see carrier_tool."""
     roles = roles_of(tool.name, _properties(tool))
-    return roles if roles is not None and (roles.quotes or roles.meaning == "shell") else None
+    followed = roles is not None and (roles.quotes or roles.meaning == "shell" or (writes and roles.meaning == "write"))
+    return roles if followed else None
 
 
 def _properties(tool: Tool) -> Mapping[str, Any]:

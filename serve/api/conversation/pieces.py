@@ -67,7 +67,9 @@ class LogprobsPiece:
 
 @dataclass(frozen=True)
 class Finish:
-    """The last piece of every answer. ``stop``: the stop string or token id that ended it, if one did. ``security``: what was found."""
+    """The last piece of every answer. ``stop``: the stop string or token id that ended it, if one did. ``security``: what was
+    found in it. ``dovetail``: what only this server says: of the policy, where one holds and an edit tool was called.
+    """
 
     reason: AnswerEnd
     usage: Usage
@@ -75,6 +77,12 @@ class Finish:
     reasoning_tokens: int = 0
     constraint: ConstraintReport | None = None
     security: dict[str, Any] | None = None
+    dovetail: dict[str, Any] | None = None
+
+    def extensions(self) -> dict[str, Any]:
+        """What an answer says beyond its protocol, by field name."""
+        said = {"security": self.security, "dovetail": self.dovetail}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 Piece = TextPiece | RefusalPiece | ReasoningPiece | CallStart | CallArguments | CallEnd | LogprobsPiece | Finish

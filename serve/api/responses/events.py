@@ -136,8 +136,7 @@ class Narrator:
             events += self._start(OpenMessage(fresh("msg")))
             if self._space:
                 events += self._tell(self._item.add(self._space, self._logprobs))
-        if piece.security is not None:
-            self.response["security"] = piece.security
+        self.response |= piece.extensions()
         cut = piece.reason == "length" or (piece.reason == "content_filter" and not self._refused)
         events += self._close("incomplete" if cut else "completed")
         if not cut:
