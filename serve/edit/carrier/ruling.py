@@ -7,7 +7,6 @@ nothing else is left, the hold is let go: whoever reads the finished calls finds
 from __future__ import annotations
 
 import hashlib
-import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -76,15 +75,16 @@ class Project:
         """Whether a path that may be edited can begin so. Never False for one that does, its dots and double slashes aside."""
         folders, slash, last = beginning.rpartition("/")
         if not slash:
-            names: tuple[str, ...] = (last,)
-        else:
-            names = tuple(f"{name}/{last}" for name in self.names(folders)) if folders.strip("/") else (last,)
-        somewhere = beginning.startswith("/") and (len(names) > 1 or not self._inside(folders))
-        return self.policy.may_become_open(names, somewhere=somewhere)
-
-    def _inside(self, folders: str) -> bool:
-        home = normal(self._folder)
-        return bool(home) and (posixpath.normpath(folders or "/") + "/").startswith(home.rstrip("/") + "/")
+            return self.policy.may_become_open((last,), somewhere=False)
+        base, home = normal(folders or "/", self._folder), normal(self._folder) or None
+        if base == home:
+            return self.policy.may_become_open((last,), somewhere=False)
+        if home is not None and f"{home}/".startswith(f"{base.rstrip('/')}/"):
+            return self.policy.may_become_open((), somewhere=True)  # The project may still be meant.
+        names = self.names(base) if base != "/" else ()
+        elsewhere = base.startswith("/") and not (home is not None and base.startswith(f"{home}/"))
+        begun = (*(f"{name}/{last}" for name in names), *((last,) if elsewhere else ()))
+        return self.policy.may_become_open(begun, somewhere=elsewhere)
 
     def protected(self, file: KnownFile) -> list[tuple[int, int]]:
         """First and last line, from 1, of what no edit of the file may touch; nothing of a file that is known in part."""

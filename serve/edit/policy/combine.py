@@ -87,7 +87,8 @@ class Policy:
         not yet the project's. Never False for such a file.
         """
         return all(
-            (somewhere or any(glob(each).may_match(name) for each in document.paths.allow for name in names))
+            bool(document.paths.allow)
+            and (somewhere or any(glob(each).may_match(name) for each in document.paths.allow for name in names))
             and not any(glob(each, ignore_case=True).covers(name) for each in document.paths.protect for name in names)
             for document in self.documents
         )
