@@ -21,6 +21,8 @@ from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern import cli as govern_cli
+from dovetail.serve.govern.audit import cli as audit_cli
+from dovetail.serve.govern.weights import cli as weights_cli
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +43,8 @@ app = typer.Typer(
 app.add_typer(agent_cli.app)
 app.add_typer(govern_cli.keys_app, name="keys")
 app.add_typer(govern_cli.usage_app)
+app.add_typer(audit_cli.app, name="audit")
+app.add_typer(weights_cli.app)
 
 
 def _version(wanted: bool) -> None:
@@ -115,6 +119,19 @@ def serve(
     ] = None,
     acceptable_use: Annotated[
         Path | None, typer.Option(help="A TOML file that says which requests are declined; 'off': none are.")
+    ] = None,
+    audit: Annotated[Path | None, typer.Option(help="The folder of an audit log (docs/audit.md).")] = None,
+    audit_name: Annotated[str | None, typer.Option(help="Of this server's log in that folder.")] = None,
+    audit_anchor: Annotated[Path | None, typer.Option(help="A file outside, with its last hash.")] = None,
+    audit_keys: Annotated[Path | None, typer.Option(help="The folder of the keys of its texts.")] = None,
+    audit_fsync: Annotated[str | None, typer.Option(help="always, interval or never.")] = None,
+    audit_full: Annotated[str | None, typer.Option(help="Where nothing can be written: refuse or count.")] = None,
+    audit_text: Annotated[str | None, typer.Option(help="Of prompts and outputs: digest or full.")] = None,
+    audit_period: Annotated[str | None, typer.Option(help="Of a segment and its key: day or month.")] = None,
+    audit_retention_days: Annotated[int | None, typer.Option(help="Then a period's key is destroyed.")] = None,
+    audit_seal: Annotated[Path | None, typer.Option(help="The key that seals the anchor.")] = None,
+    require_signature: Annotated[
+        Path | None, typer.Option(help="A public key; a model it has not signed is not served.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,

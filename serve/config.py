@@ -22,6 +22,10 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 Quantize = Literal["int8", "int4"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Fsync = Literal["always", "interval", "never"]
+WhenFull = Literal["refuse", "count"]
+AuditText = Literal["digest", "full"]
+Period = Literal["day", "month"]
 
 MIB = 1024 * 1024
 ENVIRONMENT_PREFIX = "DOVETAIL_"
@@ -55,6 +59,8 @@ class ServerConfig:
     ``keys``: file or PostgreSQL URL of API keys and usage; None: nobody is asked for one. ``access``: a file of groups, quotas and
     identity providers. ``admin``: ``HOST:PORT`` or ``unix:PATH`` of the administrators' endpoints. ``tls_client_ca``: whose client
     certificates every connection must bring. ``cors_origin``: web pages that may read answers. (All: docs/access.md.)
+    ``audit``: the folder of the audit log; None: there is none; what else begins with audit_: docs/audit.md.
+    ``require_signature``: a public key; a model that it has not signed is not served (docs/air-gap.md).
     """
 
     model: Path | None = None
@@ -90,6 +96,17 @@ class ServerConfig:
     tls_client_ca: Path | None = None
     cors_origin: tuple[str, ...] = ()
     acceptable_use: Path | None = None
+    audit: Path | None = None
+    audit_name: str = "audit"
+    audit_anchor: Path | None = None
+    audit_keys: Path | None = None
+    audit_fsync: Fsync = "interval"
+    audit_full: WhenFull = "refuse"
+    audit_text: AuditText = "digest"
+    audit_period: Period = "day"
+    audit_retention_days: int | None = None
+    audit_seal: Path | None = None
+    require_signature: Path | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -104,6 +121,8 @@ class ServerConfig:
             raise ConfigError("TLS needs both tls_cert and tls_key.", param="tls_key" if self.tls_cert else "tls_cert")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ConfigError("tls_client_ca needs tls_cert and tls_key.", param="tls_client_ca")
+        if self.audit is None and self.audit_settings_given:
+            raise ConfigError("audit_... settings need audit: the folder of the audit log.", param="audit")
         if self.admin is not None and not _ADMIN.fullmatch(self.admin):
             raise ConfigError(f"admin must be HOST:PORT or unix:PATH, not {self.admin!r}.", param="admin")
         if self.max_batched_tokens < self.max_num_seqs:
@@ -112,6 +131,12 @@ class ServerConfig:
                 "every running sequence needs a token in each step.",
                 param="max_batched_tokens",
             )
+
+    @property
+    def audit_settings_given(self) -> bool:
+        """Whether a setting of the audit log differs from its default."""
+        fields = dataclasses.fields(self)
+        return any(each.name.startswith("audit_") and getattr(self, each.name) != each.default for each in fields)
 
 
 _RANGES: tuple[tuple[str, int, int], ...] = (
@@ -127,17 +152,34 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("kv_cache_memory", MIB, 2**46),
     ("threads", 1, 1024),
     ("max_body_bytes", 1024, 2**32),
+    ("audit_retention_days", 1, 36_500),
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "device": get_args(Device),
     "dtype": get_args(DType),
     "quantize": get_args(Quantize),
     "log_level": get_args(LogLevel),
+    "audit_fsync": get_args(Fsync),
+    "audit_full": get_args(WhenFull),
+    "audit_text": get_args(AuditText),
+    "audit_period": get_args(Period),
 }
 _SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
-_PATHS = frozenset({"model", "store", "policy", "acceptable_use", "access", "tls_cert", "tls_key", "tls_client_ca"})
+_PATHS = frozenset(
+    {
+        "model",
+        "store",
+        "policy",
+        "acceptable_use",
+        "access",
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "require_signature",
+    }
+) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
-_WORDS = frozenset({"model_name", "host", "keys", "admin", *_CHOICES})
+_WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", *_CHOICES})
 _LISTS = frozenset({"model_alias", "cors_origin"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 

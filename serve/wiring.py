@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ import httpx
 import msgspec
 import structlog
 
+from dovetail import __version__
 from dovetail.models.chat import ChatTemplate
 from dovetail.models.config import ModelConfig
 from dovetail.models.dialects.dialect import ModelDialect
@@ -46,9 +48,13 @@ from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.engine.process.client import EngineProcess
 from dovetail.serve.errors import EngineError, ModelError, UserError
+from dovetail.serve.govern.audit.log import AuditLog, AuditUnavailable
+from dovetail.serve.govern.audit.settings import audit_settings
 from dovetail.serve.govern.declines.conduct import Conduct
 from dovetail.serve.govern.declines.document import BUILT_IN, AcceptableUseError, read_acceptable_use
 from dovetail.serve.govern.governance import Governance, open_governance
+from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digests_of, require_as_listed
+from dovetail.serve.govern.weights.signature import require_signed
 from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
 from dovetail.serve.sizing import plan_sizes
 from dovetail.serve.types import Markers, SourceFile
@@ -57,6 +63,7 @@ from dovetail.serve.worker import WorkerConfig
 Progress = Callable[[float, str], None]
 _START_TIMEOUT_S = 600.0
 _STOP_S = 45.0
+_AUDIT_START_S = 10.0
 
 
 def model_path(config: ServerConfig) -> Path:
@@ -186,6 +193,43 @@ def server_governance(config: ServerConfig) -> Governance:
     return governance
 
 
+def checked_weights(config: ServerConfig) -> str | None:
+    """The digest of the model's files, where it is asked for: they are read whole. Raises ModelError unless they are what was
+    signed, and what the embedded model's manifest says."""
+    path = model_path(config)
+    try:
+        if config.require_signature is None and config.audit is None and config.model is not None:
+            return None
+        files = digests_of(path)
+        if config.model is None:
+            require_as_listed(path, files)
+        if config.require_signature is not None:
+            require_signed(path, files, config.require_signature)
+        return digest_of(files)
+    except WeightsProblem as error:
+        raise ModelError(str(error)) from error
+
+
+def audited(config: ServerConfig, governance: Governance, weights: str | None, policy: Policy | None) -> Governance:
+    """``governance`` with the configured audit log, its first record written. Raises ConfigError."""
+    settings = audit_settings(config)
+    if settings is None:
+        return governance
+    told = {key: str(value) for key, value in dataclasses.asdict(config).items() if value is not None}
+    digest = hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+    log = AuditLog(settings, {"model": weights, "policy": policy.digest if policy is not None else None})
+    if not log.left_in_order:
+        structlog.get_logger("dovetail").warning("the audit log was not closed: the server before this one was killed")
+    start = {**log.constants, "version": __version__, "config": digest, "after_crash": not log.left_in_order}
+    written = log.record("start", {**start, "pid": os.getpid(), "host": config.host, "port": config.port})
+    try:
+        written.result(_AUDIT_START_S)
+    except (AuditUnavailable, TimeoutError) as error:
+        log.close()
+        raise ConfigError(f"The audit log cannot be written: {log.counts.failing}.", param="audit") from error
+    return dataclasses.replace(governance, audit=log)
+
+
 async def _serve(
     config: ServerConfig,
     governance: Governance,
@@ -196,8 +240,10 @@ async def _serve(
     listener, admin_listener = listeners
     policy = server_policy(config)
     conduct = server_conduct(config)
+    weights = await asyncio.to_thread(checked_weights, config)
     worker = worker_config(config)
     served = served_model(config, worker)
+    governance = await asyncio.to_thread(audited, config, governance, weights, policy)
     engine = EngineProcess(command if command is not None else engine_command(worker), on_progress)
     settings = ApiSettings(
         max_body_bytes=config.max_body_bytes,

@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +74,7 @@ def create(
         key, text = database.call(
             lambda session: create_key(session, name, now=now, group=group, scopes=scopes, quota=quota, expires=until)
         )
+    _recorded("create", key.id, key.name, config)
     _show_once(text, described(key, now), as_json)
 
 
@@ -119,6 +120,7 @@ def rotate(
     now, seconds = time.time(), span_of(grace)
     with _database(keys, config) as database:
         key, text = database.call(lambda session: rotate_key(session, key_id, now=now, grace_seconds=seconds))
+    _recorded("rotate", key.id, key.name, config)
     _show_once(text, described(key, now), as_json)
 
 
@@ -129,6 +131,7 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], keys: Store = N
 
     with _database(keys, config) as database:
         key = database.call(lambda session: revoke_key(session, key_id, now=time.time()))
+    _recorded("revoke", key.id, key.name, config)
     typer.echo(f"revoked {key.id} ({key.name})")
 
 
@@ -181,6 +184,17 @@ def since_of(text: str) -> float:
         raise ConfigError(
             f"{text!r} is neither a day such as 2026-11-01 nor a time such as 7d.", param="since"
         ) from error
+
+
+def _recorded(action: str, key_id: str, name: str, config: Path | None) -> None:
+    """Record a change of keys, where the server's settings name an audit log: in a chain of this command's own."""
+    from dovetail.serve.govern.audit.log import record_once
+    from dovetail.serve.govern.audit.settings import audit_settings
+
+    settings = audit_settings(load_config({}, os.environ, config))
+    if settings is not None:
+        told = {"action": f"keys {action}", "key": key_id, "key_name": name, "by": f"uid {os.getuid()}"}
+        record_once(replace(settings, name="commands", anchor=None), "admin", told)
 
 
 @contextlib.contextmanager

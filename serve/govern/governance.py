@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ class Governance:
             await self.usage.close()
         if self.database is not None:
             self.database.close()
+        if self.audit is not None:
+            await asyncio.to_thread(self.audit.close)
 
 
 def open_governance(keys: str | None, access: Path | None, *, certificates: bool = False) -> Governance:

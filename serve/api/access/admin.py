@@ -16,16 +16,19 @@ from dovetail.serve.api.access.headers import credential_of
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import Answers, install
 from dovetail.serve.api.http.metrics import Metrics
-from dovetail.serve.errors import UserError
+from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.govern.access.access import require_admin
 from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.keys.describe import described
+from dovetail.serve.govern.keys.key import Key
 from dovetail.serve.govern.keys.table import create_key, list_keys, revoke_key, rotate_key
-from dovetail.serve.govern.principal import Quota, Scopes
+from dovetail.serve.govern.principal import Principal, Quota, Scopes
 from dovetail.serve.govern.quotas.usage import BY, report
 from dovetail.serve.govern.store.database import Database, Result, Work
 
 _MOST_BYTES = 64 * 1024
+BY_SOCKET = Principal(id="socket", name="administrators' socket", kind="anonymous")
+"""Whoever the file system let open the socket."""
 
 
 class KeyBody(BaseModel):
@@ -59,11 +62,34 @@ class Admin:
         self._governance = governance
         self._trusted = trusted
 
-    async def admit(self, http: HttpRequest) -> None:
-        """Raise a 401 or 403 unless an administrator asks."""
-        if not self._trusted:
-            name = http.scope.get("state", {}).get("dovetail.client_name")
-            require_admin(await self._governance.access.principal(credential_of(http.scope["headers"]), name))
+    async def admit(self, http: HttpRequest) -> Principal:
+        """Who asks. Raises a 401 or 403 unless it is an administrator."""
+        if self._trusted:
+            return BY_SOCKET
+        name = http.scope.get("state", {}).get("dovetail.client_name")
+        try:
+            principal = await self._governance.access.principal(credential_of(http.scope["headers"]), name)
+            require_admin(principal)
+        except DovetailError as error:
+            self._note(http, None, "refused", {"code": error.code})
+            raise
+        return principal
+
+    async def change(self, http: HttpRequest, who: Principal, work: Work[tuple[Key, str]]) -> tuple[Key, str]:
+        """Change a key, and record it. Raises a 503 where that cannot be recorded."""
+        audit = self._governance.audit
+        if audit is not None:
+            audit.require()
+        key, text = await self.run(work)
+        self._note(http, who, "answered", {"key": key.id, "key_name": key.name})
+        return key, text
+
+    def _note(self, http: HttpRequest, who: Principal | None, decision: str, more: dict[str, str]) -> None:
+        audit = self._governance.audit
+        if audit is not None:
+            caller = {"id": who.id, "name": who.name, "kind": who.kind} if who is not None else None
+            asked = {"method": http.method, "endpoint": http.url.path}
+            audit.record("admin", {"who": caller, **asked, "decision": decision, **more})
 
     async def run(self, work: Work[Result]) -> Result:
         """Do ``work`` in the database of keys; a 404 where there is none."""
@@ -96,33 +122,37 @@ def create_admin_app(governance: Governance, metrics: Metrics, *, trusted: bool)
 
     @app.post("/keys")
     async def create(http: HttpRequest) -> Response:
-        await admin.admit(http)
+        who = await admin.admit(http)
         body = check(KeyBody, await read_object(http, _MOST_BYTES))
         now = time.time()
         if body.group is not None and body.group not in governance.access.groups:
             raise UserError(f"The access file has no group {body.group!r}.", code="no_group", param="group")
         scopes, quota = _given(body.scopes, Scopes, "scopes"), _given(body.quota, Quota, "quota")
         expires = None if body.expires_seconds is None else now + body.expires_seconds
-        key, text = await admin.run(
+        key, text = await admin.change(
+            http,
+            who,
             lambda session: create_key(
                 session, body.name, now=now, group=body.group, scopes=scopes, quota=quota, expires=expires
-            )
+            ),
         )
         return JSONResponse({**described(key, now), "key": text}, status_code=201)
 
     @app.post("/keys/{id}/rotate")
     async def rotate(http: HttpRequest, id: str) -> Response:
-        await admin.admit(http)
+        who = await admin.admit(http)
         body = check(RotateBody, await read_object(http, _MOST_BYTES))
         now = time.time()
-        key, text = await admin.run(lambda session: rotate_key(session, id, now=now, grace_seconds=body.grace_seconds))
+        grace = body.grace_seconds
+        key, text = await admin.change(http, who, lambda session: rotate_key(session, id, now=now, grace_seconds=grace))
         return JSONResponse({**described(key, now), "key": text})
 
     @app.delete("/keys/{id}")
     async def revoke(http: HttpRequest, id: str) -> Response:
-        await admin.admit(http)
+        who = await admin.admit(http)
         now = time.time()
-        return JSONResponse(described(await admin.run(lambda session: revoke_key(session, id, now=now)), now))
+        key, _ = await admin.change(http, who, lambda session: (revoke_key(session, id, now=now), ""))
+        return JSONResponse(described(key, now))
 
     @app.get("/usage")
     async def usage(http: HttpRequest) -> Response:

@@ -25,6 +25,7 @@ from dovetail.serve.govern.audit.settings import AuditSettings
 
 _DAY = 86_400
 _RETRY_SECONDS = 0.5
+_ONCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -303,10 +304,23 @@ class AuditLog:
         write_anchor(file, anchor, self._seal, durable=self._settings.fsync != "never")
 
 
+def record_once(settings: AuditSettings, kind: str, fields: Mapping[str, Any]) -> None:
+    """Write one record of a command that runs and ends. Raises ConfigError and AuditUnavailable."""
+    log = AuditLog(settings)
+    try:
+        log.record(kind, fields).result(_ONCE_SECONDS)
+    except TimeoutError as error:
+        raise AuditUnavailable(f"The audit log cannot be written ({log.counts.failing}).") from error
+    finally:
+        log.close()
+
+
 def destroy_keys(settings: AuditSettings, before: str) -> list[str]:
     """Destroy the keys of all periods before ``before`` while no server writes, and record it. Raises ConfigError."""
     log = AuditLog(settings)
-    destroyed = PeriodKeys(settings.key_folder, settings.name).destroy_before(before)
-    log.record("keys_destroyed", {"periods": destroyed, "by": f"uid {os.getuid()}"})
-    log.close()
+    try:
+        destroyed = PeriodKeys(settings.key_folder, settings.name).destroy_before(before)
+        log.record("keys_destroyed", {"periods": destroyed, "by": f"uid {os.getuid()}"}).result(_ONCE_SECONDS)
+    finally:
+        log.close()
     return destroyed

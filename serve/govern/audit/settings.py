@@ -6,14 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from dovetail.serve.config import ConfigError
-
-Fsync = Literal["always", "interval", "never"]
-WhenFull = Literal["refuse", "count"]
-Text = Literal["digest", "full"]
-Period = Literal["day", "month"]
+from dovetail.serve.config import AuditText, ConfigError, Fsync, Period, ServerConfig, WhenFull
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 
@@ -34,7 +28,7 @@ class AuditSettings:
     fsync: Fsync = "interval"
     interval_seconds: float = 1.0
     full: WhenFull = "refuse"
-    text: Text = "digest"
+    text: AuditText = "digest"
     period: Period = "day"
     retention_days: int | None = None
     seal: Path | None = None
@@ -70,3 +64,21 @@ class AuditSettings:
     def period_of(self, time: float) -> str:
         """The period that a time is in, such as 2026-11-22."""
         return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d" if self.period == "day" else "%Y-%m")
+
+
+def audit_settings(config: ServerConfig) -> AuditSettings | None:
+    """What a server's configuration says of its audit log; None: it has none."""
+    if config.audit is None:
+        return None
+    return AuditSettings(
+        folder=config.audit,
+        name=config.audit_name,
+        anchor=config.audit_anchor,
+        keys=config.audit_keys,
+        fsync=config.audit_fsync,
+        full=config.audit_full,
+        text=config.audit_text,
+        period=config.audit_period,
+        retention_days=config.audit_retention_days,
+        seal=config.audit_seal,
+    )
