@@ -21,6 +21,7 @@ from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern import cli as govern_cli
+from dovetail.serve.govern.airgap import cli as bundle_cli
 from dovetail.serve.govern.audit import cli as audit_cli
 from dovetail.serve.govern.weights import cli as weights_cli
 
@@ -45,6 +46,7 @@ app.add_typer(govern_cli.keys_app, name="keys")
 app.add_typer(govern_cli.usage_app)
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(weights_cli.app)
+app.add_typer(bundle_cli.app)
 
 
 def _version(wanted: bool) -> None:

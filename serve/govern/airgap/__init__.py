@@ -1,0 +1,1 @@
+"""Bundles for machines without a network: made where there is one, checked and installed where there is none."""
