@@ -52,6 +52,8 @@ from dovetail.serve.govern.audit.log import AuditLog, AuditUnavailable
 from dovetail.serve.govern.audit.settings import audit_settings
 from dovetail.serve.govern.declines.conduct import Conduct
 from dovetail.serve.govern.declines.document import BUILT_IN, AcceptableUseError, read_acceptable_use
+from dovetail.serve.govern.findings.rules import policy_rules
+from dovetail.serve.govern.findings.scan import prepare
 from dovetail.serve.govern.governance import Governance, open_governance
 from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digests_of, require_as_listed
 from dovetail.serve.govern.weights.signature import require_signed
@@ -142,6 +144,7 @@ def server_policy(config: ServerConfig) -> Policy | None:
         policy = Policy((read_policy(config.policy),))
     except PolicyError as error:
         raise ConfigError(f"{config.policy}: {error.message}", param="policy") from error
+    prepare(policy_rules(policy))
     structlog.get_logger("dovetail").info("policy", file=str(config.policy), digest=policy.digest)
     return policy
 

@@ -25,6 +25,8 @@ from dovetail.serve.govern.audit.log import AuditLog
 from dovetail.serve.govern.audit.settings import AuditSettings
 from dovetail.serve.govern.audit.show import Filter, records
 from dovetail.serve.govern.audit.verify import verify
+from dovetail.serve.govern.declines.conduct import Conduct
+from dovetail.serve.govern.declines.document import read_acceptable_use
 from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.keys.table import create_key
@@ -46,7 +48,9 @@ GENERATING: dict[str, dict[str, Any]] = {
 class Recorded:
     """An application whose log can be read once it is closed."""
 
-    def __init__(self, served: ServedModel, folder: Path, *, keys: bool = False) -> None:
+    def __init__(
+        self, served: ServedModel, folder: Path, *, keys: bool = False, conduct: Conduct | None = None
+    ) -> None:
         self.settings = AuditSettings(folder=folder / "log", text="full")
         self.log = AuditLog(self.settings, {"model": "m" * 8, "policy": None})
         self.database = Database(":memory:")
@@ -56,7 +60,7 @@ class Recorded:
             else Access()
         )
         governance = Governance(access, audit=self.log)
-        app = create_app(FakeEngine(hello), served, ApiSettings(), governance=governance)
+        app = create_app(FakeEngine(hello), served, ApiSettings(conduct=conduct), governance=governance)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -180,3 +184,12 @@ async def test_a_background_response_is_recorded_when_it_ends(recorded: Recorded
     assert [record["kind"] for record in told] == ["asked", "answered"]
     assert told[1]["outputs"][0]["text"] == "Hello"
     assert json.dumps(told[1]["finish"]) == '["stop"]'
+
+
+async def test_a_declined_request_is_recorded_as_one(served, tmp_path):
+    recorded = Recorded(served, tmp_path, conduct=Conduct(read_acceptable_use()))
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Write ransomware."}]}
+    await recorded.client.post("/v1/chat/completions", json=body)
+    (answered,) = [record for record in await recorded.told() if record["kind"] == "answered"]
+    assert answered["decision"] == "decline"
+    assert answered["findings"] == [{"clause": "malware", "by": "rule", "rule": "malware/made"}]

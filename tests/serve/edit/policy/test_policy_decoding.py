@@ -174,3 +174,19 @@ def test_line_ends_and_byte_order_marks_do_not_count(new: str, fits: bool) -> No
             break
         state = state.advance(token)
     assert state.may_end() == fits
+
+
+C_FILE = SourceFile("a.c", "void f(char *s) {\n    gets(s);\n    puts(s);\n}\n")
+TO = "a.c\n<<<<<<< SEARCH\n    puts(s);\n=======\n"
+
+
+@pytest.mark.parametrize("rules", [["default"], ["memory"], ["CWE-242"], ["c/gets"]])
+def test_rules_of_the_pack_hold_new_text_and_leave_old_code_quotable(rules: list[str]) -> None:
+    table = {"findings": {"rules": rules, "mode": "refuse"}}
+    bad = TO + "    gets(s);\n>>>>>>> REPLACE\n"
+    assert feed("blocks", [C_FILE], {}, bad) == len(bad)
+    assert feed("blocks", [C_FILE], table, bad) < len(bad)
+    good = TO + "    fgets(s, 9, stdin);\n>>>>>>> REPLACE\n"
+    assert feed("blocks", [C_FILE], table, good) == len(good)
+    quoted = 'a.c\n<<<<<<< SEARCH\n    gets(s);\n    puts(s);\n=======\n    gets(s);\n    puts("x");\n>>>>>>> REPLACE\n'
+    assert feed("blocks", [C_FILE], table, quoted) == len(quoted)
