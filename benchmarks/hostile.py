@@ -1,8 +1,8 @@
 """Looks, in every grammar, for short texts whose repetition takes its parser the most time and memory; by brute force.
 
 Each literal of the grammar, each pair of a sample, and a few wrappers are repeated up to ``--bytes`` and parsed in a process that
-has the limits of the server's. The worst are then measured at several sizes. ``--harmless``: only how bad the worst known ones
-(tests/serve/constrain/syntax/hostile.json) are at the size that limits.py calls harmless. Last line: one JSON object.
+has the limits of the server's.
+The worst are then measured at several sizes. Last line: one JSON object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from dovetail.serve.constrain.syntax.languages import LANGUAGES, grammar
-from dovetail.serve.constrain.syntax.limits import HARMLESS_BYTES, restrain, timed
+from dovetail.serve.constrain.syntax.limits import restrain, timed
 from dovetail.serve.constrain.syntax.parsing import parse
 
 KNOWN = Path(__file__).parent.parent / "tests/serve/constrain/syntax/hostile.json"
@@ -60,11 +60,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write what is found to tests/")
-    parser.add_argument("--harmless", action="store_true")
     given = parser.parse_args()
-    if given.harmless:
-        print(json.dumps(harmless(given.languages)))
-        return
     figures: dict[str, object] = {}
     for language in given.languages:
         units = list(_units(language, random.Random(given.seed), given.pairs))
@@ -148,17 +144,6 @@ def _grown(language: str, unit: str, size: int) -> dict[str, object]:
             except BrokenProcessPool:
                 told[str(bytes_)] = "ends its process"
     return told
-
-
-def harmless(languages: Sequence[str]) -> dict[str, object]:
-    """The worst that the known texts do at the size that is called harmless."""
-    known: dict[str, list[str]] = json.loads(KNOWN.read_text())
-    worst: dict[str, object] = {}
-    for language in languages:
-        costs = [(_cost(language, unit, HARMLESS_BYTES)[0], unit) for unit in known.get(language, ())]
-        seconds, unit = max(costs, default=(0.0, ""))
-        worst[language] = {"seconds": round(seconds, 3), "text": unit}
-    return worst
 
 
 if __name__ == "__main__":

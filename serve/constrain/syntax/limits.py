@@ -1,7 +1,7 @@
 """What parsing one text may take of a process made for it: processor time and memory; with more, the process ends.
 
 tree-sitter's error recovery takes time and memory that grow with the square of some texts, and can be interrupted by nothing
-else: out of memory it aborts. For processes of their own only. Knows no question.
+else: out of memory it aborts; and 512 bytes of `? ` as YAML crash a scanner. For processes of their own only. Knows no question.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-
-HARMLESS_BYTES = 1024
-"""Texts of which the worst that a search has found (benchmarks/hostile.py) take a tenth of a second and 50 MB."""
 
 MEMORY_BYTES = 1 << 30
 _SECONDS, _SECONDS_PER_MIB = 1.0, 6.0

@@ -182,7 +182,7 @@ def edited(
 ) -> None:
     """Run the requests to their ends, and land what they wrote."""
     texts: dict[str, str] = {}
-    ends: list[str] = []
+    ends: dict[str, dict[str, str]] = {}
     for request in requests:
         assert not engine.add(request)
         texts[request.request_id] = ""
@@ -198,12 +198,12 @@ def edited(
                 texts[event.request_id] = texts[event.request_id][: event.keep_chars]
             else:
                 assert isinstance(event, FinishEvent), event
-                ends.append(event.request_id)
+                ends[event.request_id] = event.constraint.unchecked if event.constraint is not None else {}
         engine.check()
     assert len(ends) == len(requests)
     for request in requests:
         assert isinstance(request.constraint, EditSpec)
-        land(texts[request.request_id], request.constraint)
+        land(texts[request.request_id], request.constraint, unchecked=ends[request.request_id])
 
 
 @settings(
