@@ -74,6 +74,8 @@ def cannot(outcome: Outcome) -> str:
     """Why this was no run of the command at all; empty if it was one."""
     if outcome.ended_by == "not started":
         return "it could not be started"
+    if "ReserveShadowMemoryRange failed" in outcome.output:
+        return "AddressSanitizer needs more address space than the sandbox gives a command: build without it"
     if outcome.ended_by != "exit":
         return ""
     if outcome.exit_code in _NO_TESTS and ("no tests ran" in outcome.output or "ERROR: " in outcome.output):

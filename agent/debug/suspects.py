@@ -97,24 +97,28 @@ class _Ranking:
         """Where nothing else is known: what the failing tests call, and what that calls."""
         for place in places:
             facts = self._index.files.get(place.path)
-            symbol = enclosing(facts, place.line) if facts is not None and place.in_tests else None
-            if facts is None or symbol is None:
+            if facts is None or not place.in_tests:
                 continue
-            wave, weight = [symbol], _CALLED
-            for _ in range(2):
-                wave = [called for each in wave for called in self._called(each)]
+            symbol = enclosing(facts, place.line)
+            # a test may be no definition: a function without a name, given to a call
+            span = (symbol.line, symbol.last_line) if symbol is not None else (place.line - 3, place.line + 12)
+            name = symbol.name if symbol is not None else f"at {place.path}:{place.line}"
+            wave, weight = self._called(place.path, *span), _CALLED
+            for step in range(2):
+                if step:
+                    wave = [called for each in wave for called in self._called(each.path, each.line, each.last_line)]
                 for called in wave:
                     function = self._at(called.path, called.line)
                     if function is not None and not function.reasons:
                         function.score += weight
-                        function.reasons.append(f"the failing test {symbol.name} uses it")
+                        function.reasons.append(f"the failing test {name} uses it")
                 weight /= 2
 
-    def _called(self, caller: Symbol) -> list[Symbol]:
+    def _called(self, path: str, first: int, last: int) -> list[Symbol]:
         names = [
             use.name
-            for use in self._index.files[caller.path].references
-            if caller.line <= use.line <= caller.last_line and use.kind in ("call", "member", "use")
+            for use in self._index.files[path].references
+            if first <= use.line <= last and use.kind in ("call", "member", "use")
         ]
         found = [symbol for name in dict.fromkeys(names) for symbol in self._index.definitions(name)]
         return [each for each in found if not supports_tests(each.path, self._index.files[each.path].language)][:20]

@@ -46,6 +46,8 @@ _HEADLINES = tuple(
         r"^\s*((?:Uncaught )?[A-Z]\w*(?:Error|Exception)\b[^\n]*)",
         r"^\s+\S+_test\.go:\d+: ([^\n]+)",
         r"^\S+\.go:\d+:\d+: ([^\n]+)",
+        r"^\s+error: ['\"]([^\n]+)['\"]$",
+        r"^\s+error: \|-\n\s*(?:Expected values to be[^\n]*\n\s*)?([^\n]+)",
         r"(Segmentation fault|Aborted|Bus error|Killed)",
         r"(Failed asserting that [^\n]+)",
     )
@@ -56,6 +58,7 @@ _VALUES = tuple(
         r"^\s*(?:E\s+)?Expected:?\s+(?P<expected>[^\n]+)\n\s*(?:Received|Actual|Got):?\s+(?P<seen>[^\n]+)",
         r"left: (?P<seen>[^\n]+?),?\n\s*right: (?P<expected>[^\n]+)",
         r"expected:? ?<(?P<expected>[^>\n]*)> but was:? ?<(?P<seen>[^>\n]*)>",
+        r"^\s+expected: (?P<expected>[^\n]+)\n\s*actual: (?P<seen>[^\n]+)",
         r"expected: (?P<expected>[^\n]+)\n\s*got: (?P<seen>[^\n]+)",
         r"Failed asserting that (?P<seen>[^\n]+?) (?:matches expected|is identical to|is equal to) (?P<expected>[^\n]+?)\.?$",
         r"^E\s+(?:AssertionError: )?assert (?P<seen>[^\n]+?) == (?P<expected>[^\n]+)$",

@@ -22,6 +22,9 @@ _NODE = re.compile(
     r"^\s*(?:❯\s+|at )(?:async )?(?:(?P<function>[\w.$<>\[\] ]+?) \(?)?(?:file://)?"
     r"(?P<path>/?[^\s():]+\.[cm]?[jt]sx?):(?P<line>\d+):\d+\)?$"
 )
+_TAP = re.compile(
+    r"^\s+(?:(?:async )?(?P<function>[\w.$<>]+) \(|location: ')(?P<path>/?[^\s():']+\.[cm]?[jt]sx?):(?P<line>\d+):\d+[)']$"
+)
 _JAVA = re.compile(
     r"^\s*at (?:[\w.@\-]+/)*(?P<owner>[\w.$<>]+)\.(?P<function>[\w$<>]+)\((?P<path>\w+\.\w+):(?P<line>\d+)\)"
 )
@@ -41,6 +44,7 @@ _TSC = re.compile(r"^(?P<path>[^\s:()]+\.\w+)\((?P<line>\d+),\d+\): (?:error|war
 _PLAIN = re.compile(rf"^\s*{_PATH}:(?P<line>\d+)(?::\d+)?(?::|$)")
 
 _PATTERNS = (
+    _TAP,
     _PYTHON, _PYTEST, _NODE, _JAVA, _MAVEN, _CSHARP, _SANITIZER, _GDB, _PHP, _RUBY, _RUBY_AT, _RUST, _RUST_AT, _GO,
     _ASSERT, _TSC, _PHP_HEAD, _PLAIN,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,16 @@ def test_nothing_in_a_report_moves_the_cursor(root: Path) -> None:
     report = fix(root, command(FIRST), _answer(FIRST.code.replace("range(len(prices))", "range(len(prices)):  # \x1b[2J", 1).replace("\x1b[2J:", "\x1b[2J")))  # fmt: skip
     assert report.outcome == "fixed" and "\x1b" in report.patch
     assert "\x1b" not in report.to_markdown() and "\\x1b[2J" in report.to_markdown()
+
+
+C = "int sum(const int *v, int n) {\n    int s = 0;\n    for (int i = 0; i < n - 1; i++)\n        s += v[i];\n    return s;\n}\n"
+C_TEST = "#include <assert.h>\nint sum(const int *v, int n);\nint main(void) {\n    int v[] = {1, 2};\n    assert(sum(v, 2) == 3);\n}\n"
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_a_failing_assertion_in_c_leads_to_what_the_test_calls_and_is_mended(root: Path) -> None:
+    write(root, {"sum.c": C, "sum_test.c": C_TEST})
+    report = fix(root, "gcc sum.c sum_test.c -o built && ./built", Scripted(replacing("n - 1", "n")))
+    assert report.place.startswith("sum_test.c:5 in main: assert(")
+    assert (report.suspects[0].path, report.suspects[0].name) == ("sum.c", "sum")
+    assert report.outcome == "fixed" and "No tests of the project were run" in report.not_verified[0]

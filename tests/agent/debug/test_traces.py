@@ -36,6 +36,14 @@ CASES = {
         "nothing where a value was expected",
         "TypeError: Cannot read properties of undefined (reading 'length')",
     ),
+    "node --test": (
+        "not ok 1 - sums\n  ---\n  location: '/w/sum.test.js:4:1'\n  error: |-\n    Expected values to be strictly equal:\n    \n"
+        "    1 !== 3\n    \n  expected: 3\n  actual: 1\n  stack: |-\n    exports.sum (/w/sum.js:2:12)\n"
+        "    TestContext.<anonymous> (/w/sum.test.js:4:29)\n    Test.run (node:internal/test_runner/test:796:25)\n",
+        [Frame("/w/sum.test.js", 4, ""), Frame("/w/sum.js", 2, "sum")],
+        "a wrong value",
+        "1 !== 3",
+    ),
     "jest": (
         "  ● sum › adds\n\n    expect(received).toBe(expected)\n\n    Expected: 3\n    Received: 4\n\n"
         "      at Object.<anonymous> (test/sum.test.ts:5:20)\n",
