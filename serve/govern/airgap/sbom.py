@@ -11,7 +11,6 @@ from dovetail.serve.govern.airgap.wheels import Wheel
 
 def bill_of_materials(wheels: list[Wheel], project: str) -> dict[str, Any]:
     """``project`` is what the bill is of; every other wheel is a component."""
-    there = {wheel.name for wheel in wheels}
     main = next(wheel for wheel in wheels if wheel.name == project)
     return {
         "bomFormat": "CycloneDX",
@@ -26,7 +25,6 @@ def bill_of_materials(wheels: list[Wheel], project: str) -> dict[str, Any]:
         "dependencies": [
             {"ref": _purl(wheel), "dependsOn": [_purl(each) for each in wheels if each.name in wheel.needs]}
             for wheel in wheels
-            if wheel.name in there
         ],
     }
 
