@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from dovetail.agent.client import DovetailClient
     from dovetail.serve.wiring import ServerHandle
 
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+"""Libraries below that would ask other machines by themselves are told not to; child processes inherit it."""
+
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 app = typer.Typer(
@@ -314,6 +317,8 @@ def _console(*, stderr: bool = False) -> Console:
 
 def main() -> None:
     """The console script."""
+    for variable in _OFFLINE:
+        os.environ.setdefault(variable, "1")
     try:
         app()
     except (ConfigError, FileProblem) as error:
