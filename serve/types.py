@@ -127,7 +127,8 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
 
     ``head``: a regular expression of what stands before the arguments. ``old``, ``new``, ``path``, ``everywhere``: the
     parameters that hold the quoted text, the new one, the file, and whether all occurrences are replaced. ``patch``: the
-    parameter that holds an ``apply_patch`` text instead (or a shell script with such a text in it). ``content``: the one that holds a whole file; ``command``: the one that says what a call does (``view``: nothing to the file). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
+    parameter that holds an ``apply_patch`` text instead (or a shell script with such a text in it). ``content``: the one that holds a whole file; ``edits``: the one that holds a list of objects with ``old``, ``new`` and ``everywhere``, each about what the one before it
+    has left; ``command``: the one that says what a call does (``view``: nothing to the file). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
     between it and its value, what closes the value.
     """
 
@@ -141,6 +142,7 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
     patch: str = ""
     content: str = ""
     command: str = ""
+    edits: str = ""
     empty_old: bool = False
     tags: tuple[str, str, str] = ("", "", "")
 

@@ -16,7 +16,7 @@ from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallS
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.security.fields import SecurityField
 from dovetail.serve.api.served import CallHead, Dialect
-from dovetail.serve.edit.known.follow import Call, Known, Turn, arguments_in, known_texts, normal
+from dovetail.serve.edit.known.follow import Call, Known, Turn, arguments_in, edits_in, known_texts, normal
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import ToolRoles, roles_of
 from dovetail.serve.edit.policy.combine import Policy
@@ -102,7 +102,9 @@ def carrier_tool(tool: Tool, head: CallHead, *, writes: bool = False) -> Carrier
         if head.style != "plain" and not _any_text(properties.get(roles.text)):
             return None
         return CarrierTool(name=tool.name, head=head.pattern, style=head.style, tags=head.tags, patch=roles.text)
-    if not _any_text(properties.get(roles.old)):
+    if roles.edits and head.style != "json":
+        return None
+    if not _any_text((_item(properties, roles.edits) if roles.edits else properties).get(roles.old)):
         return None
     return CarrierTool(
         name=tool.name,
@@ -115,6 +117,7 @@ def carrier_tool(tool: Tool, head: CallHead, *, writes: bool = False) -> Carrier
         everywhere=roles.everywhere,
         content=roles.text,
         command="command" if roles.meaning == "editor" else "",
+        edits=roles.edits,
         empty_old=roles.empty_old,
     )
 
@@ -146,8 +149,12 @@ class CallCounter:
         if not tool.path:
             patch = arguments.get(tool.text, text)
             paths = [section.path for section in file_patches(str(patch)) if section.hunks]
+        elif tool.path not in arguments:
+            paths = []
+        elif tool.edits:
+            paths = [str(arguments[tool.path])] * len(edits_in(arguments.get(tool.edits)))
         else:
-            paths = [str(arguments[tool.path])] if tool.path in arguments and tool.old in arguments else []
+            paths = [str(arguments[tool.path])] if tool.old in arguments else []
         for path in paths:
             file = self._files.get(normal(path, self._folder))
             coverage = "uncovered" if file is None else "covered" if file.whole else "partly"
@@ -183,7 +190,8 @@ def _turn(message: Message) -> Turn:
 
 def _roles(tool: Tool, *, writes: bool = False) -> ToolRoles | None:
     """What an edit tool does, a shell that may hold a patch included; None: ``tool`` is none. ``writes``: see carrier_tool."""
-    roles = roles_of(tool.name, _properties(tool))
+    properties = _properties(tool)
+    roles = roles_of(tool.name, properties, {name: item for name in properties if (item := _item(properties, name))})
     followed = roles is not None and (roles.quotes or roles.meaning == "shell" or (writes and roles.meaning == "write"))
     return roles if followed else None
 
@@ -193,6 +201,14 @@ def _properties(tool: Tool) -> Mapping[str, Any]:
         return {"input": {"type": "string"}}
     properties = (tool.parameters or {}).get("properties")
     return properties if isinstance(properties, dict) else {}
+
+
+def _item(properties: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The properties of the objects that a list holds; empty where it holds others."""
+    schema = properties.get(name)
+    items = schema.get("items") if isinstance(schema, dict) and schema.get("type") == "array" else None
+    held = items.get("properties") if isinstance(items, dict) else None
+    return held if isinstance(held, dict) else {}
 
 
 def _any_text(schema: Any) -> bool:

@@ -52,7 +52,9 @@ def files_of(spec: CarrierSpec) -> dict[str, KnownFile]:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """``path``, ``old``, ``new``, ``everywhere``: what the call has said so far. ``quoted``: the tokens of its old text."""
+    """``path``, ``old``, ``new``, ``everywhere``: what the call has said so far. ``quoted``: the tokens of its old text.
+    ``listed``: it is in one edit of a list.
+    """
 
     tool: CarrierTool
     texts: Texts
@@ -62,6 +64,7 @@ class Call:
     new: str | None = None
     everywhere: bool | None = None
     command: str | None = None
+    listed: bool = False
     quoted: tuple[int, ...] = ()
 
     @property
@@ -153,6 +156,10 @@ class Call:
                 if pieces:
                     files[path] = KnownFile(file.path, pieces, file.whole)
         return files
+
+    def next_edit(self) -> Call:
+        """Behind one edit of a list: the next is about what it has left."""
+        return replace(self, files=self.done(), old=None, new=None, everywhere=None, quoted=(), listed=False)
 
     def done(self) -> Files:
         """The files once the call has been carried out; a text that it does not quote right leaves them as they are."""

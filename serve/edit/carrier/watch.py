@@ -125,6 +125,8 @@ class Members(State):
             return (replace(self, phase="value"), at + 1) if byte == b":" else (outside(self.heads, self.call), at)
         if self.phase == "value":
             return self._value(byte, at)
+        if byte == b"}" and self.call.listed:
+            return Listed(self.heads, self.call.next_edit()), at + 1
         if byte == b",":
             return self, at + 1
         if byte == _QUOTE:
@@ -141,6 +143,8 @@ class Members(State):
     def _value(self, byte: bytes, at: int) -> tuple[State, int]:
         if byte == _QUOTE:
             return value_begins(self.heads, self.call, self.key, _QUOTE), at + 1
+        if byte == b"[" and self.key == self.call.tool.edits and not self.call.listed:
+            return Listed(self.heads, self.call), at + 1
         if byte in b"{[":
             return replace(self, phase="nested", depth=1, quoted=False, escape=False), at + 1
         return replace(self, phase="literal", text=b""), at
@@ -154,6 +158,24 @@ class Members(State):
         if depth == 0:
             return Members(self.heads, self.call, "next")
         return replace(self, depth=depth, quoted=byte == _QUOTE)
+
+
+@dataclass(frozen=True, eq=False)
+class Listed(State):
+    """Between the edits of a list. Whatever is no such list is not followed further."""
+
+    heads: Heads
+    call: Call
+
+    def take(self, data: bytes, at: int) -> tuple[State, int]:
+        byte = data[at : at + 1]
+        if byte in _BLANK or byte == b",":
+            return self, at + 1
+        if byte == b"{":
+            return Members(self.heads, replace(self.call, listed=True), "next"), at + 1
+        if byte == b"]":
+            return Members(self.heads, self.call, "next"), at + 1
+        return outside(self.heads, self.call, byte), at + 1
 
 
 def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:

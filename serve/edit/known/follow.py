@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -76,6 +76,17 @@ def arguments_in(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def edits_in(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def lists_in(arguments: Mapping[str, Any]) -> dict[str, set[str]]:
+    """The arguments that are lists of objects, and the keys of these."""
+    found = {name: edits_in(value) for name, value in arguments.items() if isinstance(value, list)}
+    return {name: {key for each in edits for key in each} for name, edits in found.items() if edits}
+
+
 def known_texts(turns: Iterable[Turn]) -> Known:
     """What ``turns`` have shown, in their order."""
     follower = _Follower()
@@ -113,7 +124,7 @@ class _Follower:
 
     def _result(self, call: Call, result: str) -> None:
         arguments = {} if call.plain else arguments_in(call.arguments)
-        roles = roles_of(call.name, ("input",) if call.plain else arguments)
+        roles = roles_of(call.name, ("input",) if call.plain else arguments, lists_in(arguments))
         if roles is not None and roles.meaning == "patch":
             if not reports_error(result):
                 self._patch(call.arguments if call.plain else str(arguments.get(roles.text, "")))
@@ -130,6 +141,11 @@ class _Follower:
     def _file_tool(self, roles: ToolRoles, arguments: dict[str, Any], result: str) -> None:
         path = arguments.get(roles.path)
         if not isinstance(path, str) or reports_error(result):
+            return
+        if roles.edits:
+            for edit in edits_in(arguments.get(roles.edits)):
+                old, new = edit.get(roles.old), edit.get(roles.new)
+                self._replaced(self._path(path), str(old), str(new or ""), everywhere=bool(edit.get(roles.everywhere)))
             return
         meaning, old, new = roles.meaning, arguments.get(roles.old), arguments.get(roles.new)
         if meaning == "editor":

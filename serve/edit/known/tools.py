@@ -6,7 +6,7 @@ Knows names of tools and parameters; reads no conversation.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,7 @@ class ToolRoles:
     """What a tool does, and which of its parameters say what.
 
     ``text``: what is written, the patch, or the shell command. ``everywhere``: true replaces every occurrence.
+    ``edits``: a list of objects that hold ``old``, ``new`` and ``everywhere``, each about what the one before it has left.
     ``first`` and ``count``: which lines are read. ``empty_old``: an empty old text has a meaning of its own (a new file).
     """
 
@@ -32,6 +33,7 @@ class ToolRoles:
     count: str = ""
     zero_based: bool = False
     empty_old: bool = False
+    edits: str = ""
 
     @property
     def quotes(self) -> bool:
@@ -122,15 +124,20 @@ _CHANGES = re.compile(r"edit|write|replace|patch|insert|create|delete|remove|mov
 _SHELLS = re.compile(r"bash|shell|exec|terminal|run|command", re.IGNORECASE)
 
 
-def roles_of(name: str, parameters: Collection[str]) -> ToolRoles | None:
-    """What a tool of this name with these parameters does with files; None: nothing that is known here."""
+def roles_of(
+    name: str, parameters: Collection[str], lists: Mapping[str, Collection[str]] | None = None
+) -> ToolRoles | None:
+    """What a tool of this name with these parameters does with files; None: nothing that is known here.
+
+    ``lists``: those parameters that are lists of objects, and what these hold.
+    """
     for row in KNOWN_TOOLS:
         roles = row.roles
         needed = [each for each in (roles.path, roles.old, roles.new) if each and roles.meaning != "editor"]
         needed += [roles.text] if roles.meaning in ("patch", "shell", "write") else []
         if row.name == name and all(each in parameters for each in needed):
             return roles
-    return _by_shape(name, parameters)
+    return _by_shape(name, parameters) or _by_list(parameters, lists or {})
 
 
 def changes_files(name: str) -> bool:
@@ -173,6 +180,20 @@ def _by_shape(name: str, parameters: Collection[str]) -> ToolRoles | None:
         return ToolRoles(meaning="patch", text=named(*_PATCHES))
     if named(*_COMMANDS) and _SHELLS.search(name):
         return ToolRoles(meaning="shell", text=named(*_COMMANDS))
+    return None
+
+
+def _by_list(parameters: Collection[str], lists: Mapping[str, Collection[str]]) -> ToolRoles | None:
+    """A tool with one path and a list of edits."""
+    path = path_parameter(parameters)
+    for edits, held in lists.items() if path else ():
+        plain = {_plain(each): each for each in held}
+        for old, new in _PAIRS:
+            if old in plain and new in plain:
+                everywhere = next((plain[each] for each in _EVERYWHERE if each in plain), "")
+                return ToolRoles(
+                    meaning="replace", path=path, old=plain[old], new=plain[new], everywhere=everywhere, edits=edits
+                )
     return None
 
 

@@ -213,3 +213,25 @@ async def test_a_bound_old_text_is_left_to_its_schema(make_api, model, saying):
     api = make_api(saying("x"), served=model)
     await api.post("/v1/chat/completions", body)
     assert isinstance(api.engine.requests[0].constraint, GrammarSpec)
+
+
+async def test_every_edit_of_a_list_is_held_and_counted(make_api, model, saying):
+    body = chat()
+    edit = {"type": "object", "properties": {"old_string": {"type": "string"}, "new_string": {"type": "string"}}}
+    parameters = {
+        "type": "object",
+        "properties": {"file_path": {"type": "string"}, "edits": {"type": "array", "items": edit}},
+        "required": ["file_path", "edits"],
+    }
+    body["tools"][0]["function"] = {"name": "MultiEdit", "parameters": parameters}
+    body["tool_choice"] = "required"
+    edits = [{"old_string": "def add", "new_string": "def plus"}, {"old_string": "def sub", "new_string": "def minus"}]
+    arguments = json.dumps({"file_path": PATH, "edits": edits})
+    api = make_api(
+        saying(f'<tool_call>\n{{"name": "MultiEdit", "arguments": {arguments}}}\n</tool_call>'), served=model
+    )
+    await api.post("/v1/chat/completions", body)
+    held = api.engine.requests[0].constraint
+    assert isinstance(held, CarrierSpec)
+    assert (held.tools[0].edits, held.tools[0].old) == ("edits", "old_string")
+    assert 'dovetail_edit_tool_calls_total{coverage="covered"} 2.0' in (await api.client.get("/metrics")).text
