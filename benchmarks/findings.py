@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dovetail.serve.edit.policy.rules import pack
+from dovetail.serve.govern.findings.outside import scan_code
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import scan_code
 
 RULES = RuleSet(pack("default"))
 NAMES = ("value", "user_input", "payload", "item", "raw")

@@ -212,8 +212,7 @@ async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, 
     choices = []
     for index, output in enumerate(_best(outputs, job.tries, job.answers)):
         watch = _watch(context, job, index)
-        text = watch.feed(output.text)
-        text += "" if watch.blocked else watch.finish()
+        text = await asyncio.to_thread(watch.whole, output.text)
         note_found(context.metrics, watch.found)
         entries = None if watch.blocked else output.logprobs
         logprobs = (
@@ -253,10 +252,10 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
                 entries = event.logprobs or ()
                 logprobs = completion_logprobs(codec, entries, offsets[index]) if entries else None
                 offsets[index] += sum(text_length(codec, entry) for entry in entries)
-                text = watch.feed(event.text)
+                text = await asyncio.to_thread(watch.feed, event.text) if job.rules else event.text
                 if text or (logprobs and not job.rules.blocking):
                     yield chunks.told([_choice(index, text, logprobs)])
-            elif isinstance(event, FinishEvent) and (rest := watch.finish()):
+            elif isinstance(event, FinishEvent) and (rest := await asyncio.to_thread(watch.finish)):
                 yield chunks.told([_choice(index, rest)])
             if watch.blocked or isinstance(event, FinishEvent):
                 ended.add(index)

@@ -136,7 +136,11 @@ async def answers(
             if index in ended:
                 continue
             watches[index].tokens += len(event.tokens) if isinstance(event, TokensEvent) else 0
-            pieces = watches[index].take(readers[index].take(event))
+            pieces = readers[index].take(event)
+            if watches[index].may_scan(pieces):
+                pieces = await asyncio.to_thread(watches[index].take, pieces)
+            else:
+                pieces = watches[index].take(pieces)
             for piece in pieces:
                 counters[index].take(piece)
                 calls[index].take(piece)

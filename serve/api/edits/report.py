@@ -21,8 +21,9 @@ from dovetail.serve.edit.landing.job import Job
 from dovetail.serve.edit.landing.process import LANDINGS_HERE, Landings
 from dovetail.serve.edit.view import restored, views_of
 from dovetail.serve.errors import EngineError
+from dovetail.serve.govern.findings.outside import scan_file
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import Scan, scan_file
+from dovetail.serve.govern.findings.scan import Scan
 from dovetail.serve.types import ConstraintReport, EditSpec, Finding, Origin, SourceFile, Syntax
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")

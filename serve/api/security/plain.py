@@ -39,6 +39,11 @@ class PlainWatch:
         """The rest."""
         return self._scan.finish() if self._on else ""
 
+    def whole(self, text: str) -> str:
+        """What may be told of the whole completion."""
+        told = self.feed(text)
+        return told if self.blocked else told + self.finish()
+
     def told(self) -> dict[str, Any]:
         """The choice's ``security``; nothing where nothing was looked for."""
         if not self._on:

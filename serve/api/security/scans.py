@@ -16,9 +16,10 @@ from dovetail.serve.api.security.fields import told_findings
 from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.errors import UserError
 from dovetail.serve.govern.findings.bandit import Bandit
+from dovetail.serve.govern.findings.outside import scan_file
 from dovetail.serve.govern.findings.rules import RuleSet, named_rules
 from dovetail.serve.govern.findings.sarif import sarif
-from dovetail.serve.govern.findings.scan import Scan, scan_file
+from dovetail.serve.govern.findings.scan import Scan
 
 ENDPOINT = "/v1/security/scan"
 

@@ -18,8 +18,9 @@ from dovetail.serve.edit.known.follow import arguments_in
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import ToolRoles, roles_of
 from dovetail.serve.govern.findings.answer import AnswerScan
+from dovetail.serve.govern.findings.outside import scan_file
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import Found, Scan, code_key, scan_file
+from dovetail.serve.govern.findings.scan import Found, Scan, code_key
 from dovetail.serve.govern.findings.tool_results import Suspicion, canaries, suspicions
 from dovetail.serve.types import Usage
 
@@ -95,6 +96,12 @@ class AnswerWatch:
     def found(self) -> list[Found]:
         """Findings so far."""
         return [*self._text.found, *self._calls]
+
+    def may_scan(self, pieces: Sequence[Piece]) -> bool:
+        """Whether ``take`` may have to wait for a scan, so that it belongs in a thread."""
+        return bool(self._rules) and any(
+            isinstance(each, CallEnd | Finish) or (isinstance(each, TextPiece) and "\n" in each.text) for each in pieces
+        )
 
     def take(self, pieces: Sequence[Piece]) -> list[Piece]:
         """What may be told of ``pieces``; where a finding ends the answer, its end."""

@@ -7,6 +7,7 @@ scanned when it ends.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -14,11 +15,15 @@ from tree_sitter import Node, Point, Tree
 
 from dovetail.serve.constrain.syntax.languages import LANGUAGES, languages_of
 from dovetail.serve.constrain.syntax.parsing import parse
+from dovetail.serve.govern.findings.outside import scan_code
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import Found, Scan, scan_code, scan_tree
+from dovetail.serve.govern.findings.scan import Found, Scan, rules_of, scan_tree
 
 HELD_BYTES = 65_536
-"""Of one block: beyond, lines are no longer held back, and the block is scanned when it ends."""
+"""Of one block: beyond, lines are no longer judged one by one, and the block is scanned when it ends."""
+_LINE_BYTES = 1_000
+_PARSE_SECONDS = 0.1
+"""A longer line, or one that took the parser longer, has the same effect: no text may hold up others."""
 
 _OPENS = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^`\n]*)$")
 _ALIASES = {
@@ -153,18 +158,22 @@ class Growing:
         self._text = b""
         self._row = 0
         self._tree: Tree | None = None
+        self._given_up = not rules_of(rules, language)
 
     def add(self, line: str) -> Scan:
         """What is certain to be found in the code with this line, and touches it."""
         start, row = len(self._text), self._row
         self._text += line.encode("utf-8", "replace")
         self._row += 1
-        if len(self._text) > HELD_BYTES:
+        if self._given_up or len(line) > _LINE_BYTES or len(self._text) > HELD_BYTES:
+            self._given_up = True
             return Scan()
+        began = time.process_time()
         if self._tree is not None:
             old, new = Point(row, 0), Point(self._row, 0)
             self._tree.edit(start, start, len(self._text), old, old, new)
         self._tree = parse(self._language, self._text, self._tree)
+        self._given_up = time.process_time() - began > _PARSE_SECONDS
         span = (max(0, start - 1), len(self._text))
         return scan_tree(self._rules, self._language, self._tree, span, settled=_settled)
 

@@ -17,7 +17,7 @@ from itertools import accumulate
 import msgspec
 from tree_sitter import Node, Query, QueryCursor, Tree
 
-from dovetail.serve.constrain.syntax.languages import grammar, languages_of
+from dovetail.serve.constrain.syntax.languages import grammar
 from dovetail.serve.constrain.syntax.parsing import parse
 from dovetail.serve.edit.policy.document import PatternRule
 from dovetail.serve.govern.findings.rules import Action, RuleSet
@@ -55,14 +55,8 @@ class Scan:
     complete: bool = True
 
 
-def scan_file(rules: RuleSet, path: str, text: str, base: str | None = None) -> Scan:
-    """The findings in a file, its language judged by its path; only those that ``base`` has not, or fewer of."""
-    languages = languages_of(path)
-    return scan_code(rules, languages[0], text, base, path=path) if languages else Scan()
-
-
-def scan_code(rules: RuleSet, language: str, text: str, base: str | None = None, *, path: str = "") -> Scan:
-    """The findings in a text of a language that ``base`` has not, or fewer of, in the text's order."""
+def scan_here(rules: RuleSet, language: str, text: str, base: str | None = None, *, path: str = "") -> Scan:
+    """The findings in a text of a language that ``base`` has not, or fewer of, in the text's order; parsed in this process."""
     data = text.encode("utf-8", "replace")
     if not rules_of(rules, language):
         return Scan()
@@ -117,10 +111,11 @@ def _in_order(seen: dict[tuple[str, int, int], Found]) -> tuple[Found, ...]:
     return tuple(seen[place] for place in sorted(seen, key=lambda place: (place[1], place[2], place[0])))
 
 
-def prepare(rules: RuleSet) -> None:
-    """Compile the queries of all languages, which takes up to a second, once for all."""
-    for language in sorted({name for rule in rules.rules for name in rule.languages}):
-        _together(language, rules_of(rules, language))
+def prepare(rules: RuleSet, *languages: str) -> None:
+    """Compile the queries of ``languages``, or of all, which takes up to a second, once for all."""
+    for language in languages or sorted({name for rule in rules.rules for name in rule.languages}):
+        if rules_of(rules, language):
+            _together(language, rules_of(rules, language))
 
 
 def rules_of(rules: RuleSet, language: str) -> tuple[PatternRule, ...]:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.rules import pack
 from dovetail.serve.govern.findings.answer import AnswerScan, language_of_fence
+from dovetail.serve.govern.findings.outside import scan_code, scan_file
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import MOST_BYTES, scan_code, scan_file
+from dovetail.serve.govern.findings.scan import MOST_BYTES
 from dovetail.serve.govern.findings.tool_results import canaries, suspicions
 
 REPORT = RuleSet(pack("default"))
@@ -116,3 +117,12 @@ def test_plain_results(text):
 def test_canaries():
     (found,) = canaries("amber-otter-91", [(1, "a", "nothing"), (2, "b", "it said amber-otter-91.")])
     assert (found.message, found.tool, found.severity) == (2, "b", "critical")
+
+
+def test_a_text_that_is_too_much_for_its_parser_ends_no_more_than_its_scan():
+    assert not scan_code(REPORT, "c", "x=>" * 20_000).complete
+    long = "x = 1\n" * 400 + "eval(a)\n"
+    assert [each.line for each in scan_code(REPORT, "python", long).found] == [401]
+    scan = AnswerScan(BLOCK, lambda key: False)
+    scan.feed("```c\n" + "x=>" * 20_000 + "\n```\n")
+    assert not scan.complete and not scan.found
