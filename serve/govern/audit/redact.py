@@ -6,38 +6,62 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_SHAPES: tuple[tuple[str, str], ...] = (
+_NAMES = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    *tuple(
+        f"{what}{mark}{thing}"
+        for what, thing in (("api", "key"), ("access", "key"), ("auth", "token"))
+        for mark in ("", "_", "-")
+    ),
+)
+_SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "private-key",
+        ("private key",),
         r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
         r"(?:[^-]|-(?!----END))*(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?",
     ),
-    ("dovetail-key", r"\bdvt_[A-Za-z0-9_\-]{8,}"),
-    ("api-key", r"\b(?:sk|rk|pk)[-_](?:[A-Za-z0-9]+[-_]){0,3}[A-Za-z0-9_\-]{16,}"),
-    ("github-token", r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,})"),
-    ("gitlab-token", r"\bgl[a-z]{2,6}-[A-Za-z0-9_\-]{16,}"),
-    ("aws-key", r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}"),
-    ("google-key", r"\bAIza[A-Za-z0-9_\-]{30,}"),
-    ("google-token", r"\bya29\.[A-Za-z0-9_\-.]{16,}"),
-    ("slack-token", r"\bxox[a-z]-[A-Za-z0-9\-]{10,}"),
-    ("package-token", r"\b(?:npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_\-]{16,}|hf_[A-Za-z0-9]{16,})"),
-    ("jwt", r"\beyJ[A-Za-z0-9_\-]{6,}\.[A-Za-z0-9_\-]{6,}(?:\.[A-Za-z0-9_\-]*)?"),
-    ("credential", r"(?i:\b(?:bearer|basic)[ \t]+)[A-Za-z0-9_\-.~+/=]{8,}"),
-    ("url-password", r"(?<=://)[^\s/@:\"'<>]{0,256}:[^\s/\"'<>]{1,256}@"),
+    ("dovetail-key", ("dvt_",), r"\bdvt_[A-Za-z0-9_\-]{8,}"),
+    (
+        "api-key",
+        ("sk-", "sk_", "rk-", "rk_", "pk-", "pk_"),
+        r"\b(?:sk|rk|pk)[-_](?:[A-Za-z0-9]+[-_]){0,3}[A-Za-z0-9_\-]{16,}",
+    ),
+    ("github-token", ("gh", "github_pat_"), r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,})"),
+    ("gitlab-token", ("gl",), r"\bgl[a-z]{2,6}-[A-Za-z0-9_\-]{16,}"),
+    ("aws-key", ("akia", "asia", "agpa", "aida", "aroa"), r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}"),
+    ("google-key", ("aiza",), r"\bAIza[A-Za-z0-9_\-]{30,}"),
+    ("google-token", ("ya29.",), r"\bya29\.[A-Za-z0-9_\-.]{16,}"),
+    ("slack-token", ("xox",), r"\bxox[a-z]-[A-Za-z0-9\-]{10,}"),
+    (
+        "package-token",
+        ("npm_", "pypi-", "hf_"),
+        r"\b(?:npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_\-]{16,}|hf_[A-Za-z0-9]{16,})",
+    ),
+    ("jwt", ("eyj",), r"\beyJ[A-Za-z0-9_\-]{6,}\.[A-Za-z0-9_\-]{6,}(?:\.[A-Za-z0-9_\-]*)?"),
+    ("credential", ("bearer", "basic"), r"\b(?i:bearer|basic)[ \t]+[A-Za-z0-9_\-.~+/=]{8,}"),
+    ("url-password", ("://",), r"(?<=://)[^\s/@:\"'<>]{0,256}:[^\s/\"'<>]{1,256}@"),
     (
         "assigned-secret",
-        r"(?i:\b[a-z0-9_\-]{0,40}(?:password|passwd|passphrase|secret|api[_\-]?key|access[_\-]?key|auth[_\-]?token|x-api-key)"
-        r"[a-z0-9_\-]{0,20}\\?[\"']?[ \t]{0,4}(?::|=|=>)[ \t]{0,4})"
+        _NAMES,
+        rf"(?i:{'|'.join(_NAMES)})[A-Za-z0-9_\-]{{0,20}}\\?[\"']?[ \t]{{0,4}}(?::|=|=>)[ \t]{{0,4}}"
         r"(?:\\?\"[^\"\\\n]{4,}|'[^'\n]{4,}|[^\s\"'\\,;(){}\[\]<>]{6,})",
     ),
 )
-_SECRET = re.compile("|".join(f"(?P<{name.replace('-', '_')}>{shape})" for name, shape in _SHAPES))
+_SECRETS = tuple((name, triggers, re.compile(shape)) for name, triggers, shape in _SHAPES)
+"""Kind, what a text must hold (in small letters) for the pattern to be tried, and the pattern: most texts hold nothing of all that."""
 
 
 def redact(text: str) -> str:
     """``text`` with ``[redacted:KIND]`` in the place of each secret, and ``?`` in that of half a surrogate pair."""
-    clean = _SECRET.sub(_shown, text)
-    return clean if clean.isascii() else clean.encode("utf-8", "replace").decode()
+    small = text.lower()
+    for name, triggers, pattern in _SECRETS:
+        if any(trigger in small for trigger in triggers):
+            text = pattern.sub(f"[redacted:{name}]", text)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def redacted(value: Any) -> Any:
@@ -49,8 +73,3 @@ def redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redacted(item) for item in value]
     return value
-
-
-def _shown(match: re.Match[str]) -> str:
-    kind = (match.lastgroup or "").replace("_", "-")
-    return f"[redacted:{kind}]"
