@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass, field, replace
 
 from dovetail.serve.constrain.base import Pending
+from dovetail.serve.constrain.syntax.change import Change
 from dovetail.serve.constrain.syntax.checkpoints import Checkpoints
-from dovetail.serve.constrain.syntax.gates import Gate, Gates
+from dovetail.serve.constrain.syntax.gates import Answer, Gate, Gates
 from dovetail.serve.constrain.syntax.recogniser import State, recogniser
 from dovetail.serve.constrain.syntax.tables import TableError
 from dovetail.serve.constrain.utf8 import ONE_MISSING, START, completions, run
@@ -67,13 +68,28 @@ class Grammars:
 
 @dataclass(eq=False)
 class Replaced:
-    """The text that a call replaces: it ends at ``end`` of the file. ``refused``: new texts that must not end; the one thing
-    about a state that changes."""
+    """The text that a call replaces: from ``start`` to ``end`` of the file. ``answers``: what the gate says of new texts.
+    ``refused``: those that must not end; beside the answers the one thing about a state that changes."""
 
     checkpoints: Checkpoints
+    gate: Gate
+    start: int
     end: int
+    answers: dict[bytes, Answer] = field(default_factory=dict)
     refused: set[bytes] = field(default_factory=set)
     free: bool = False
+
+    def holds(self, text: bytes) -> bool:
+        """Whether the parsers take the file with ``text``, as the recogniser expects.
+
+        Raises:
+            Pending: they have not said so yet.
+        """
+        if text not in self.answers:
+            self.answers[text] = self.gate.ask([Change(self.start, self.end, text)], True)
+        if not self.answers[text].ready:
+            raise Pending(self.answers[text])
+        return self.answers[text].holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +115,7 @@ class NewText:
             return None
         start = len(file.pieces[0][: file.pieces[0].index(old)].encode(errors="replace"))
         end = start + len(old.encode(errors="replace"))
-        return cls(Replaced(checkpoints, end), checkpoints.before(start), in_json)
+        return cls(Replaced(checkpoints, grammars.gate(file), start, end), checkpoints.before(start), in_json)
 
     def after(self, written: bytes, held_back: int = 0) -> NewText | None:
         """With all of ``written`` but the last ``held_back`` bytes; None if no file of the language goes on like this."""
@@ -125,8 +141,15 @@ class NewText:
         return not was
 
     def ends(self, written: bytes) -> bool:
-        """Whether it may end, all of ``written`` having been seen. Asked often enough in vain, it says yes."""
-        if self.replaced.free or self._fits(self.state):
+        """Whether it may end, all of ``written`` having been seen. Asked often enough in vain, it says yes.
+
+        Raises:
+            Pending: the parsers have not answered yet.
+        """
+        if self.replaced.free:
+            return True
+        text = (_decoded(written) if self.in_json else _whole(written))[0]
+        if self._fits(self.state) and self.replaced.holds(text):
             return True
         self.replaced.refused.add(written)
         self.replaced.free = len(self.replaced.refused) >= TRIES

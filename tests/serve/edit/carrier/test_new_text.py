@@ -197,3 +197,12 @@ def test_json_is_decoded_piece_by_piece(text: str, ascii_only: bool, data: st.Da
         piece, used = _decoded(written[seen:end])
         found, seen = found + piece, seen + used
     assert found == text.encode(errors="replace")
+
+
+def test_pythons_own_parser_is_asked_at_the_end() -> None:
+    """tree-sitter takes a dedent to a column that no block has."""
+    text = "def f(a):\n    x = 1\n    return [a, x]\n"
+    files = [KnownFile("calc.py", (text,), True)]
+    assert along(began(files), said("    return", "    y =")) is not None
+    assert parses("calc.py", text.replace("    return", ""))
+    assert along(began(files), said("    return", "")) is None
