@@ -25,7 +25,7 @@ def test_what_is_written_is_read(shape: tuple[int, ...], dtype: torch.dtype) -> 
         assert tensor.data_ptr() % PAGE == 0
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.lists(st.tuples(st.integers(0, 3 * PAGE), st.booleans()), max_size=12))
 def test_tensors_never_share_memory_and_outlive_each_other(sizes: list[tuple[int, bool]]) -> None:
     held = []

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +34,7 @@ from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.edit.view import as_read
 from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
 from dovetail.serve.engine.native.sampler import Rows
+from dovetail.serve.errors import UserError
 from dovetail.serve.types import (
     ConstraintSpec,
     EditFormat,
@@ -203,7 +202,12 @@ def edited(
     assert len(ends) == len(requests)
     for request in requests:
         assert isinstance(request.constraint, EditSpec)
-        land(texts[request.request_id], request.constraint, unchecked=ends[request.request_id])
+        unchecked = ends[request.request_id]
+        try:
+            land(texts[request.request_id], request.constraint, unchecked=unchecked)
+        except UserError as error:  # a policy that has to read a file whose parser was killed with each question
+            if not (request.constraint.policy and unchecked and error.code == "unreadable_file"):
+                raise
 
 
 @settings(
@@ -240,7 +244,7 @@ def test_the_gate_process_is_killed_again_and_again(
     def kill(step: int) -> None:
         child = gates._child
         if step % 7 == 3 and child is not None and child.process.poll() is None:
-            os.kill(child.process.pid, signal.SIGKILL)
+            child.process.kill()
 
     try:
         engine = workshop.engine(gates, Babble(workshop.tokenizer, name, 3))
