@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from dovetail.agent.checks.case import Change
 from dovetail.agent.debug.history import Touched
 from dovetail.agent.debug.reproduce import Reproduction
 from dovetail.agent.debug.suspects import Function
 from dovetail.agent.diff import visible
+from dovetail.agent.loop.run_report import RunReport, bullets, check_state
 from dovetail.agent.repo.text import printable
 
 Outcome = Literal[
@@ -55,7 +55,7 @@ class Tests:
 
 
 @dataclass
-class FixReport:
+class FixReport(RunReport):
     """All that a run has to say."""
 
     command: str
@@ -74,19 +74,8 @@ class FixReport:
     attempts: list[Attempt] = field(default_factory=list)
     dropped: int = 0
     """Changes of the accepted edit that were not needed."""
-    checks: list[dict[str, Any]] = field(default_factory=list)
     tests: Tests = field(default_factory=Tests)
     not_verified: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    changes: Mapping[str, Change] = field(default_factory=dict)
-    patch: str = ""
-    patch_file: str = ""
-    written: bool = False
-    containment: str = ""
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    trajectory: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -108,24 +97,16 @@ class FixReport:
             "tests": self.tests.to_dict(),
             "not_verified": self.not_verified,
             "notes": self.notes,
-            "files": sorted(self.changes),
-            "patch": self.patch,
-            "patch_file": self.patch_file,
-            "written": self.written,
-            "containment": self.containment,
-            "steps": self.steps,
-            "tokens": self.tokens,
-            "seconds": round(self.seconds, 1),
-            "trajectory": self.trajectory,
+            **self.ending(),
         }
 
     def to_markdown(self) -> str:
         """As a person reads it."""
         parts = [f"# {_SAID[self.outcome]}: `{printable(self.command)}`", self._failure(), self._cause()]
-        parts += [_list("Suspicious functions", [str(each) for each in self.suspects[:5]])]
-        parts += [_list("Attempts", [self._attempt(each) for each in self.attempts]), self._patch()]
-        parts += [_list("Checks", [_check(each) for each in self.checks]), self._tests()]
-        parts += [_list("Not verified", self.not_verified), _list("Notes", self.notes)]
+        parts += [bullets("Suspicious functions", [str(each) for each in self.suspects[:5]])]
+        parts += [bullets("Attempts", [self._attempt(each) for each in self.attempts]), self._patch()]
+        parts += [bullets("Checks", [_check(each) for each in self.checks]), self._tests()]
+        parts += [bullets("Not verified", self.not_verified), bullets("Notes", self.notes)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _failure(self) -> str:
@@ -139,13 +120,13 @@ class FixReport:
             lines += [f"{told.failure.mode}: {told.failure.headline}"]
             lines += [f"failing test: {name}" for name in told.failure.tests[:10]]
             lines += [f"seen: {pair.seen}; expected: {pair.expected}" for pair in told.failure.values[:3]]
-        return _list("The failure", [*lines, *([f"at {self.place}"] if self.place else []), *self.seen[:12]])
+        return bullets("The failure", [*lines, *([f"at {self.place}"] if self.place else []), *self.seen[:12]])
 
     def _cause(self) -> str:
         lines = [self.cause, *map(str, self.touched[:2])] if self.cause else []
         if self.model_words:
             lines.append(f"In the model's words, which nothing checks: {self.model_words}")
-        return _list("Root cause", lines)
+        return bullets("Root cause", lines)
 
     @staticmethod
     def _attempt(attempt: Attempt) -> str:
@@ -155,28 +136,16 @@ class FixReport:
     def _patch(self) -> str:
         if not self.patch:
             return ""
-        where = (
-            "written"
-            if self.written
-            else f"not written; kept in {self.patch_file}"
-            if self.patch_file
-            else "not written"
-        )
         said = f"\n\n{self.dropped} changes of the edit were not needed and are left out." if self.dropped else ""
-        return f"## Patch ({where})\n\nNothing but this changed:\n\n```diff\n{visible(self.patch)}```{said}"
+        return f"## Patch ({self.where})\n\nNothing but this changed:\n\n```diff\n{visible(self.patch)}```{said}"
 
     def _tests(self) -> str:
         if not self.tests.after:
             return ""
         count = [sum(how == "passed" for how in run.values()) for run in (self.tests.before, self.tests.after)]
         lines = [f"passed before: {count[0]} of {len(self.tests.before)}; now: {count[1]} of {len(self.tests.after)}"]
-        return _list("Tests", [*lines, *(f"passes now: {name}" for name in self.tests.mended[:20])])
+        return bullets("Tests", [*lines, *(f"passes now: {name}" for name in self.tests.mended[:20])])
 
 
 def _check(check: Mapping[str, Any]) -> str:
-    state = "passed" if check["passed"] else f"not run: {check['skipped']}" if check["skipped"] else "objects"
-    return f"{check['rung']}: {state}"
-
-
-def _list(title: str, lines: list[str]) -> str:
-    return "\n".join([f"## {title}\n", *(f"- {printable(line)}" for line in lines)]) if lines else ""
+    return f"{check['rung']}: {check_state(check)}"

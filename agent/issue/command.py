@@ -18,7 +18,7 @@ from dovetail.agent.issue.branch import Branch, slug
 from dovetail.agent.issue.text import Issue
 from dovetail.agent.loop import events, trajectory
 from dovetail.agent.loop.agent import Agent
-from dovetail.agent.loop.command import Serving, finish, listener, map_tokens
+from dovetail.agent.loop.command import Serving, listener, map_tokens
 from dovetail.agent.loop.report import Report
 from dovetail.agent.loop.settings import Settings
 
@@ -41,7 +41,7 @@ def start_issue(
         try:
             fitting = replace(settings, root=branch.folder.resolve(), map_tokens=map_tokens(client))
             report = Agent(fitting, client, runs / f"{stamp}.jsonl", listener=listener(console, as_json)).run()
-            finish(report, fitting.root, write=report.may_be_written)
+            report.keep(fitting.root, write=report.may_be_written)
             written = report.written
         finally:
             if not written:

@@ -22,8 +22,8 @@ from dovetail.agent.loop import events, trajectory
 from dovetail.agent.loop.agent import Agent
 from dovetail.agent.loop.limits import RunLimits
 from dovetail.agent.loop.report import Report
+from dovetail.agent.loop.run_report import RunReport
 from dovetail.agent.loop.settings import Settings
-from dovetail.agent.loop.writing import save_text, write_changes
 from dovetail.agent.repo.text import printable, words_of
 from dovetail.agent.terminal import confirmed
 
@@ -63,30 +63,13 @@ def run_and_write(settings: Settings, client: DovetailClient, path: Path, consol
     return _run(agent, settings.root, console, yes=True, as_json=False)
 
 
-def finish(report: Report, root: Path, *, write: bool) -> None:
-    """Write the changes, or keep them as a patch beside the trajectory; and the report there."""
-    path = Path(report.trajectory)
-    if write:
-        write_changes(root, report.changes)
-        report.written = True
-    elif report.patch:
-        patch = path.with_suffix(".patch")
-        save_text(patch, report.patch)
-        report.patch_file = str(patch)
-    save_text(path.with_suffix(".md"), report.to_markdown())
-    save_text(path.with_suffix(".report.json"), json.dumps(report.to_dict(), indent=2))
-
-
 def _run(agent: Agent, root: Path, console: Console, yes: bool, as_json: bool) -> int:
     report = agent.run()
     if report.changes and not as_json:
         console.print(colour_diff(report.patch))
     write = report.may_be_written and _wanted(report, console, yes, as_json)
-    finish(report, root, write=write)
-    if as_json:
-        typer.echo(json.dumps(events.Finished(report.to_dict()).to_dict()))
-    else:
-        console.print(report.to_markdown(), markup=False, highlight=False, soft_wrap=True)
+    report.keep(root, write=write)
+    tell_report(report, console, as_json)
     return 0 if report.written or report.outcome == "planned" else 1
 
 
@@ -100,17 +83,28 @@ def _wanted(report: Report, console: Console, yes: bool, as_json: bool) -> bool:
     return confirmed(f"Write {len(report.changes)} file{'s' if len(report.changes) > 1 else ''} ({report.outcome})?")
 
 
-def listener(console: Console, as_json: bool) -> events.Listener:
-    """Tells events: as JSON lines on standard output, or a person in words."""
+def listener(
+    console: Console, as_json: bool, lines: Callable[[events.Event], list[str]] | None = None
+) -> events.Listener:
+    """Tells events: as JSON lines on standard output, or a person in words (``lines``: those of a run)."""
+    told = lines or _lines
 
     def tell(event: events.Event) -> None:
         if as_json:
             typer.echo(json.dumps(event.to_dict()))
         else:
-            for line in _lines(event):
+            for line in told(event):
                 console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     return tell
+
+
+def tell_report(report: RunReport, console: Console, as_json: bool) -> None:
+    """The report, as the last event or as a person reads it."""
+    if as_json:
+        typer.echo(json.dumps(events.Finished(report.to_dict()).to_dict()))
+    else:
+        console.print(report.to_markdown(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _lines(event: events.Event) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dovetail.agent.checks.case import Change
 from dovetail.agent.loop.plan import Plan
+from dovetail.agent.loop.run_report import RunReport, bullets, check_state
 from dovetail.agent.loop.validate import Judged
 from dovetail.agent.repo.text import printable
 
@@ -28,7 +27,7 @@ class SubtaskReport:
 
 
 @dataclass
-class Report:
+class Report(RunReport):
     """All that a run has to say."""
 
     task: str
@@ -36,19 +35,7 @@ class Report:
     planned_by: str = ""
     requirements: list[Judged] = field(default_factory=list)
     subtasks: list[SubtaskReport] = field(default_factory=list)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    """The verdicts on the whole change."""
-    notes: list[str] = field(default_factory=list)
     risks: list[str] = field(default_factory=list)
-    changes: Mapping[str, Change] = field(default_factory=dict)
-    patch: str = ""
-    patch_file: str = ""
-    written: bool = False
-    containment: str = ""
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    trajectory: str = ""
 
     @property
     def may_be_written(self) -> bool:
@@ -80,15 +67,7 @@ class Report:
             "checks": self.checks,
             "notes": self.notes,
             "risks": self.risks,
-            "files": sorted(self.changes),
-            "patch": self.patch,
-            "patch_file": self.patch_file,
-            "written": self.written,
-            "containment": self.containment,
-            "steps": self.steps,
-            "tokens": self.tokens,
-            "seconds": round(self.seconds, 1),
-            "trajectory": self.trajectory,
+            **self.ending(),
         }
 
     def to_markdown(self) -> str:
@@ -97,7 +76,7 @@ class Report:
             self.outcome, self.outcome.capitalize()
         )
         parts = [f"# {said}: {_safe(self.task)}", self._requirements(), self._steps()]
-        parts += [self._checks(), _list("Notes", self.notes), _list("Risks", self.risks), self._files()]
+        parts += [self._checks(), bullets("Notes", self.notes), bullets("Risks", self.risks), self._files()]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _requirements(self) -> str:
@@ -120,32 +99,23 @@ class Report:
             for each in self.subtasks
         ]
         by = {"rule": "Planned by rule.", "model": "Planned by the model."}.get(self.planned_by, "")
-        return _list("Steps", lines) + (f"\n\n{by}" if lines and by else "")
+        return bullets("Steps", lines) + (f"\n\n{by}" if lines and by else "")
 
     def _checks(self) -> str:
         lines = []
         for check in self.checks:
-            state = "passed" if check["passed"] else f"not run: {check['skipped']}" if check["skipped"] else "objects"
-            lines += [f"{_safe(check['rung'])}: {_safe(state)}", *(f"  {_safe(each)}" for each in check["findings"])]
+            lines += [
+                f"{_safe(check['rung'])}: {_safe(check_state(check))}",
+                *(f"  {_safe(each)}" for each in check["findings"]),
+            ]
         said = f"\n\nCommands ran contained by {self.containment}." if self.containment else ""
-        return _list("Checks of the whole change", lines) + (said if lines else "")
+        return bullets("Checks of the whole change", lines) + (said if lines else "")
 
     def _files(self) -> str:
         lines = [f"- {_safe(path)}" for path in sorted(self.changes)]
         if not lines:
             return "## Files\n\nNothing changed."
-        where = (
-            "written"
-            if self.written
-            else f"not written; the patch is {self.patch_file}"
-            if self.patch_file
-            else "not written"
-        )
-        return "\n".join([f"## Files ({_safe(where)})\n", *lines])
-
-
-def _list(title: str, lines: list[str]) -> str:
-    return "\n".join([f"## {title}\n", *(f"- {_safe(line)}" for line in lines)]) if lines else ""
+        return "\n".join([f"## Files ({_safe(self.where)})\n", *lines])
 
 
 def _safe(text: str) -> str:

@@ -24,7 +24,6 @@ from shop import everything, make_shop
 from dovetail.agent.checks.commands.run import Runner, SandboxRunner
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.loop import Agent, Report, Settings
-from dovetail.agent.loop.command import finish
 from dovetail.agent.loop.events import Checked, Event, SubtaskStarted
 from dovetail.agent.problems import NoSandbox
 
@@ -56,7 +55,7 @@ def faults(scenario: Scenario, folder: Path) -> list[str]:
     ):
         report = Agent(settings, client, Path(kept) / "run.jsonl", runner=runner, listener=told.append).run()
         after_run = everything(folder)
-        finish(report, root, write=report.may_be_written)
+        report.keep(root, write=report.may_be_written)
         after_write = everything(folder)
     found = list(_of_report(scenario, report, told))
     if after_run != before:
