@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8000
 STAMP  := $(VENV)/.installed
+# The whole suite in up to four processes, the tests of one file in one of them.
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help install run demo demo-agent test test-slow test-e2e check format bench clean
 
@@ -43,7 +45,7 @@ demo-agent: install
 	@$(BIN)/dovetail demo --agent
 
 test: install
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 test-slow: install
 	@$(BIN)/pytest -m slow --timeout 3000
@@ -57,7 +59,7 @@ check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 format: install
 	@$(BIN)/ruff format .
