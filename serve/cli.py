@@ -23,6 +23,7 @@ from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern import cli as govern_cli
 from dovetail.serve.govern.airgap import cli as bundle_cli
 from dovetail.serve.govern.audit import cli as audit_cli
+from dovetail.serve.govern.card import cli as card_cli
 from dovetail.serve.govern.weights import cli as weights_cli
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ app.add_typer(govern_cli.keys_app, name="keys")
 app.add_typer(govern_cli.usage_app)
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(weights_cli.app)
+app.add_typer(card_cli.app)
 app.add_typer(bundle_cli.app)
 
 
@@ -138,6 +140,10 @@ def serve(
     require_signature: Annotated[
         Path | None, typer.Option(help="A public key; a model it has not signed is not served.")
     ] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="The folder of evaluations and system cards (docs/system-card.md).")
+    ] = None,
+    card_key: Annotated[Path | None, typer.Option(help="A private key that signs system cards.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

@@ -61,6 +61,8 @@ class ServerConfig:
     certificates every connection must bring. ``cors_origin``: web pages that may read answers. (All: docs/access.md.)
     ``audit``: the folder of the audit log; None: there is none; what else begins with audit_: docs/audit.md.
     ``require_signature``: a public key; a model that it has not signed is not served (docs/air-gap.md).
+    ``card``: the folder of evaluations and of system cards; None: one below the user's state folder. ``card_key``: a private
+    key that signs cards (docs/system-card.md).
     """
 
     model: Path | None = None
@@ -107,6 +109,8 @@ class ServerConfig:
     audit_retention_days: int | None = None
     audit_seal: Path | None = None
     require_signature: Path | None = None
+    card: Path | None = None
+    card_key: Path | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -176,6 +180,8 @@ _PATHS = frozenset(
         "tls_key",
         "tls_client_ca",
         "require_signature",
+        "card",
+        "card_key",
     }
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})

@@ -41,6 +41,7 @@ from dovetail.serve.api.app import create_app
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.card import card_keeper
 from dovetail.serve.config import ENVIRONMENT_PREFIX, KEYS, ConfigError, ServerConfig
 from dovetail.serve.constrain.grammar.checks import CheckProcesses
 from dovetail.serve.edit.landing.process import LandingProcesses
@@ -266,7 +267,10 @@ async def _serve(
     )
     check = CheckProcesses()
     landings = LandingProcesses()
-    app = create_app(engine, served, settings, check=check, governance=governance, landings=landings)
+    card = card_keeper(
+        config, served, engine, directory=model_path(config), weights=weights, policy=policy, device=worker.device
+    )
+    app = create_app(engine, served, settings, check=check, governance=governance, landings=landings, card=card)
     server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
     beside = _admin_server(config, governance, app.state.metrics)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")

@@ -51,6 +51,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "serve/catalogue.py": ("serve.errors",),
     "serve/sizing.py": ("serve.config", "serve.errors"),
     "serve/worker.py": ("serve", "models", "kernels"),
+    "serve/card.py": (
+        "serve.api.served",
+        "serve.config",
+        "serve.edit.policy",
+        "serve.engine.base",
+        "serve.govern.card",
+    ),
     "serve/listening.py": ("serve.api.access", "serve.api.context", "serve.config", "serve.errors"),
     "serve/wiring.py": ("serve", "models", "kernels", "agent"),
     "serve/cli.py": ("serve", "models", "kernels", "agent"),

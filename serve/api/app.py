@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from dovetail import __version__
+from dovetail.serve.api import card as system_card
 from dovetail.serve.api import embeddings, health, models, openapi, tokenize
 from dovetail.serve.api.access.guard import Guard
 from dovetail.serve.api.access.inside import tenant
@@ -37,6 +38,7 @@ from dovetail.serve.api.structured import Grammars
 from dovetail.serve.constrain.grammar.checks import Check
 from dovetail.serve.edit.landing.process import LANDINGS_HERE, Landings
 from dovetail.serve.engine.base import Engine
+from dovetail.serve.govern.card.keeper import CardKeeper
 from dovetail.serve.govern.governance import Governance
 
 
@@ -48,11 +50,12 @@ def create_app(
     check: Check | None = None,
     governance: Governance | None = None,
     landings: Landings = LANDINGS_HERE,
+    card: CardKeeper | None = None,
 ) -> FastAPI:
     """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after.
 
     ``check``: checks grammars; None: in threads of this process. ``governance``: who may do what; None: everybody everything.
-    ``landings``: who checks finished edits.
+    ``landings``: who checks finished edits. ``card``: keeps the system card, which every answer names; None: there is none.
     """
     settings = settings if settings is not None else ApiSettings()
     governance = governance if governance is not None else Governance()
@@ -62,7 +65,7 @@ def create_app(
         served,
         settings,
         Metrics(engine.stats, settings.policy.digest if settings.policy else None, audit),
-        fingerprint_of(served),
+        card.facts.fingerprint if card is not None else fingerprint_of(served),
         grammars=Grammars(check),
         governance=governance,
         landings=landings,
@@ -77,6 +80,8 @@ def create_app(
     )
     for part in (health, models, completions, infill, tokenize, embeddings, edits, apply, scans, moderations):
         app.include_router(part.routes(context))
+    if card is not None:
+        app.include_router(system_card.routes(card))
     records = Records(settings.store, tenant=tenant)
     app.include_router(Chat(context, records).routes())
     sealer = Sealer(settings.seal_key or kept_key(records))

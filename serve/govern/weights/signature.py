@@ -5,7 +5,6 @@ Keys only (ECDSA on P-256, P-384 or P-521): certificates and transparency logs w
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import json
@@ -14,26 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
+from dovetail.serve.govern import dsse
 from dovetail.serve.govern.weights.files import Digests, WeightsProblem, differences
 
 SIGNATURES = ("model.sig", "claims.jsonl")
 """Names of the signature in, or beside, the directory. model-signing itself proposes the first."""
 
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-_PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://model_signing/signature/v1.0"
-_HASHES: dict[int, hashes.HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
 
 
 class _Resource(msgspec.Struct, frozen=True):
@@ -101,16 +92,10 @@ def sign(directory: Path, files: Digests, key: Path) -> Path:
         "predicate": {"serialization": serialization, "resources": resources},
     }
     payload = json.dumps(statement).encode()
-    public = private.public_key()
-    signature = private.sign(_pae(payload), ec.ECDSA(_HASHES[public.curve.key_size]))
     bundle = {
         "mediaType": _BUNDLE,
-        "verificationMaterial": {"publicKey": {"hint": _hint(public)}, "tlogEntries": []},
-        "dsseEnvelope": {
-            "payload": base64.b64encode(payload).decode(),
-            "payloadType": _PAYLOAD,
-            "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
-        },
+        "verificationMaterial": {"publicKey": {"hint": dsse.key_id(private.public_key())}, "tlogEntries": []},
+        "dsseEnvelope": dsse.seal(payload, private),
     }
     path = directory / SIGNATURES[0]
     path.write_text(json.dumps(bundle), encoding="utf-8")
@@ -132,15 +117,7 @@ def _signature_of(directory: Path) -> Path:
 
 def _verified(content: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
     """The signed payload. Raises InvalidSignature."""
-    envelope = msgspec.json.decode(content, type=dict[str, Any])["dsseEnvelope"]
-    payload = base64.b64decode(envelope["payload"], validate=True)
-    signatures = envelope["signatures"]
-    if envelope["payloadType"] != _PAYLOAD or len(signatures) != 1:
-        raise KeyError("it is not one signature over an in-toto statement")
-    key.verify(
-        base64.b64decode(signatures[0]["sig"], validate=True), _pae(payload), ec.ECDSA(_HASHES[key.curve.key_size])
-    )
-    return payload
+    return dsse.unseal(msgspec.json.decode(content, type=dict[str, Any])["dsseEnvelope"], key)
 
 
 def _signed_files(payload: bytes) -> Digests:
@@ -158,30 +135,15 @@ def _signed_files(payload: bytes) -> Digests:
     return {each.name: each.digest for each in resources}
 
 
-def _pae(payload: bytes) -> bytes:
-    """What DSSE signs."""
-    return b"DSSEv1 %d %b %d %b" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
-
-
-def _hint(key: ec.EllipticCurvePublicKey) -> str:
-    return hashlib.sha256(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
-
-
 def _public_key(path: Path) -> ec.EllipticCurvePublicKey:
     try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise WeightsProblem(f"{path} is no public key in a PEM file ({error})") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size not in _HASHES:
-        raise WeightsProblem(f"{path}: models are signed with ECDSA on P-256, P-384 or P-521")
-    return key
+        return dsse.public_key(path)
+    except dsse.KeyProblem as error:
+        raise WeightsProblem(str(error)) from error
 
 
 def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise WeightsProblem(f"{path} is no private key in a PEM file without a password ({error})") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.key_size not in _HASHES:
-        raise WeightsProblem(f"{path}: models are signed with ECDSA on P-256, P-384 or P-521")
-    return key
+        return dsse.private_key(path)
+    except dsse.KeyProblem as error:
+        raise WeightsProblem(str(error)) from error

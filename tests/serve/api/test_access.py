@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import anthropic
 import httpx
@@ -26,6 +27,8 @@ from dovetail.serve.engine.fake import FakeEngine, Script, Step, reply
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.access.access import Access
 from dovetail.serve.govern.access.document import AccessFile, Group
+from dovetail.serve.govern.card.facts import Facts
+from dovetail.serve.govern.card.keeper import CardKeeper
 from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.keys.table import create_key, revoke_key
@@ -103,7 +106,18 @@ async def guarded(served: ServedModel) -> AsyncIterator[Callable[..., Guarded]]:
             gate = Gate({name: group.quota for name, group in file.groups.items()}, usage.record)
             governance = Governance(Access.of(file, keyring, certificates=False), gate, usage, database)
             engine = FakeEngine(script)
-            app = create_app(engine, served, ApiSettings(**settings), governance=governance)
+            facts = Facts(
+                model=served.name,
+                created=served.created,
+                context_length=served.max_model_len,
+                capabilities=served.capabilities,
+                directory=Path(__file__).parent,
+                configuration={},
+                version="1",
+                weights="0" * 64,
+            )
+            card = CardKeeper(facts, lambda: None)
+            app = create_app(engine, served, ApiSettings(**settings), governance=governance, card=card)
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             client = httpx.AsyncClient(transport=transport, base_url="http://test")
             stack.push_async_callback(client.aclose)

@@ -1,0 +1,149 @@
+"""Puts a card together from facts, measurements and statements. No figure in it is typed by hand; what was not measured says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from dovetail.serve.govern.card.evaluations import Evaluation, latest
+from dovetail.serve.govern.card.facts import Facts, data_statement, hardware, shown_software, software
+from dovetail.serve.govern.card.statements import Control, statements
+
+Card = dict[str, Any]
+
+VERSION = 1
+SUITES: Mapping[str, str] = {
+    "edits": "Instructed edits: they apply, parse, and are what was asked for.",
+    "infill": "Single lines filled in between what is before and behind them.",
+    "syntax": "Code written without any constraint that parses.",
+    "perplexity": "How well the model predicts source text; what quantisation costs shows here.",
+    "latency": "Time to the first token, between tokens, and tokens per second.",
+}
+"""The suites that ``dovetail eval`` brings, and what each shows."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the engine says of the model it has loaded."""
+
+    architecture: str
+    parameters: int
+    weight_bytes: int
+    dtype: str
+    kernels: str
+
+
+def make_card(
+    facts: Facts, loaded: Loaded | None, results: Sequence[Evaluation], weights: str | None, licence: str
+) -> Card:
+    """The card, without its id, its time and its state. ``weights``: the digest of the model's files; None: not known yet."""
+    listed, bill = software()
+    said = statements()
+    taken = latest(results, facts.fingerprint)
+    return {
+        "object": "system_card",
+        "version": VERSION,
+        "fingerprint": facts.fingerprint,
+        "model": _model(facts, loaded, weights, licence),
+        "deployment": {
+            "server": "dovetail",
+            "version": facts.version,
+            "engine": loaded.kernels if loaded is not None else "not loaded yet",
+            "software": shown_software(listed),
+            "software_digest": f"sha256:{bill}",
+            "hardware": hardware(),
+            "configuration_digest": f"sha256:{facts.configuration_digest}",
+            "configuration": dict(sorted(facts.configuration.items())),
+            "policy_digest": facts.policy,
+            "switched_on": sorted(facts.switched_on),
+        },
+        "capabilities": {
+            "offered": list(facts.capabilities),
+            "measured": [_measured(each) for each in taken],
+            "of_other_configurations": sum(each.fingerprint != facts.fingerprint for each in results),
+        },
+        "quantisation": _quantisation(facts, taken, results),
+        "guarantees": [
+            {
+                "id": each.id,
+                "statement": each.statement,
+                "in_force": _on(facts, each.control),
+                "enforced": each.enforced,
+                "how": each.how,
+                "evidence": list(each.evidence),
+            }
+            for each in said.guarantee
+        ],
+        "limitations": [each.text for each in said.limitation],
+        "risks": [
+            {"risk": each.risk, "mitigation": each.mitigation, "in_force": _on(facts, each.control), "left": each.left}
+            for each in said.risk
+        ],
+        "constraints": [each.text for each in said.constraint],
+        "not_tested": _not_tested(taken),
+    }
+
+
+def id_of(card: Card) -> str:
+    """A name for what a card says, whenever it is said."""
+    return "card_" + hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _model(facts: Facts, loaded: Loaded | None, weights: str | None, licence: str) -> dict[str, Any]:
+    return {
+        "name": facts.model,
+        "digest": f"sha256:{weights}" if weights is not None else None,
+        "signature": facts.signature,
+        "licence": licence,
+        "context_length": facts.context_length,
+        "architecture": loaded.architecture if loaded is not None else None,
+        "parameters": loaded.parameters if loaded is not None else None,
+        "weight_bytes": loaded.weight_bytes if loaded is not None else None,
+        "stored_as": loaded.dtype if loaded is not None else None,
+        "data_statement": data_statement(facts.directory),
+    }
+
+
+def _measured(result: Evaluation) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(result))
+    return {key: told[key] for key in ("suite", "about", "suite_digest", "seed", "finished", "command", "metrics")}
+
+
+def _quantisation(facts: Facts, taken: Sequence[Evaluation], results: Sequence[Evaluation]) -> dict[str, Any]:
+    """The loss, where perplexity was measured on the same texts with this configuration and with one that is not quantised."""
+    told: dict[str, Any] = {"kind": facts.quantize or "none", "loss": None}
+    own = next((each for each in taken if each.suite == "perplexity"), None)
+    if facts.quantize is None or own is None:
+        return told
+    for other in reversed(results):
+        same = (other.suite, other.suite_digest, other.model) == (own.suite, own.suite_digest, own.model)
+        if same and other.fingerprint != own.fingerprint:
+            before, after = _value(other, "perplexity"), _value(own, "perplexity")
+            if before and after:
+                told["loss"] = {
+                    "perplexity": after,
+                    "of": other.fingerprint,
+                    "its_perplexity": before,
+                    "ratio": round(after / before, 4),
+                }
+            break
+    return told
+
+
+def _value(result: Evaluation, name: str) -> float | None:
+    return next((metric.value for metric in result.metrics if metric.name == name), None)
+
+
+def _on(facts: Facts, control: Control | None) -> bool:
+    return control is None or control in facts.switched_on
+
+
+def _not_tested(taken: Sequence[Evaluation]) -> list[str]:
+    ran = {each.suite for each in taken}
+    missing = [f"{about} (dovetail eval {suite})" for suite, about in SUITES.items() if suite not in ran]
+    return [*missing, *(each.text for each in statements().untested if each.suite not in ran)]

@@ -1,0 +1,102 @@
+"""A card as a machine learning bill of materials: CycloneDX 1.6 JSON with the model card of that standard."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from dovetail.serve.govern.card.document import Card
+
+
+def to_cyclonedx(card: Card, software: list[dict[str, str]]) -> dict[str, Any]:
+    """``software``: every installed distribution."""
+    model = card["model"]
+    reference = f"model:{model['name']}"
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, card['id'])}",
+        "version": 1,
+        "metadata": {
+            "timestamp": card["generated"],
+            "component": {
+                "type": "application",
+                "bom-ref": "dovetail",
+                "name": "dovetail",
+                "version": card["deployment"]["version"],
+            },
+            "properties": [
+                {"name": "dovetail:card", "value": card["id"]},
+                {"name": "dovetail:fingerprint", "value": card["fingerprint"]},
+                {"name": "dovetail:stale", "value": str(card["stale"]).lower()},
+            ],
+        },
+        "components": [_model(card, reference), *map(_library, software)],
+        "dependencies": [{"ref": "dovetail", "dependsOn": [reference, *(_purl(each) for each in software)]}],
+    }
+
+
+def _model(card: Card, reference: str) -> dict[str, Any]:
+    model = card["model"]
+    component: dict[str, Any] = {
+        "type": "machine-learning-model",
+        "bom-ref": reference,
+        "name": model["name"],
+        "licenses": [{"license": {"name": model["licence"]}}],
+        "modelCard": {
+            "modelParameters": {
+                "task": "code generation and editing",
+                **({"modelArchitecture": model["architecture"]} if model["architecture"] else {}),
+                "inputs": [{"format": "text"}],
+                "outputs": [{"format": "text"}],
+                **({"datasets": [_data(model["data_statement"])]} if model["data_statement"] else {}),
+            },
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(card)},
+            "considerations": {
+                "technicalLimitations": [*card["limitations"], *(f"Not tested: {each}" for each in card["not_tested"])],
+                "ethicalConsiderations": [
+                    {
+                        "name": each["risk"],
+                        "mitigationStrategy": each["mitigation"] if each["in_force"] else "switched off",
+                    }
+                    for each in card["risks"]
+                ],
+            },
+        },
+    }
+    if model["digest"] is not None:
+        component["hashes"] = [{"alg": "SHA-256", "content": model["digest"].removeprefix("sha256:")}]
+    return component
+
+
+def _data(statement: str) -> dict[str, Any]:
+    return {"type": "dataset", "name": "training data, as the model's own card states it", "description": statement}
+
+
+def _metrics(card: Card) -> list[dict[str, Any]]:
+    told = []
+    for result in card["capabilities"]["measured"]:
+        for metric in result["metrics"]:
+            entry: dict[str, Any] = {
+                "type": f"{metric['name']} ({metric['unit']})" if metric["unit"] else metric["name"],
+                "value": str(metric["value"]),
+                "slice": f"{result['suite']}, n={metric['n']}",
+            }
+            if metric["low"] is not None:
+                entry["confidenceInterval"] = {"lowerBound": str(metric["low"]), "upperBound": str(metric["high"])}
+            told.append(entry)
+    return told
+
+
+def _library(each: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "bom-ref": _purl(each),
+        "name": each["name"],
+        "version": each["version"],
+        "purl": _purl(each),
+    }
+
+
+def _purl(each: dict[str, str]) -> str:
+    return f"pkg:pypi/{each['name']}@{each['version'].replace('+', '%2B')}"
