@@ -1,4 +1,4 @@
-"""The agent's commands: ``dovetail map``, ``dovetail agent``, ``dovetail mcp``. Mounted by the one ``dovetail`` command; each part is imported when used."""
+"""The agent's commands: ``dovetail map``, ``eval``, ``agent``, ``mcp``. Mounted by the one ``dovetail`` command; each part is imported when used."""
 
 from __future__ import annotations
 
@@ -59,6 +59,43 @@ def map_(
         typer.echo(json.dumps(about | {name: answer.data for name, answer in answers.items()}, indent=2))
     else:
         typer.echo("\n".join(answer.text.rstrip("\n") for answer in answers.values()))
+
+
+@app.command("eval")
+def eval_(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SUITE...]", help="edits, infill, syntax, prediction, latency, all, or files of JSON lines."
+        ),
+    ] = None,
+    server: Annotated[str, typer.Option(envvar="DOVETAIL_SERVER", help="What is measured.")] = DEFAULT_SERVER,
+    samples: Annotated[int, typer.Option(min=1, help="Tasks per suite.")] = 60,
+    seed: Annotated[int, typer.Option(help="Chooses the tasks.")] = 1,
+    source: Annotated[
+        Path | None, typer.Option(help="A folder of Python files; default: Python's own library.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for results; default: where the server's card finds them.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="A.json B.json", help="Show two results side by side instead.")
+    ] = None,
+) -> None:
+    """Measure a running server by tasks with known answers, for its system card. A run that is cut off goes on where it was."""
+    from rich.console import Console
+
+    from dovetail.agent.client import DovetailClient
+    from dovetail.agent.evaluate import command
+
+    console = Console()
+    if compare is not None:
+        command.show_comparison(*compare, console)
+        return
+    if not suites:
+        raise typer.BadParameter(f"name a suite: {', '.join(command.ALL)}, all, or a file", param_hint="SUITE")
+    with DovetailClient(server) as client:
+        command.evaluate(suites, client, source, samples, seed, out or command.default_folder(), console)
 
 
 @app.command("agent")

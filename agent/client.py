@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -80,6 +80,34 @@ class DovetailClient:
         given = {name: value for name, value in options.items() if value is not None}
         return self._ask("POST", "/v1/chat/completions", {"messages": list(messages), **given})
 
+    def completion(self, **body: Any) -> dict[str, Any]:
+        """The whole answer of /v1/completions."""
+        return self._ask("POST", "/v1/completions", body)
+
+    def stream_completion(self, **body: Any) -> Iterator[str]:
+        """The texts of the events of /v1/completions, as they come; one choice."""
+        try:
+            with self._http.stream("POST", "/v1/completions", json={**body, "stream": True}) as answer:
+                if not answer.is_success:
+                    raise ServerProblem(_refusal(answer.status_code, _json(self._read(answer))))
+                for line in answer.iter_lines():
+                    event = _json(line.removeprefix("data: ").encode()) if line.startswith("data: {") else None
+                    if isinstance(event, dict) and event.get("choices"):
+                        yield str(event["choices"][0]["text"])
+                    elif isinstance(event, dict) and "error" in event:
+                        raise ServerProblem(_refusal(500, event))
+        except httpx.HTTPError as error:
+            raise ServerProblem(f"The connection to {self.url} broke: {error}.") from error
+
+    def system_card(self) -> dict[str, Any] | None:
+        """The server's system card; None: it has none."""
+        try:
+            return self._ask("GET", "/v1/system-card")
+        except ServerUnreachable:
+            raise
+        except ServerProblem:
+            return None
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
             with self._http.stream(method, path, json=body) as answer:
@@ -90,10 +118,9 @@ class DovetailClient:
             raise ServerProblem(f"The server at {self.url} took too long.") from error
         except httpx.HTTPError as error:
             raise ServerProblem(f"The connection to {self.url} broke: {error}.") from error
-        try:
-            value = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise ServerUnreachable(f"What answers at {self.url} is not a Dovetail server.") from error
+        value = _json(raw)
+        if value is None:
+            raise ServerUnreachable(f"What answers at {self.url} is not a Dovetail server.")
         if answer.is_success and isinstance(value, dict):
             return value
         raise ServerProblem(_refusal(answer.status_code, value))
@@ -109,6 +136,14 @@ class DovetailClient:
             if time.monotonic() > deadline:
                 raise ServerProblem(f"The server at {self.url} took too long.")
         return bytes(raw)
+
+
+def _json(raw: bytes) -> Any:
+    """What it says; None: it is no JSON."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _refusal(status: int, body: Any) -> str:

@@ -49,9 +49,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(checkpoint: Path) -> Iterator[httpx.Client]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint: Path, state: Path) -> Iterator[httpx.Client]:
     port = free_port()
-    process = start(str(checkpoint), port=port)
+    process = start(str(checkpoint), "--card", str(state / "dovetail" / "card"), port=port)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
             eventually(lambda: is_ready(client))
@@ -368,3 +373,16 @@ def test_a_model_that_cannot_be_served_says_why(tmp_path: Path, name: str, messa
     assert status == 1
     assert message in output
     assert "Traceback" not in output
+
+
+def test_what_is_measured_is_in_the_card_of_the_server_it_was_measured_on(server: httpx.Client, state: Path) -> None:
+    before = server.get("/v1/system-card").json()
+    assert before["model"]["name"] == "tiny-random"
+    assert before["model"]["digest"].startswith("sha256:")
+    command = [sys.executable, "-m", "dovetail.serve.cli", "eval", "prediction", "syntax", "--samples", "2"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(state)}
+    subprocess.run([*command, "--server", str(server.base_url)], check=True, env=environment, capture_output=True)
+    after = server.get("/v1/system-card").json()
+    assert [each["suite"] for each in after["capabilities"]["measured"]] == ["prediction", "syntax"]
+    assert after["capabilities"]["measured"][0]["metrics"][0]["n"] == 2
+    assert ask(server).json()["system_fingerprint"] == after["fingerprint"] == before["fingerprint"]

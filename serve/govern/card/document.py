@@ -21,7 +21,7 @@ SUITES: Mapping[str, str] = {
     "edits": "Instructed edits: they apply, parse, and are what was asked for.",
     "infill": "Single lines filled in between what is before and behind them.",
     "syntax": "Code written without any constraint that parses.",
-    "perplexity": "How well the model predicts source text; what quantisation costs shows here.",
+    "prediction": "How well the model predicts source text; what quantisation costs shows here.",
     "latency": "Time to the first token, between tokens, and tokens per second.",
 }
 """The suites that ``dovetail eval`` brings, and what each shows."""
@@ -115,20 +115,20 @@ def _measured(result: Evaluation) -> dict[str, Any]:
 
 
 def _quantisation(facts: Facts, taken: Sequence[Evaluation], results: Sequence[Evaluation]) -> dict[str, Any]:
-    """The loss, where perplexity was measured on the same texts with this configuration and with one that is not quantised."""
+    """The loss, where prediction was measured on the same texts with this configuration and with one that is not quantised."""
     told: dict[str, Any] = {"kind": facts.quantize or "none", "loss": None}
-    own = next((each for each in taken if each.suite == "perplexity"), None)
+    own = next((each for each in taken if each.suite == "prediction"), None)
     if facts.quantize is None or own is None:
         return told
     for other in reversed(results):
         same = (other.suite, other.suite_digest, other.model) == (own.suite, own.suite_digest, own.model)
         if same and other.fingerprint != own.fingerprint:
-            before, after = _value(other, "perplexity"), _value(own, "perplexity")
+            before, after = _value(other, "bits_per_byte"), _value(own, "bits_per_byte")
             if before and after:
                 told["loss"] = {
-                    "perplexity": after,
+                    "bits_per_byte": after,
                     "of": other.fingerprint,
-                    "its_perplexity": before,
+                    "its_bits_per_byte": before,
                     "ratio": round(after / before, 4),
                 }
             break

@@ -117,8 +117,8 @@ def _quantisation(told: dict[str, Any]) -> str:
     if told["kind"] == "none":
         return "The weights are served as they are stored: no quantisation of ours."
     if told["loss"] is None:
-        return f"Quantised to {told['kind']}; what that costs was not measured (dovetail eval perplexity, here and without --quantize)."
-    return f"Quantised to {told['kind']}: perplexity {told['loss']['perplexity']:.4g}, {told['loss']['ratio']:.4f} times that of {told['loss']['of']}."
+        return f"Quantised to {told['kind']}; what that costs was not measured (dovetail eval prediction, here and without --quantize)."
+    return f"Quantised to {told['kind']}: {told['loss']['bits_per_byte']:.4g} bits per byte of source text, {told['loss']['ratio']:.4f} times that of {told['loss']['of']}."
 
 
 def _told(value: object) -> str:

@@ -45,9 +45,9 @@ _MEASURED = {
     "metrics": _each(_METRIC),
 }
 _LOSS = {
-    "perplexity": {"type": "number"},
+    "bits_per_byte": {"type": "number"},
     "of": _TEXT,
-    "its_perplexity": {"type": "number"},
+    "its_bits_per_byte": {"type": "number"},
     "ratio": {"type": "number"},
 }
 _GUARANTEE = {

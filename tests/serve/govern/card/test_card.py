@@ -51,6 +51,10 @@ def measured(folder: Path, facts: Facts, suite: str, value: float, **fields: obj
     (folder / f"{suite}-{len(list(folder.iterdir()))}.json").write_text(json.dumps(result))
 
 
+def bits(value: float) -> list[dict]:
+    return [{"name": "bits_per_byte", "value": value, "n": 10, "unit": "bits"}]
+
+
 @pytest.fixture
 def facts(tmp_path: Path) -> Facts:
     model = tmp_path / "model"
@@ -230,11 +234,11 @@ def test_what_quantisation_costs_is_measured_or_not_told(facts: Facts, tmp_path:
     small = replace(facts, quantize="int4", configuration={"dtype": "auto", "quantize": "int4"})
     keeper = CardKeeper(small, lambda: LOADED, Place.of(tmp_path / "cards"))
     assert keeper.card()["quantisation"] == {"kind": "int4", "loss": None}
-    measured(folder, small, "perplexity", 5.5)
+    measured(folder, small, "prediction", 5.5, metrics=bits(5.5))
     assert keeper.card()["quantisation"]["loss"] is None
-    measured(folder, facts, "perplexity", 5.0, suite_digest="other texts")
+    measured(folder, facts, "prediction", 5.0, suite_digest="other texts", metrics=bits(5.0))
     assert keeper.card()["quantisation"]["loss"] is None
-    measured(folder, facts, "perplexity", 5.0)
+    measured(folder, facts, "prediction", 5.0, metrics=bits(5.0))
     loss = keeper.card()["quantisation"]["loss"]
-    assert loss == {"perplexity": 5.5, "of": facts.fingerprint, "its_perplexity": 5.0, "ratio": 1.1}
+    assert loss == {"bits_per_byte": 5.5, "of": facts.fingerprint, "its_bits_per_byte": 5.0, "ratio": 1.1}
     assert "1.1000 times" in to_markdown(keeper.card())
