@@ -40,6 +40,10 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     gate: int
 
 
+class Up(msgspec.Struct, frozen=True, tag="up"):
+    """The process has started and can be asked."""
+
+
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
     """What is worked on from now on, until it is answered: a question, or a gate's own text. Should the process end, this
     has ended it."""
@@ -78,7 +82,7 @@ class Reviewed(msgspec.Struct, frozen=True, tag="reviewed"):
 
 
 ToGates = Open | Ask | Review | Close
-FromGates = Begun | Opened | Ready | Judged | Reviewed
+FromGates = Up | Begun | Opened | Ready | Judged | Reviewed
 
 
 def send(stream: IO[bytes], message: ToGates | FromGates) -> None:

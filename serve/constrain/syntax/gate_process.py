@@ -1,8 +1,9 @@
-"""Syntax gates in a process of their own: a long parse holds up no step, and a scanner that crashes takes only that process along.
+"""Syntax gates in processes of their own: a long parse holds up no step, and a scanner that crashes takes only its process along.
 
 Asking returns at once; a thread takes the answers in. A process that dies, or is silent for too long while it is asked
 something, is replaced. What it was working on has ended it: a changed text that breaks a parser is no edit, an original that
-does cannot be checked, and is not tried again. All else that it was asked is asked again. Logs the path.
+does cannot be checked, and is not tried again. All else that it was asked is asked again. There are two of them: while one
+is at a text that is too much for it, the other answers everybody else. Logs the path.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ from dovetail.serve.constrain.syntax.limits import cause_of
 _COMMAND = (sys.executable, "-m", "dovetail.serve.constrain.syntax.gate_worker")
 _LOOK_EVERY_S = 1.0
 _REMEMBERED = 1024
+_LANES = 2
+_LONG_S = 0.05
+"""From then on others had better not be asked behind a question."""
 _TRIES = 2
 """How often a question is asked if the process dies each time and nobody knows why."""
 
@@ -65,7 +69,7 @@ class _Question:
 
 
 class _Child:
-    """One gate process and what it has not answered yet. ``doing``: what it works on, and since when."""
+    """One gate process and what it has not answered yet. ``doing``: what it works on, and since when; ``up``: it has begun."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -74,6 +78,7 @@ class _Child:
         self.asked: dict[int, _Question] = {}
         self.awaited: dict[int, tuple[float, RemoteGate]] = {}
         self.doing: tuple[int | None, int | None, float] | None = None
+        self.up = False
         self.silent = False
         self.lost = False
         self.over = threading.Event()
@@ -87,8 +92,20 @@ class _Child:
         asked = [each.since for each in list(self.asked.values())]
         return min(asked + [each[0] for each in list(self.awaited.values())], default=None)
 
+    @property
+    def waiting(self) -> int:
+        """How much it has been asked and not answered."""
+        return len(self.asked) + len(self.awaited)
+
+    def reluctance(self, gate: RemoteGate | None) -> tuple[bool, int, bool]:
+        """The least is asked next: it is there and not busy, has the least to do, and knows the gate."""
+        since = self.waiting_since
+        late = since is not None and time.monotonic() - since > _LONG_S
+        return late or not self.up, self.waiting, gate is not None and gate.number not in self.opened
+
     def take(self, message: FromGates) -> None:
         """What it says."""
+        self.up = True
         if isinstance(message, Begun):
             self.doing = message.gate, message.question, time.monotonic()
             return
@@ -103,18 +120,19 @@ class _Child:
 
 
 class GateProcess:
-    """Makes gates that are asked in a process of their own, started when the first is opened. See Gates. Thread-safe.
+    """Makes gates that are asked in processes of their own, started when they are needed. See Gates. Thread-safe.
 
-    ``patience_s``: how long a question may take.
+    ``patience_s``: how long a question may take. ``lanes``: how many processes.
     """
 
     blocking = False
 
-    def __init__(self, patience_s: float = 10.0, command: Sequence[str] = _COMMAND) -> None:
+    def __init__(self, patience_s: float = 10.0, command: Sequence[str] = _COMMAND, lanes: int = _LANES) -> None:
         self._patience_s = patience_s
+        self._lanes = lanes
         self._command = tuple(command)
         self._lock = threading.RLock()
-        self._child: _Child | None = None
+        self._children: list[_Child] = []
         self._count = 0
         self._unreadable: OrderedDict[bytes, str] = OrderedDict()
         self._warming: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -137,32 +155,34 @@ class GateProcess:
         return gate
 
     def close(self) -> None:
-        """End the process; a gate that is asked later starts another."""
+        """End the processes; a gate that is asked later starts another."""
         with self._lock:
-            child, self._child = self._child, None
-        if child is not None:
+            children, self._children = self._children, []
+        for child in children:
             child.outbox.put(None)
+        for child in children:
             child.over.wait(self._patience_s)
 
     def _opened(self, gate: RemoteGate) -> _Child:
-        """The process, with the gate open in it. Called with the lock held."""
-        child = self._running()
+        """The process that is to be asked, with the gate open in it. Called with the lock held."""
+        child = self._running(gate)
         if gate.number not in child.opened:
             child.opened[gate.number] = weakref.ref(gate)
             child.awaited[gate.number] = time.monotonic(), gate
             child.outbox.put(Open(gate.number, gate.path, gate.original))
         return child
 
-    def _running(self) -> _Child:
-        """The process. Called with the lock held."""
-        if self._child is None or self._child.lost:
-            self._child = self._started()
-        return self._child
+    def _running(self, gate: RemoteGate | None) -> _Child:
+        """The process that is to be asked next. Called with the lock held."""
+        self._children = [child for child in self._children if not child.lost]
+        if len(self._children) < self._lanes and all(child.waiting for child in self._children):
+            self._children.append(self._started())
+        return min(self._children, key=lambda child: child.reluctance(gate))
 
     def _closed(self, number: int) -> None:
-        child = self._child  # No lock: the garbage collector may call this anywhere.
-        if child is not None and number in child.opened:
-            child.outbox.put(Close(number))
+        for child in self._children:  # No lock: the garbage collector may call this anywhere.
+            if child.opened.pop(number, None) is not None:
+                child.outbox.put(Close(number))
 
     def _started(self) -> _Child:
         child = _Child(self._command)
@@ -179,7 +199,7 @@ class GateProcess:
         gate = question.gate
         with self._lock:
             if gate is None or gate.unreadable is None:
-                child = self._opened(gate) if gate is not None else self._running()
+                child = self._opened(gate) if gate is not None else self._running(None)
                 self._count += 1
                 child.asked[self._count] = question
                 child.outbox.put(replace(question.message, question=self._count))
@@ -243,8 +263,8 @@ class GateProcess:
         status = child.process.wait()
         cause = cause_of(status, silent=child.silent)
         gate = None
-        if doing is not None and doing[0] is not None and doing[0] in child.opened:
-            gate = child.opened[doing[0]]()
+        if doing is not None and doing[0] is not None and (opened := child.opened.get(doing[0])) is not None:
+            gate = opened()
         if asked or awaited or doing:
             blamed = [each.path for number, each in asked if doing is not None and number == doing[1]]
             others = [each.path for _, each in asked] + [each.path for each in awaited]

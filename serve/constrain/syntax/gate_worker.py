@@ -26,6 +26,7 @@ from dovetail.serve.constrain.syntax.gate_messages import (
     Review,
     Reviewed,
     ToGates,
+    Up,
     received,
     send,
 )
@@ -36,6 +37,7 @@ def serve(questions: IO[bytes], answers: IO[bytes], review: Callable[[bytes], by
     """Answer until ``questions`` ends. ``review``: answers what is not about syntax."""
     decoder = msgspec.msgpack.Decoder(ToGates)
     gates: dict[int, SyntaxGate] = {}
+    send(answers, Up())
     while (content := received(questions)) is not None:
         message: ToGates = decoder.decode(content)
         if isinstance(message, Close):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,8 @@ def test_what_is_to_be_prepared_runs_once_the_text_is_known(gates: GateProcess) 
 
 
 DYING = """
-import sys
+import sys, time
+from pathlib import Path
 from dovetail.serve.constrain.syntax import gate_worker
 from dovetail.serve.constrain.syntax.gate import SyntaxGate, Verdict
 judge = SyntaxGate.judge
@@ -68,6 +70,8 @@ def dies(self, changes, expected):
         sys.exit(3)
     while changes and changes[0].replacement == b"hang":
         pass
+    while changes and changes[0].replacement.startswith(b"wait ") and not Path(changes[0].replacement[5:].decode()).exists():
+        time.sleep(0.01)
     return judge(self, changes, expected)
 SyntaxGate.judge = dies
 gate_worker.main()
@@ -84,6 +88,20 @@ def test_a_text_that_breaks_the_process_is_refused_and_others_are_answered(poiso
         assert other.ask(CHANGES[0], True).holds
         assert gate.ask(CHANGES[0]).holds
     finally:
+        gates.close()
+
+
+def test_nobody_waits_behind_a_text_that_takes_long(tmp_path: Path) -> None:
+    gates = GateProcess(patience_s=60, command=(sys.executable, "-c", DYING))
+    try:
+        gate, other = gates.open("a.py", TEXT), gates.open("b.py", TEXT)
+        assert gate.language == other.language == "python"
+        late = gate.ask([Change(0, 0, f"wait {tmp_path / 'go'}".encode())])
+        assert other.ask(CHANGES[0]).holds
+        assert gate.ask(CHANGES[0]).holds
+        assert not late.ready
+    finally:
+        (tmp_path / "go").touch()
         gates.close()
 
 
