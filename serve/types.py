@@ -118,8 +118,9 @@ class KnownFile(msgspec.Struct, frozen=True):
     whole: bool = False
 
 
-CarrierStyle = Literal["json", "tagged", "plain"]
-"""How a call's arguments are written: a JSON object; values as they are, between tags; or one text as it is (a custom tool)."""
+CarrierStyle = Literal["json", "tagged", "plain", "python", "blocks"]
+"""How a call's arguments are written: a JSON object; values as they are, between tags; one text as it is (a custom tool);
+keyword arguments of Python; or no call at all, but a search/replace block in plain text."""
 
 
 class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
     ``head``: a regular expression of what stands before the arguments. ``old``, ``new``, ``path``, ``everywhere``: the
     parameters that hold the quoted text, the new one, the file, and whether all occurrences are replaced. ``patch``: the
     parameter that holds an ``apply_patch`` text instead (or a shell script with such a text in it). ``content``: the one that holds a whole file; ``edits``: the one that holds a list of objects with ``old``, ``new`` and ``everywhere``, each about what the one before it
-    has left; ``command``: the one that says what a call does (``view``: nothing to the file). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
+    has left; ``everywhere_first``: what comes before ``old`` says all there is to say about occurrences; ``command``: the one that says what a call does (``view``: nothing to the file). ``empty_old``: an empty old text has a meaning of its own. ``tags``, of the tagged style: what opens a name, what stands
     between it and its value, what closes the value.
     """
 
@@ -139,6 +140,7 @@ class CarrierTool(msgspec.Struct, frozen=True, kw_only=True):
     old: str = ""
     new: str = ""
     everywhere: str = ""
+    everywhere_first: bool = False
     patch: str = ""
     content: str = ""
     command: str = ""

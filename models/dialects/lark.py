@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dovetail.models.dialects.pieces import INPUT, OfferedTool, schema_of
@@ -26,6 +26,7 @@ class Lark:
         self._ends = frozenset(ends)
         self._split = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
         self._rules: dict[str, str] = {}
+        self._bodies: dict[str, str] = {}
 
     def literal(self, text: str) -> str:
         """``text``, its special tokens as such."""
@@ -44,6 +45,15 @@ class Lark:
         text = f"{attributes}: {body}"
         name = f"{'T' if terminal else 'r'}{len(self._rules)}"
         return self._rules.setdefault(text, name)
+
+    def nested(self, body: Callable[[str], str]) -> str:
+        """Add a rule that refers to itself: ``body`` is told its name. The same body makes the same rule."""
+        name = f"n{len(self._rules)}"
+        key = f": {body('itself')}"
+        if key not in self._rules:
+            self._rules[key] = name
+            self._bodies[name] = f": {body(name)}"
+        return self._rules[key]
 
     def json(self, schema: Mapping[str, Any], *, lenient: bool = True) -> str:
         """Any value that is valid against ``schema``, written without needless white space.
@@ -110,7 +120,12 @@ class Lark:
     def text(self, start: str) -> str:
         """The whole grammar."""
         return "\n".join(
-            ["%llguidance {}", f"start: {start}", *(f"{name}{text}" for text, name in self._rules.items()), ""]
+            [
+                "%llguidance {}",
+                f"start: {start}",
+                *(f"{name}{self._bodies.get(name, text)}" for text, name in self._rules.items()),
+                "",
+            ]
         )
 
 

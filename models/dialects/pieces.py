@@ -20,7 +20,7 @@ class Piece:
     text: str = ""
 
 
-ArgumentStyle = Literal["json", "tagged", "plain"]
+ArgumentStyle = Literal["json", "tagged", "plain", "python"]
 BEGINNING = "\N{REPLACEMENT CHARACTER}"
 """Stands for the beginning of the output in a call's head."""
 
@@ -31,7 +31,7 @@ class CallHead:
 
     ``pattern``: a regular expression of what stands right before the arguments; BEGINNING may be in it.
     ``style``: they are a JSON object, values between ``tags`` (what opens a name, what stands between it and its value, what
-    closes the value), or one text as it is.
+    closes the value), one text as it is, or keyword arguments of Python, strings spelled as in JSON.
     """
 
     pattern: str

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any
 
 from dovetail.models.dialects.calls import CallReading
 from dovetail.models.dialects.lark import Lark
 from dovetail.models.dialects.messages import Message, with_parsed_arguments
-from dovetail.models.dialects.pieces import INPUT, CallHead, OfferedTool, schema_of
+from dovetail.models.dialects.pieces import BEGINNING, INPUT, CallHead, OfferedTool, schema_of
 from dovetail.models.dialects.reading import Wait
-from dovetail.models.dialects.schemas import properties_of
+from dovetail.models.dialects.schemas import properties_of, standing_alone
 
+_DEPTH = 5
 START, END = "<|python_start|>", "<|python_end|>"
 
 
@@ -107,22 +109,75 @@ class Pythonic:
         return rf"\s*\[({names})\("
 
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
-        """A list; values are written as JSON, which Python reads but for true, false and null."""
+        """A list. Arguments come in the schema's order; strings and numbers are spelled as in JSON, as Python reads them too."""
         first = lark.either(self._call(lark, tool, "[") for tool in tools)
         more = f"({lark.either(self._call(lark, tool, ', ') for tool in tools)})*" if parallel else ""
         return f'{first} {more} "]"'
 
-    def head(self, tool: OfferedTool) -> CallHead | None:
-        """How a call begins."""
-        return None  # values are given out when the call is whole
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins: at the beginning of the answer, or behind another."""
+        first = rf"{BEGINNING}\s*(?:{re.escape(START)}\s*)?\["
+        return CallHead(rf"(?:{first}|\)\s*,)\s*{re.escape(tool.name)}\(", "python")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""
         return [with_parsed_arguments(message) for message in messages]
 
     def _call(self, lark: Lark, tool: OfferedTool, before: str) -> str:
-        names = list(properties_of(schema_of(tool)))
-        value = lark.rule(r'/"([^"\\\n]|\\["\\nt])*"|-?[0-9]+(\.[0-9]+)?|True|False|None/', terminal=True)
-        pairs = [f"{lark.literal(f'{name}=')} {value}" for name in names]
-        inner = f"(({' | '.join(pairs)}) ({lark.literal(', ')} ({' | '.join(pairs)}))*)?" if pairs else '""'
-        return f'{lark.literal(f"{before}{tool.name}(")} {inner} ")"'
+        schema = schema_of(tool)
+        arguments = _members(lark, schema, schema, lambda name: f"{name}=", _nameable, 0)
+        return f'{lark.literal(f"{before}{tool.name}(")} {arguments} ")"'
+
+
+def _nameable(name: str) -> bool:
+    """Whether a Python call can name the argument."""
+    return name.isidentifier() and not iskeyword(name)
+
+
+def _members(
+    lark: Lark,
+    schema: Mapping[str, Any],
+    whole: Mapping[str, Any],
+    key: Callable[[str], str],
+    may_be: Callable[[str], bool],
+    depth: int,
+) -> str:
+    """The properties that ``may_be``, in the schema's order, each behind its ``key``."""
+    required = schema.get("required")
+    needed = set(required) if isinstance(required, list) else set()
+    behind, first = '""', ['""']
+    for name, value in reversed(properties_of(schema).items()):
+        if not may_be(name):
+            continue
+        rest = f"{_value(lark, value, whole, depth)} {behind}"
+        first = [f"{lark.literal(key(name))} {rest}", *(first if name not in needed else ())]
+        more = lark.rule(f"{lark.literal(f', {key(name)}')} {rest}")
+        behind = more if name in needed else lark.rule(f"{more} | {behind}")
+    return lark.either(first)
+
+
+def _value(lark: Lark, schema: Any, whole: Mapping[str, Any], depth: int) -> str:
+    """A literal of Python that keeps to ``schema``, as far as that is followed here."""
+    schema = schema if isinstance(schema, dict) and depth < _DEPTH else {}
+    kind, values = schema.get("type"), schema.get("enum")
+    if kind in ("string", "integer", "number") or (values and all(isinstance(each, str) for each in values)):
+        return lark.json(standing_alone(schema, whole))
+    if kind == "boolean":
+        return '("True" | "False")'
+    if kind == "array" and isinstance(schema.get("items"), dict):
+        items = properties_of({**whole, "properties": {"items": schema["items"]}})
+        return lark.rule(_several(_value(lark, items["items"], whole, depth + 1), "[]"))
+    if kind == "object" and properties_of(schema):
+        resolved = {**whole, "properties": schema["properties"], "required": schema.get("required")}
+        members = _members(lark, resolved, whole, lambda name: f"{json.dumps(name)}: ", bool, depth + 1)
+        return f'"{{" {members} "}}"'
+    text, colon = lark.json({"type": "string"}), lark.literal(": ")
+    plain = lark.rule(r"/-?[0-9]+(\.[0-9]+)?|True|False|None/", terminal=True)
+    return lark.nested(
+        lambda value: f"{text} | {plain} | {_several(value, '[]')} | {_several(f'{text} {colon} {value}', '{}')}"
+    )
+
+
+def _several(one: str, brackets: str) -> str:
+    """Any number of ``one`` in brackets."""
+    return f'"{brackets[0]}" ({one} (", " {one})*)? "{brackets[1]}"'

@@ -5,17 +5,19 @@ Knows no wire format; what tools mean and what is known of files is found out in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict
 
 from dovetail.serve.api.conversation.conversation import Conversation, Message, Tool
-from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallStart, Piece
+from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallStart, Finish, Piece, TextPiece
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.api.security.fields import SecurityField
 from dovetail.serve.api.served import CallHead, Dialect
+from dovetail.serve.edit.carrier.watch import START
+from dovetail.serve.edit.known.chat_blocks import HEAD, asks_for_blocks, chat_blocks
 from dovetail.serve.edit.known.follow import Call, Known, Turn, arguments_in, edits_in, known_texts, normal
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import ToolRoles, roles_of
@@ -24,6 +26,12 @@ from dovetail.serve.types import CarrierSpec, CarrierTool, ConstraintSpec, Gramm
 
 _BOUNDS = ("pattern", "enum", "const", "minLength", "maxLength", "format", "$ref", "anyOf", "oneOf", "allOf", "not")
 """Keywords under which a text is more than any string: it is left to them."""
+
+
+_BLOCKS = CarrierTool(
+    name="", head=rf"(?:\n|{START.decode()}){HEAD}", style="blocks", old="search", new="replace", empty_old=True
+)
+"""Blocks in plain text, as aider asks for them."""
 
 
 class DovetailField(BaseModel):
@@ -63,14 +71,17 @@ def carrier_spec(
     followed, or there is nothing to hold it to. ``quotes`` False: to no text."""
     tools = conversation.callable_tools
     heads = dialect.heads(tools)
+    turns = turns_of(conversation)
     carried = [
         found
         for tool, head in zip(tools, heads, strict=True)
         if head is not None and (found := carrier_tool(tool, head, writes=policy is not None)) is not None
     ]
+    if quotes and any(asks_for_blocks(turn.text) for turn in turns if turn.role in ("system", "user")):
+        carried.append(_BLOCKS)
     if not carried:
         return None
-    known = known_texts(turns_of(conversation))
+    known = known_texts(turns)
     files = _files(known) if quotes else ()
     if not files and policy is None:
         return None
@@ -102,9 +113,8 @@ def carrier_tool(tool: Tool, head: CallHead, *, writes: bool = False) -> Carrier
         if head.style != "plain" and not _any_text(properties.get(roles.text)):
             return None
         return CarrierTool(name=tool.name, head=head.pattern, style=head.style, tags=head.tags, patch=roles.text)
-    if roles.edits and head.style != "json":
-        return None
-    if not _any_text((_item(properties, roles.edits) if roles.edits else properties).get(roles.old)):
+    held = _item(properties, roles.edits) if roles.edits else properties
+    if not _any_text(held.get(roles.old)):
         return None
     return CarrierTool(
         name=tool.name,
@@ -115,6 +125,7 @@ def carrier_tool(tool: Tool, head: CallHead, *, writes: bool = False) -> Carrier
         old=roles.old,
         new=roles.new,
         everywhere=roles.everywhere,
+        everywhere_first=_comes_first(held, roles.everywhere, roles.old),
         content=roles.text,
         command="command" if roles.meaning == "editor" else "",
         edits=roles.edits,
@@ -131,6 +142,8 @@ class CallCounter:
         self._files = {normal(file.path): file for file in spec.files} if spec is not None else {}
         self._folder = spec.folder if spec is not None else ""
         self._counter = calls
+        self._blocks = spec is not None and _BLOCKS in spec.tools
+        self._said: list[str] = []
         self._tool: ToolRoles | None = None
         self._arguments: list[str] = []
 
@@ -143,6 +156,10 @@ class CallCounter:
         elif isinstance(piece, CallEnd) and self._tool is not None:
             self._count(self._tool, "".join(self._arguments))
             self._tool = None
+        elif isinstance(piece, TextPiece) and self._blocks:
+            self._said.append(piece.text)
+        elif isinstance(piece, Finish):
+            self._count_paths([path for path, _, _ in chat_blocks("".join(self._said))])
 
     def _count(self, tool: ToolRoles, text: str) -> None:
         arguments = arguments_in(text)
@@ -155,6 +172,9 @@ class CallCounter:
             paths = [str(arguments[tool.path])] * len(edits_in(arguments.get(tool.edits)))
         else:
             paths = [str(arguments[tool.path])] if tool.old in arguments else []
+        self._count_paths(paths)
+
+    def _count_paths(self, paths: Iterable[str]) -> None:
         for path in paths:
             file = self._files.get(normal(path, self._folder))
             coverage = "uncovered" if file is None else "covered" if file.whole else "partly"
@@ -209,6 +229,12 @@ def _item(properties: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     items = schema.get("items") if isinstance(schema, dict) and schema.get("type") == "array" else None
     held = items.get("properties") if isinstance(items, dict) else None
     return held if isinstance(held, dict) else {}
+
+
+def _comes_first(properties: Mapping[str, Any], name: str, other: str) -> bool:
+    """Whether calls say ``name`` before ``other``: they keep to the schema's order."""
+    order = list(properties)
+    return name in order and order.index(name) < order.index(other)
 
 
 def _any_text(schema: Any) -> bool:

@@ -13,6 +13,7 @@ from dovetail.serve.edit.carrier.quoting import Quoting, Rules
 from dovetail.serve.edit.carrier.ruling import PathWatch, Rewriting, RuledText, Ruling
 from dovetail.serve.edit.carrier.shown import ShownText
 from dovetail.serve.edit.carrier.text_watch import TextWatch, Together
+from dovetail.serve.edit.known.chat_blocks import lines_replaced
 from dovetail.serve.edit.known.follow import normal
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.types import CarrierSpec, CarrierTool, KnownFile
@@ -72,7 +73,7 @@ class Call:
         """What is known of the file that the call is about."""
         return self.files.get(normal(self.path, self.texts.folder)) if self.path else None
 
-    def quoting(self) -> Quoting | None:
+    def quoting(self, *, in_json: bool) -> Quoting | None:
         """How the old text begins; None: nothing is known that it could be held to."""
         file = self.file
         if file is None or (not any(file.pieces) and not file.whole):
@@ -80,13 +81,13 @@ class Call:
         closer = self.tool.tags[2]
         if closer and any(closer in piece for piece in file.pieces):
             return None  # a reader would take the quoted text to be over
-        later = bool(self.tool.everywhere) and self.everywhere is None
+        later = bool(self.tool.everywhere) and self.everywhere is None and not self.tool.everywhere_first
         rules = Rules(
             unique=not self.everywhere and not later,
             lines_unique=later,
             empty=self.tool.empty_old,
         )
-        return Quoting(self.texts.shown(file, in_json=self.tool.style == "json"), rules)
+        return Quoting(self.texts.shown(file, in_json=in_json), rules)
 
     def watch(self, parameter: str, *, in_json: bool) -> TextWatch | None:
         """What watches the text of a parameter; None: nothing does.
@@ -164,12 +165,21 @@ class Call:
     def done(self) -> Files:
         """The files once the call has been carried out; a text that it does not quote right leaves them as they are."""
         file = self.file
-        if file is None or not self.old or self.new is None or not any(self.old in piece for piece in file.pieces):
+        if file is None or self.old is None or self.new is None:
             return self.files
-        times = -1 if self.everywhere else 1
-        pieces = tuple(piece.replace(self.old, self.new, times) for piece in file.pieces)
+        if self.tool.style == "blocks":
+            pieces = tuple(lines_replaced(piece, self.old, self.new) for piece in file.pieces)
+        elif not self.old or not any(self.old in piece for piece in file.pieces):
+            return self.files
+        else:
+            times = -1 if self.everywhere else 1
+            pieces = tuple(piece.replace(self.old, self.new, times) for piece in file.pieces)
+        return self.knows(KnownFile(file.path, pieces, file.whole)).files
+
+    def knows(self, file: KnownFile) -> Call:
+        """With that for the file that the call is about."""
         assert self.path is not None
-        return {**self.files, normal(self.path, self.texts.folder): KnownFile(file.path, pieces, file.whole)}
+        return replace(self, files={**self.files, normal(self.path, self.texts.folder): file})
 
 
 def decoded(written: bytes) -> str:

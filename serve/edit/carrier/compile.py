@@ -9,15 +9,18 @@ from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.grammar.compile import compile_grammar
 from dovetail.serve.constrain.syntax.gates import LOCAL_GATES, Gates
 from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.carrier.blocks import BlockText, block_begins
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, files_of
 from dovetail.serve.edit.carrier.constraint import CarrierConstraint
+from dovetail.serve.edit.carrier.keywords import keywords_begin
 from dovetail.serve.edit.carrier.new_text import Grammars
 from dovetail.serve.edit.carrier.patching import Patching, patch_begins
 from dovetail.serve.edit.carrier.ruling import Project, Ruling
-from dovetail.serve.edit.carrier.watch import Heads, Outside
+from dovetail.serve.edit.carrier.watch import Heads, Outside, State
 from dovetail.serve.edit.policy.combine import policy_of
 from dovetail.serve.types import CarrierSpec
 
+_BEGUN: dict[str, Callable[[Heads, Call, bytes], State]] = {"python": keywords_begin, "blocks": block_begins}
 _PREPARED_AT_MOST = 1 << 20
 """Characters of known files that are prepared ahead, those shown last first."""
 
@@ -41,7 +44,7 @@ def compile_carrier(
     ruling = None
     if spec.policy:
         ruling = Ruling(Project(policy_of(spec.policy), spec.folder), gates if gates is not None else LOCAL_GATES)
-    heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder, grammars, ruling), patch_begins)
+    heads = Heads.of(spec.tools, Texts(vocabulary, spec.folder, grammars, ruling), patch_begins, _BEGUN)
     spellings = {token: text.encode() for token, text in spec.spellings.items()}
     files = files_of(spec)
     left = _PREPARED_AT_MOST
@@ -59,11 +62,16 @@ def _prepare(heads: Heads, files: Files, path: str) -> None:
     if grammars is not None and files[path].whole and any(tool.new for tool in heads.tools):
         grammars.gate(files[path])
     for tool in heads.tools:
-        closer = b'"' if tool.style == "json" else tool.tags[2].encode()
+        in_json = tool.style in ("json", "python") or bool(tool.edits)
+        closer = b'"' if in_json else tool.tags[2].encode()
         call = Call(tool, heads.texts, files, path=path)
-        if tool.patch:
+        if tool.style == "blocks":
+            begun = block_begins(heads, call, b"")
+            if isinstance(begun, BlockText):
+                begun.mask(vocabulary)
+        elif tool.patch:
             section = Patching(heads, call, tool.patch, closer if tool.style != "plain" else b"").section_of(path)
             if section is not None:
                 section.mask(vocabulary)
-        elif tool.old and (quoting := call.quoting()) is not None:
+        elif tool.old and (quoting := call.quoting(in_json=in_json)) is not None:
             quoting.mask(vocabulary, closer)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from dovetail.serve.constrain.base import Constraint, Draft, Int32Array, Pending, Retreat
 from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.carrier.blocks import BlockText
 from dovetail.serve.edit.carrier.patching import Patching
 from dovetail.serve.edit.carrier.ruling import PathWatch
 from dovetail.serve.edit.carrier.watch import Held, State, Text, fed
@@ -82,7 +83,8 @@ class CarrierConstraint:
         grammar = self.grammar.advance(token) if self.grammar is not None else None
         before = self.state
         trail, pointer = self._trail, self._pointer
-        if isinstance(before, Held) and isinstance(state, Held) and state.call.path == before.call.path:
+        if _quotes_on(before, state):
+            assert isinstance(state, Held | BlockText)
             state = replace(state, call=replace(state.call, quoted=(*state.call.quoted, token)))
         elif isinstance(state, Text) and state.replaces:
             inside = isinstance(before, Text) and before.replaces and trail is not None and pointer is not None
@@ -101,7 +103,7 @@ class CarrierConstraint:
         """The rest of a quoted line, the quoted text again as the new one, or what the grammar leaves no choice in."""
         guess = self._guess(limit)
         if not guess:
-            if self.grammar is None or _holds(self.state):
+            if self.grammar is None or self.state.holds:
                 return Draft(())
             forced = self.grammar.draft(limit).tokens
             admitted = self.admits(forced)
@@ -134,7 +136,7 @@ class CarrierConstraint:
 
     def may_end(self) -> bool:
         """Where the grammar says so; without one, anywhere but inside a quotation."""
-        return self.grammar.may_end() if self.grammar is not None else not _holds(self.state)
+        return self.grammar.may_end() if self.grammar is not None else not self.state.holds
 
     def retreat(self) -> Retreat | None:
         """Nowhere: a quotation can always go on until it may end. A new text or a path that cannot is let go."""
@@ -169,11 +171,11 @@ class CarrierConstraint:
         spelling = self._spellings.get(token) or self._vocabulary.spelling(token)
         if spelling:
             return fed(state, spelling)
-        return None if _holds(state) else state
+        return None if state.holds else state
 
     def _held_mask(self) -> Int32Array | None:
         state = self.state
-        if isinstance(state, Patching):
+        if isinstance(state, Patching | BlockText):
             return state.mask(self._vocabulary)
         if not isinstance(state, Held):
             return None
@@ -190,7 +192,7 @@ class CarrierConstraint:
         state = self.state
         if isinstance(state, Held) and state.quoting is not None and state.ended is None:
             return self._line_on(state.quoting.likely())
-        if isinstance(state, Patching):
+        if isinstance(state, Patching | BlockText):
             return self._line_on(state.likely())
         if self._trail is not None and self._pointer is not None:
             return self._trail.propose(self._pointer, limit)
@@ -215,6 +217,8 @@ class CarrierConstraint:
         return []
 
 
-def _holds(state: State) -> bool:
-    """Whether the output is in the middle of something that is held."""
-    return isinstance(state, Held) or (isinstance(state, Patching) and state.held is not None)
+def _quotes_on(before: State, after: State) -> bool:
+    """Whether a token between the two is a part of a quoted text."""
+    if isinstance(before, Held) and isinstance(after, Held):
+        return before.call.path == after.call.path
+    return isinstance(before, BlockText) and isinstance(after, BlockText) and (bool(after.lines) or not after.text)

@@ -88,6 +88,11 @@ class Patching(State):
     escape: bool = False
 
     @property
+    def holds(self) -> bool:
+        """Whether it is in an old line."""
+        return self.held is not None
+
+    @property
     def in_json(self) -> bool:
         """Whether it is written inside a JSON string."""
         return self.closer == _QUOTE

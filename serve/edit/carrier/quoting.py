@@ -76,7 +76,7 @@ class Quoting:
     def mask(self, vocabulary: Vocabulary, closer: bytes) -> Int32Array:
         """The tokens that may come next: a superset at the end of the text, and where a token goes beyond the ``closer``."""
         wide = self.places is None or len(self.places) >= _WIDE
-        key = (self.quoted, int(self.ends()))
+        key = (self.quoted, self.ends(), closer)
         kept = self.shown.masks.get(key) if wide else None
         if kept is not None:
             return kept

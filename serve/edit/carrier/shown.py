@@ -44,7 +44,7 @@ class ShownText:
         self.in_json = in_json
         written = [json_inside(piece) if in_json else piece.encode(errors="replace") for piece in pieces]
         self.text = _BETWEEN.join(written)
-        self.masks: dict[tuple[bytes, int], Int32Array] = {}
+        self.masks: dict[tuple[bytes, bool, bytes], Int32Array] = {}
         self._closed = closed
 
     @cached_property

@@ -6,7 +6,7 @@ Only inside a held quotation is anything refused; whatever cannot be followed is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail.serve.edit.carrier.call import Call, Files, Texts, decoded
@@ -25,18 +25,29 @@ _VALUE_END = re.compile(rb"[,}\]\s]")
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """What calls of edit tools begin with."""
+    """What calls of edit tools begin with.
+
+    ``patch``: the state behind what opens a patch: where it goes on, and what closes it. ``begun``: by style, the state behind
+    the head of a call, which ends as given, and between its arguments.
+    """
 
     tools: Sequence[CarrierTool]
     pattern: re.Pattern[bytes]
     texts: Texts
     patch: Callable[[Heads, Call, str, bytes], State]
+    begun: Mapping[str, Callable[[Heads, Call, bytes], State]]
 
     @classmethod
-    def of(cls, tools: Sequence[CarrierTool], texts: Texts, patch: Callable[[Heads, Call, str, bytes], State]) -> Heads:
-        """For ``tools``. ``patch``: the state behind what opens a patch: where it goes on, and what closes it."""
+    def of(
+        cls,
+        tools: Sequence[CarrierTool],
+        texts: Texts,
+        patch: Callable[[Heads, Call, str, bytes], State],
+        begun: Mapping[str, Callable[[Heads, Call, bytes], State]],
+    ) -> Heads:
+        """For ``tools``."""
         parts = [f"(?P<t{index}>{tool.head})" for index, tool in enumerate(tools)]
-        return cls(tools, re.compile("|".join(parts).encode(), re.DOTALL), texts, patch)
+        return cls(tools, re.compile("|".join(parts).encode(), re.DOTALL), texts, patch, begun)
 
 
 class State:
@@ -44,6 +55,11 @@ class State:
 
     __slots__ = ()
     heads: Heads
+
+    @property
+    def holds(self) -> bool:
+        """Whether the output is in the middle of something that is held."""
+        return False
 
     def take(self, data: bytes, at: int) -> tuple[State, int] | None:
         """The state after some of ``data`` from ``at``, and how far that is; None if it must not come."""
@@ -63,11 +79,12 @@ def fed(state: State, data: bytes) -> State | None:
 
 @dataclass(frozen=True, eq=False)
 class Outside(State):
-    """In no call that is followed. ``tail``: the last bytes."""
+    """In no call that is followed. ``tail``: the last bytes. ``last``: the file that the call before was about."""
 
     heads: Heads
     files: Files
     tail: bytes = START
+    last: str | None = None
 
     def take(self, data: bytes, at: int) -> tuple[State, int]:
         text = self.tail + data[at:]
@@ -75,18 +92,31 @@ class Outside(State):
         while match is not None and match.end() <= len(self.tail):
             match = self.heads.pattern.search(text, match.end())
         if match is None:
-            return Outside(self.heads, self.files, text[-_TAIL:]), len(data)
+            return replace(self, tail=text[-_TAIL:]), len(data)
         tool = self.heads.tools[next(index for index in range(len(self.heads.tools)) if match[f"t{index}"] is not None)]
-        call = Call(tool, self.heads.texts, self.files)
+        call = Call(tool, self.heads.texts, self.files, path=self.last)
         behind = at + match.end() - len(self.tail)
         if tool.style == "plain":
             return self.heads.patch(self.heads, call, tool.patch, b""), behind
+        begun = self.heads.begun.get(tool.style)
+        if begun is not None:
+            return begun(self.heads, call, text[: match.end()]), behind
         return (Between(self.heads, call) if tool.style == "tagged" else Members(self.heads, call)), behind
 
 
 def outside(heads: Heads, call: Call, tail: bytes = b"") -> Outside:
     """Behind a call."""
-    return Outside(heads, call.done(), tail)
+    return Outside(heads, call.done(), tail, call.path if call.tool.style == "blocks" else None)
+
+
+def between(heads: Heads, call: Call) -> State:
+    """Between the arguments of a call, between the members of one of its edits, or behind a block."""
+    if call.listed or call.tool.style == "json":
+        return Members(heads, call, "next")
+    if call.tool.style == "blocks":
+        return outside(heads, call)
+    begun = heads.begun.get(call.tool.style)
+    return begun(heads, call, b"") if begun is not None else Between(heads, call)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,14 +204,31 @@ class Listed(State):
         if byte == b"{":
             return Members(self.heads, replace(self.call, listed=True), "next"), at + 1
         if byte == b"]":
-            return Members(self.heads, self.call, "next"), at + 1
+            closer = self.call.tool.tags[2].encode()
+            return (Closing(self.heads, self.call, closer) if closer else between(self.heads, self.call)), at + 1
         return outside(self.heads, self.call, byte), at + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Closing(State):
+    """Behind a tagged list: what is left of its tag."""
+
+    heads: Heads
+    call: Call
+    rest: bytes
+
+    def take(self, data: bytes, at: int) -> tuple[State, int]:
+        byte = data[at : at + 1]
+        if not self.rest.startswith(byte):
+            return outside(self.heads, self.call, byte), at + 1
+        rest = self.rest[1:]
+        return (replace(self, rest=rest) if rest else between(self.heads, self.call)), at + 1
 
 
 def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:
     """Behind what opens a text."""
     if call.tool.old and key == call.tool.old:
-        quoting = call.quoting()
+        quoting = call.quoting(in_json=closer == _QUOTE)
         if quoting is not None:
             return Held(heads, call, closer, quoting)
     if call.tool.patch and key == call.tool.patch:
@@ -191,9 +238,8 @@ def value_begins(heads: Heads, call: Call, key: str, closer: bytes) -> State:
 
 def value_ends(heads: Heads, call: Call, key: str, written: bytes, closer: bytes) -> State:
     """Behind what closes a text."""
-    if closer == _QUOTE:
-        return Members(heads, call.says(key, decoded(written)), "next")
-    return Between(heads, call.says(key, written.decode(errors="replace")))
+    text = decoded(written) if closer == _QUOTE else written.decode(errors="replace")
+    return between(heads, call.says(key, text))
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +309,11 @@ class Held(State):
     ended: Quoting | None = None
     closing: int = 0
 
+    @property
+    def holds(self) -> bool:
+        """See State."""
+        return True
+
     def take(self, data: bytes, at: int) -> tuple[State, int] | None:
         quoting = self.quoting
         byte = data[at]
@@ -300,5 +351,7 @@ class Between(State):
         name = seen[len(opening) :]
         if seen.startswith(opening) and name.endswith(middle):
             key = name[: -len(middle)].decode(errors="replace")
+            if key == self.call.tool.edits:
+                return Members(self.heads, self.call, "value", key), at + 1
             return value_begins(self.heads, self.call, key, closer), at + 1
         return replace(self, seen=seen), at + 1

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from dovetail.serve.edit.known.chat_blocks import chat_blocks, lines_replaced
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.reads import Excerpt, excerpts, printed, reports_error
 from dovetail.serve.edit.known.shell import may_change, script_of, shown_by
@@ -24,6 +25,8 @@ _FENCED = re.compile(
     r"(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<text>.*?)^(?P=fence)[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
+_TRUSTED = re.compile("true contents of (?:these|the|this) files?", re.IGNORECASE)
+"""What aider says of the files in a message: that is all there is of them, as they are now."""
 _FOLDER = re.compile(
     r"(?:<cwd>|(?:current |primary )?working directory(?: is)?:?\s*[`\"]?)(?P<folder>/[^\s<`\"]*)", re.IGNORECASE
 )
@@ -107,7 +110,9 @@ class _Follower:
             call = self._calls.pop(turn.answers, None)
             if call is not None:
                 self._result(call, turn.text)
-        elif turn.role != "assistant":
+        elif turn.role == "assistant":
+            self._said(turn.text)
+        else:
             self._message(turn)
         for match in _MODIFIED.finditer(turn.text) if "odified" in turn.text and turn.role != "assistant" else ():
             self._forget(match["path"])
@@ -116,11 +121,29 @@ class _Follower:
         folder = _FOLDER.search(turn.text)
         if folder is not None:
             self.folder = folder["folder"]
+        whole = _TRUSTED.search(turn.text) is not None
         for match in _FENCED.finditer(turn.text) if turn.role == "user" else ():
             path, text = self._path(match["path"]), match["text"]
             before = self.texts.get(path)
-            if text and not (before is not None and before.whole):
+            if f"{match['fence']}\n" in text:
+                self._forget(path)  # Perhaps the end of a file without a last line feed.
+            elif whole:
+                self.texts[path] = KnownText.of(text)
+            elif text and not (before is not None and before.whole):
                 self.texts[path] = (before or KnownText()).also(text)
+
+    def _said(self, text: str) -> None:
+        """Blocks in an answer: nobody says whether they have been applied, so the file may be what it was or what they make."""
+        for path, old, new in chat_blocks(text):
+            name = self._path(path)
+            before = self.texts.get(name, KnownText())
+            after = [lines_replaced(piece, old, new) for piece in before.pieces or ("",)]
+            if all(piece in before.pieces for piece in after):
+                continue
+            known = replace(before, whole=False)
+            for piece in after:
+                known = known.also(piece)
+            self.texts[name] = known
 
     def _result(self, call: Call, result: str) -> None:
         arguments = {} if call.plain else arguments_in(call.arguments)

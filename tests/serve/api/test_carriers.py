@@ -235,3 +235,19 @@ async def test_every_edit_of_a_list_is_held_and_counted(make_api, model, saying)
     assert isinstance(held, CarrierSpec)
     assert (held.tools[0].edits, held.tools[0].old) == ("edits", "old_string")
     assert 'dovetail_edit_tool_calls_total{coverage="covered"} 2.0' in (await api.client.get("/metrics")).text
+
+
+async def test_blocks_in_plain_text_are_held_where_they_are_asked_for(make_api, model, saying):
+    shown = f"*Trust this message as the true contents of these files!*\n\ncalc.py\n```\n{FILE}```\n"
+    asked = "Answer so:\n\na.py\n```\n<<<<<<< SEARCH\nold\n=======\nnew\n>>>>>>> REPLACE\n```\n"
+    said = "calc.py\n```\n<<<<<<< SEARCH\ndef add(a, b):\n=======\ndef plus(a, b):\n>>>>>>> REPLACE\n```\n"
+    api = make_api(saying(said), served=model)
+    chat = [{"role": "system", "content": asked}, {"role": "user", "content": shown}]
+    answer = await api.post("/v1/chat/completions", {"messages": chat})
+    assert answer.json()["choices"][0]["message"]["content"] == said
+    await api.post("/v1/chat/completions", {"messages": chat, "dovetail": {"carriers": False}})
+    await api.post("/v1/chat/completions", {"messages": chat[1:]})
+    held, *free = [request.constraint for request in api.engine.requests]
+    assert isinstance(held, CarrierSpec) and free == [None, None]
+    assert [(file.path, file.whole) for file in held.files] == [("calc.py", True)]
+    assert 'dovetail_edit_tool_calls_total{coverage="covered"} 1.0' in (await api.client.get("/metrics")).text

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from babble import calls_in, carrier, edit_tool, mask_of, start, walk
 from byte_pairs import vocabulary
@@ -17,6 +18,7 @@ from dovetail.models.dialects.family import Family
 from dovetail.models.dialects.hermes import Hermes
 from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.edit.carrier.compile import compile_carrier
+from dovetail.serve.edit.carrier.quoting import Quoting, Rules
 from dovetail.serve.edit.carrier.shown import Places, ShownText
 from dovetail.serve.types import KnownFile
 
@@ -166,3 +168,18 @@ def test_what_is_no_call_is_left_alone() -> None:
     assert state is not None and state.may_end()
     held = along(free, said("calc.py", "def").partition('def"')[0])
     assert held is not None and not held.may_end()
+
+
+def test_what_closes_a_text_is_part_of_what_may_come() -> None:
+    shown = ShownText(("a = 1\n",), whole=True, in_json=False)
+    begun = Quoting(shown, Rules(unique=True, lines_unique=False, empty=True))
+    masks = [begun.mask(vocabulary(), closer).tolist() for closer in (b")\n", b"</end>")]
+    assert masks[0] != masks[1]
+    assert begun.mask(vocabulary(), b")\n").tolist() == masks[0]
+
+
+def test_a_tool_that_is_told_of_occurrences_before_is_held_to_one_place() -> None:
+    spec = carrier(Hermes(), TOOL_ALL, WHOLE)
+    first = msgspec.structs.replace(spec, tools=(msgspec.structs.replace(spec.tools[0], everywhere_first=True),))
+    assert along(start(spec), said("repeats.py", "x = ", "w = ")) is not None
+    assert along(start(first), said("repeats.py", "x = ", "w = ")) is None

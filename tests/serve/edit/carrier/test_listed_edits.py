@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from babble import calls_in, edit_tool, walk
+from babble import calls_in, walk
 from babble import carrier as carrier_of
 from byte_pairs import vocabulary
 from offered import Offered
@@ -22,9 +22,6 @@ from dovetail.serve.types import CarrierSpec, KnownFile
 
 TEXT = "a = 1\nb = 2\nc = 1\n"
 FILES = [KnownFile("a.py", (TEXT,), True)]
-IN_JSON = [
-    family for family in FAMILIES if (head := family.head(edit_tool(["a"]))) is not None and head.style == "json"
-]
 
 
 def multi_edit(family: Any = None) -> tuple[Offered, CarrierSpec]:
@@ -68,10 +65,11 @@ def test_an_edit_quotes_what_the_one_before_has_left(edits: list[tuple[str, str]
     assert state is None or state.may_end()
 
 
-@pytest.mark.parametrize("family", IN_JSON, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_a_random_model_makes_edits_that_apply_one_after_another(family: Any) -> None:
     tool, spec = multi_edit(family)
     calls = [found for seed in range(8) for found in calls_in(family, tool, walk(spec, seed))]
+    calls = [found for found in calls if isinstance(found["edits"], list)]  # A list that was cut off is read as text.
     assert calls
     for found in calls:
         text = TEXT
