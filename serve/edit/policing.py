@@ -15,7 +15,7 @@ from dovetail.serve.constrain.syntax.change import changed
 from dovetail.serve.constrain.syntax.gates import Answer
 from dovetail.serve.edit.policy.combine import FileChange, Policy
 from dovetail.serve.edit.policy.lines import changed_lines
-from dovetail.serve.edit.policy.review import Subject, finding_in
+from dovetail.serve.edit.policy.review import LinesLeft, Subject, finding_in
 from dovetail.serve.types import Decided, Finding
 
 if TYPE_CHECKING:
@@ -121,17 +121,18 @@ class Policing:
     def _fits(self, target: int, lines: int) -> bool:
         """Whether so many changed lines of the file are within the limits."""
         most = self.lines_left(target)
-        return most is None or lines <= most
+        return most is None or lines <= most.count
 
-    def lines_left(self, target: int) -> int | None:
+    def lines_left(self, target: int) -> LinesLeft | None:
         """How many lines of the file may change at the most; None: no limit counts them."""
         limits = self.policy.limits
         others = sum(count for other, count in self._lines.items() if other != target)
-        left = [
-            *([] if limits.changed_lines_per_file is None else [limits.changed_lines_per_file]),
-            *([] if limits.changed_lines is None else [limits.changed_lines - others]),
-        ]
-        return min(left, default=None)
+        left: list[LinesLeft] = []
+        if limits.changed_lines_per_file is not None:
+            left.append(LinesLeft(limits.changed_lines_per_file, "changed_lines_per_file"))
+        if limits.changed_lines is not None:
+            left.append(LinesLeft(limits.changed_lines - others, "changed_lines"))
+        return min(left, key=lambda each: each.count, default=None)
 
     def _lines_left(self, most: int | None) -> bool:
         return most is None or sum(self._lines.values()) < most

@@ -98,9 +98,9 @@ class Lines:
         Raises:
             Pending: that is still being found out, and nobody hopes for it.
         """
-        if self._left is not None and added > self._left:
+        if self._left is not None and added > self._left.count:
             self.refused.add(text)
-            self._policing.veto(too_many_lines(self._change.path or ""), "decoding")
+            self._policing.veto(too_many_lines(self._change.path or "", self._left), "decoding")
             return False
         if not self._rules or len(self._head) + len(text) > _BYTES_AT_MOST:
             return True

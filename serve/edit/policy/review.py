@@ -22,10 +22,17 @@ WHOLE_STATEMENTS = frozenset({"python"})
 """Languages in which no later line can add to a statement that parses up to its line's end."""
 
 
+class LinesLeft(msgspec.Struct, frozen=True, array_like=True):
+    """How many lines may change, by the limit that leaves the fewest: its name in a policy."""
+
+    count: int
+    limit: str
+
+
 class Subject(msgspec.Struct, frozen=True, array_like=True):
     """A change that a policy judges.
 
-    ``policy``: as Policy.texts. ``lines``: how many lines may change; None: any number. ``fresh``: where the new text begins,
+    ``policy``: as Policy.texts. ``lines``: how many lines may change, by which limit; None: any number. ``fresh``: where the new text begins,
     if ``after`` is no whole file but ends with a finished line of it; then only what no way of going on undoes is found.
     ``exports``: what breaks a frozen file is found too.
     """
@@ -35,7 +42,7 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
     path: str | None
     before: bytes
     after: bytes
-    lines: int | None = None
+    lines: LinesLeft | None = None
     fresh: int | None = None
     exports: bool = True
 
@@ -58,15 +65,15 @@ def first_refusal(asked: Subject) -> Finding | None:
     if asked.fresh is not None:
         return _certain(policy, asked, asked.fresh)
     change = FileChange(asked.old_path, asked.path, asked.before, asked.after)
-    if asked.lines is not None and changed_lines(asked.before, asked.after) > asked.lines:
-        return too_many_lines(asked.path or asked.old_path or "")
+    if asked.lines is not None and changed_lines(asked.before, asked.after) > asked.lines.count:
+        return too_many_lines(asked.path or asked.old_path or "", asked.lines)
     found = policy.content(change, refused_only=True)
     return next((each for each in found if asked.exports or each.rule != "api"), None)
 
 
-def too_many_lines(path: str) -> Finding:
+def too_many_lines(path: str, left: LinesLeft) -> Finding:
     """What is found where an edit changes more lines than the limits leave."""
-    return Finding(id="limits/changed_lines", rule="limits", path=path, message="Too many lines change.")
+    return Finding(id=f"limits/{left.limit}", rule="limits", path=path, message="Too many lines change.")
 
 
 def _certain(policy: Policy, asked: Subject, begin: int) -> Finding | None:

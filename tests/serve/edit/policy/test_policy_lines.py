@@ -69,6 +69,27 @@ def test_what_the_model_was_kept_from_is_told() -> None:
     assert told == [("no-calls", "src/a.py", 6, "decoding")]
 
 
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        ({"changed_lines": 1}, "changed_lines"),
+        ({"changed_lines_per_file": 1}, "changed_lines_per_file"),
+        ({"changed_lines": 9, "changed_lines_per_file": 1}, "changed_lines_per_file"),
+    ],
+)
+@pytest.mark.parametrize("replacement", ["    y = 1\n    z = 1\n", "    y = (\n    1)"])
+def test_the_limit_that_was_in_the_way_is_named(limits: dict[str, int], name: str, replacement: str) -> None:
+    spec = EditSpec(files=(A,), policy=Policy([parse_policy({"limits": limits})]).texts)
+    state = compile_edit(spec, vocabulary())
+    for byte in f"{HEAD}{replacement}\n>>>>>>> REPLACE\n".encode():
+        token = vocabulary().prefixes[bytes((byte,))][0]
+        if not state.allows(token):
+            break
+        state = state.advance(token)
+    told = [each.id for each in GuardedConstraint(state, Fault(), Meter()).vetoes()]
+    assert told == [f"limits/{name}"]
+
+
 LINES = [
     "h(1)",
     "x = g(2)",
