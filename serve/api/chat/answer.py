@@ -17,6 +17,7 @@ from dovetail.serve.api.conversation.pieces import (
     RefusalPiece,
     TextPiece,
 )
+from dovetail.serve.api.http.failures import FAILED
 from dovetail.serve.api.logprobs import chat_logprobs
 from dovetail.serve.api.served import TextCodec
 from dovetail.serve.types import TokenLogprob, Usage
@@ -152,3 +153,8 @@ class Choice:
         logprobs = chat_logprobs(self._codec, self._untold) if self._codec is not None and self._untold else None
         self._untold = ()
         return {"index": self._index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+
+
+def failed_choice(index: int) -> dict[str, Any]:
+    """The last chunk of a choice that a failure has ended."""
+    return {"index": index, "delta": {}, "logprobs": None, "finish_reason": FAILED}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from dovetail.serve.api.chat.answer import Choice
+from dovetail.serve.api.chat.answer import Choice, failed_choice
 from dovetail.serve.api.chat.body import ChatBody
 from dovetail.serve.api.chat.messages import check_prediction
 from dovetail.serve.api.chat.stored import StoredCompletions
@@ -26,6 +27,7 @@ from dovetail.serve.api.http.failures import sse_error, told
 from dovetail.serve.api.http.fields import not_available
 from dovetail.serve.api.records import Records
 from dovetail.serve.api.usage import usage_of
+from dovetail.serve.errors import DovetailError
 from dovetail.serve.types import Request
 
 ENDPOINT = "/v1/chat/completions"
@@ -60,8 +62,9 @@ class Chat:
             turn = await self._turn(body)
             headers = self._context.ignored_header(http, turn.ignored)
             if body.stream:
+                unended = set(range(len(turn.requests)))
                 return sse.EventStream(
-                    told(self._stream(http, turn), sse_error, sse.DONE),
+                    told(self._stream(http, turn, unended), partial(self._failure, turn, unended), sse.DONE),
                     keepalive_seconds=self._context.settings.keepalive_seconds,
                     headers=headers,
                 )
@@ -108,11 +111,10 @@ class Chat:
                     choices[index].take(piece)
         return await self._completion(turn, choices)
 
-    async def _stream(self, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:
-        head = self._head(turn, "chat.completion.chunk")
-        if turn.body.include_usage:
-            head["usage"] = None
+    async def _stream(self, http: HttpRequest, turn: Turn, unended: set[int]) -> AsyncGenerator[bytes, None]:
+        """``unended``: the choices whose last chunk has not been told."""
         choices = self._choices(turn)
+        head = self._chunk_head(turn)
         chunks = sse.Chunks(head)
         usage: dict[str, Any] = {}
         yield chunks.told([choice.opening() for choice in choices])
@@ -124,14 +126,24 @@ class Chat:
                     usage = (await self._completion(turn, choices))["usage"]
                 if told_now:
                     yield chunks.told(told_now)
+                if choices[index].finished:
+                    unended.discard(index)
         if turn.body.include_usage:
             yield sse.data({**head, "choices": [], "usage": usage})
+
+    def _failure(self, turn: Turn, unended: set[int], error: DovetailError) -> bytes:
+        """The error, and then an end for each choice that has none: some clients wait for a finish_reason for ever."""
+        ends = [failed_choice(index) for index in sorted(unended)]
+        return sse_error(error) + sse.Chunks(self._chunk_head(turn)).told(ends)
+
+    def _chunk_head(self, turn: Turn) -> dict[str, Any]:
+        return self._head(turn, "chat.completion.chunk") | ({"usage": None} if turn.body.include_usage else {})
 
     def _choices(self, turn: Turn) -> list[Choice]:
         codec = self._context.served.codec if turn.body.logprobs else None
         return [Choice(index, codec, legacy=turn.body.legacy) for index in range(len(turn.requests))]
 
-    async def _completion(self, turn: Turn, choices: list[Choice]) -> dict[str, Any]:
+    async def _completion(self, turn: Turn, choices: Sequence[Choice]) -> dict[str, Any]:
         """The finished answer, which is kept if it is to be."""
         reasoning = sum(choice.reasoning_tokens for choice in choices)
         completion = {

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 from fastapi import APIRouter, Response
@@ -19,17 +20,18 @@ from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
-from dovetail.serve.api.http.failures import sse_error, told
+from dovetail.serve.api.http.failures import FAILED, sse_error, told
 from dovetail.serve.api.http.fields import ignored_fields, not_available
 from dovetail.serve.api.logprobs import completion_logprobs, text_length
 from dovetail.serve.api.sampling import MAX_CHOICES, MAX_TOP_LOGPROBS, ManyFields, sampling_params
+from dovetail.serve.api.security.declined import declined_plain, told_decline
 from dovetail.serve.api.security.fields import SecurityField, rules_for
 from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.api.security.plain import PlainWatch, code_language
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.structured import StructuredFields
 from dovetail.serve.api.usage import usage_of
-from dovetail.serve.errors import EngineError, UserError
+from dovetail.serve.errors import DovetailError, EngineError, UserError
 from dovetail.serve.govern.findings.rules import RuleSet
 from dovetail.serve.types import FinishEvent, Request, RollbackEvent, TokensEvent
 
@@ -78,8 +80,9 @@ def routes(context: ApiContext) -> APIRouter:
         job = await _job(context, body)
         headers = context.ignored_header(http, job.ignored)
         if body.stream:
+            unended = set(range(len(job.requests)))
             return sse.EventStream(
-                told(_stream(context, http, job), sse_error, sse.DONE),
+                told(_stream(context, http, job, unended), partial(_failure, context, job, unended), sse.DONE),
                 keepalive_seconds=context.settings.keepalive_seconds,
                 headers=headers,
             )
@@ -204,7 +207,24 @@ def _likelihood(output: Output) -> float:
     return sum(entry.logprob for entry in output.logprobs) / len(output.logprobs) if output.logprobs else -math.inf
 
 
+async def _declined(context: ApiContext, http: HttpRequest, job: Job) -> list[dict[str, Any]]:
+    """The choices of a request that is declined; none: it is answered."""
+    prompts = [context.served.codec.decode(request.prompt) for request in job.requests[:: job.tries]]
+    found = await declined_plain(context, http, prompts)
+    if found is None:
+        return []
+    more = {"refusal": found.message, "security": told_decline(found)}
+    return [_choice(index, "", None, "content_filter") | more for index in range(len(prompts) * job.answers)]
+
+
+def _unasked(job: Job) -> dict[str, Any]:
+    """The usage of a request that the engine was not asked."""
+    return usage_of(job.requests, [Output() for _ in job.requests], job.tries)
+
+
 async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, Any]:
+    if declined := await _declined(context, http, job):
+        return {**_head(context, job), "choices": declined, "usage": _unasked(job)}
     outputs = [Output() for _ in job.requests]
     async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
         async for index, event in events:
@@ -229,22 +249,31 @@ def _watch(context: ApiContext, job: Job, index: int) -> PlainWatch:
     return PlainWatch(job.rules, prompt, job.body.security)
 
 
-async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGenerator[bytes, None]:
-    head = _head(context, job)
-    if job.body.include_usage:
-        head["usage"] = None
+def _failure(context: ApiContext, job: Job, unended: set[int], error: DovetailError) -> bytes:
+    ends = [_choice(index, "", None, FAILED) for index in sorted(unended)]
+    return sse_error(error) + sse.Chunks(_chunk_head(context, job)).told(ends)
+
+
+async def _stream(context: ApiContext, http: HttpRequest, job: Job, unended: set[int]) -> AsyncGenerator[bytes, None]:
+    """``unended``: the choices whose last chunk has not been told."""
+    head = _chunk_head(context, job)
     outputs = [Output() for _ in job.requests]
     offsets = [0] * len(outputs)
     watches = [_watch(context, job, index) for index in range(len(outputs))]
-    ended: set[int] = set()
     codec = context.served.codec
     chunks = sse.Chunks(head)
+    if declined := await _declined(context, http, job):
+        yield chunks.told(declined)
+        unended.clear()
+        if job.body.include_usage:
+            yield sse.data({**head, "choices": [], "usage": _unasked(job)})
+        return
     for index in range(len(outputs)):
         if echo := job.echoes[index // job.answers]:
             yield chunks.told([_choice(index, echo)])
     async with aclosing(context.generate(http, ENDPOINT, job.requests)) as events:
         async for index, event in events:
-            if index in ended:
+            if index not in unended:
                 continue
             outputs[index].take(event)
             watch = watches[index]
@@ -258,11 +287,11 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
             elif isinstance(event, FinishEvent) and (rest := await asyncio.to_thread(watch.finish)):
                 yield chunks.told([_choice(index, rest)])
             if watch.blocked or isinstance(event, FinishEvent):
-                ended.add(index)
                 note_found(context.metrics, watch.found)
                 finish = "content_filter" if watch.blocked else outputs[index].finish
                 yield chunks.told([_choice(index, "", None, finish) | watch.told()])
-                if len(ended) == len(outputs):
+                unended.discard(index)
+                if not unended:
                     break
             elif isinstance(event, RollbackEvent):
                 raise EngineError("The engine took back text that was already sent.", status=500)
@@ -272,6 +301,10 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job) -> AsyncGene
 
 def _choice(index: int, text: str, logprobs: dict[str, Any] | None = None, finish: str | None = None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
+
+
+def _chunk_head(context: ApiContext, job: Job) -> dict[str, Any]:
+    return _head(context, job) | ({"usage": None} if job.body.include_usage else {})
 
 
 def _head(context: ApiContext, job: Job) -> dict[str, Any]:

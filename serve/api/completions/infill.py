@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
@@ -22,8 +23,9 @@ from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import sse_error, told
 from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.sampling import SamplingFields, sampling_params
+from dovetail.serve.api.security.declined import declined_plain, told_decline
 from dovetail.serve.api.served import FillInMiddle, SamplingDefaults
-from dovetail.serve.errors import EngineError, UserError
+from dovetail.serve.errors import DovetailError, EngineError, UserError
 from dovetail.serve.types import Request, RollbackEvent, TokensEvent
 
 ENDPOINT = "/infill"
@@ -93,7 +95,7 @@ def routes(context: ApiContext) -> APIRouter:
         headers = context.ignored_header(http, filling.ignored)
         if body.stream:
             return sse.EventStream(
-                told(_stream(context, http, filling), sse_error),
+                told(_stream(context, http, filling), partial(_failure, context, filling)),
                 keepalive_seconds=context.settings.keepalive_seconds,
                 headers=headers,
             )
@@ -156,13 +158,36 @@ async def _texts(context: ApiContext, http: HttpRequest, filling: Filling) -> As
         yield rest
 
 
+async def _declined(context: ApiContext, http: HttpRequest, filling: Filling) -> dict[str, Any] | None:
+    """The answer to a request that is declined; None: it is answered."""
+    body = filling.body
+    found = await declined_plain(context, http, [body.input_prefix + (body.prompt or ""), body.input_suffix])
+    if found is None:
+        return None
+    return {**_unfinished(context, filling), "refusal": found.message, "security": told_decline(found)}
+
+
+def _failure(context: ApiContext, filling: Filling, error: DovetailError) -> bytes:
+    """The error, and then the event that ends every stream."""
+    return sse_error(error) + sse.data(_unfinished(context, filling))
+
+
+def _unfinished(context: ApiContext, filling: Filling) -> dict[str, Any]:
+    return {**_last(context, filling, ""), "stop_type": "none"}
+
+
 async def _whole(context: ApiContext, http: HttpRequest, filling: Filling) -> dict[str, Any]:
+    if declined := await _declined(context, http, filling):
+        return declined
     async with aclosing(_texts(context, http, filling)) as texts:
         content = "".join([text async for text in texts])
     return _last(context, filling, content)
 
 
 async def _stream(context: ApiContext, http: HttpRequest, filling: Filling) -> AsyncGenerator[bytes, None]:
+    if declined := await _declined(context, http, filling):
+        yield sse.data(declined)
+        return
     async with aclosing(_texts(context, http, filling)) as texts:
         async for text in texts:
             yield sse.data({"index": 0, "content": text, "stop": False, **_counts(filling)})

@@ -49,6 +49,10 @@ INTERNAL = EngineError(
 )
 
 
+FAILED = "error"
+"""The finish reason of what a failure has ended. OpenAI's own servers have none: no answer is taken for complete by it."""
+
+
 async def told(
     events: AsyncGenerator[bytes, None], say: Callable[[DovetailError], bytes], end: bytes = b""
 ) -> AsyncGenerator[bytes, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
@@ -28,8 +29,24 @@ async def declined_said(context: ApiContext, http: HttpRequest, said: list[Said]
     conduct = context.settings.conduct
     if conduct is None:
         return None
-    session = next((http.headers[name] for name in SESSION_HEADERS if name in http.headers), None)
-    found = await conduct.judge(said, tenant=visiting().principal.id, session=session)
+    found = await conduct.judge(said, tenant=visiting().principal.id, session=_session(http))
+    return _noted(context, found)
+
+
+async def declined_plain(context: ApiContext, http: HttpRequest, texts: Sequence[str]) -> Decline | None:
+    """As declined, of texts that are to be continued."""
+    conduct = context.settings.conduct
+    if conduct is None:
+        return None
+    found = await conduct.judge_plain(texts, tenant=visiting().principal.id, session=_session(http))
+    return _noted(context, found)
+
+
+def _session(http: HttpRequest) -> str | None:
+    return next((http.headers[name] for name in SESSION_HEADERS if name in http.headers), None)
+
+
+def _noted(context: ApiContext, found: Decline | None) -> Decline | None:
     if found is not None:
         note_decline(context.metrics, found)
     return found

@@ -73,11 +73,31 @@ class Conduct:
             self._pass(place.asked)
         return None
 
+    async def judge_plain(
+        self, texts: Sequence[str], *, tenant: str = "", session: str | None = None
+    ) -> Decline | None:
+        """Why texts that are to be continued are declined: by rule, or as a declined run's.
+
+        They are nobody's messages, and editors send one at every key: no guard model is asked, and only a session's name is remembered.
+        """
+        named = _key("session", tenant, session) if session else ""
+        remembered = self._remembered([named])
+        if remembered is not None:
+            return Decline(remembered.clause, "run", remembered.rule)
+        for text in texts:
+            found = await self._ruled(text)
+            if found is not None:
+                self._remember(found, [named])
+                return found
+        return None
+
     async def judge_text(self, text: str) -> Decline | None:
         """As for one message that belongs to no run."""
+        return await self._ruled(text) or (await self._guard.judge(text) if self._guard is not None else None)
+
+    async def _ruled(self, text: str) -> Decline | None:
         long = len(text) > _AT_ONCE
-        found = await asyncio.to_thread(judge, self.policy, text) if long else judge(self.policy, text)
-        return found or (await self._guard.judge(text) if self._guard is not None else None)
+        return await asyncio.to_thread(judge, self.policy, text) if long else judge(self.policy, text)
 
     async def close(self) -> None:
         """Let go of the guard model."""

@@ -227,7 +227,21 @@ async def test_an_engine_failure_before_and_during_a_stream(make_api, saying):
     middle = make_api(lambda request: [*list(saying("a", "b")(request))[:1], EngineError("it broke")])
     lines = (await middle.post(URL, {**ASK, "stream": True})).text.strip().split("\n\n")
     assert lines[-1] == "data: [DONE]"
-    assert json.loads(lines[-2].removeprefix("data: "))["error"]["message"] == "it broke"
+    error, last = (json.loads(line.removeprefix("data: ")) for line in lines[-3:-1])
+    assert error["error"]["message"] == "it broke"
+    assert last["choices"] == [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "error"}]
+    assert last["object"] == "chat.completion.chunk"
+
+
+async def test_only_choices_without_an_end_get_one_when_a_stream_fails(make_api, saying):
+    def script(request):
+        whole = list(saying("a")(request))
+        return whole if request.request_id.endswith("-0") else [whole[0], 0.2, EngineError("it broke")]
+
+    text = (await make_api(script).post(URL, {**ASK, "stream": True, "n": 2})).text
+    told = [json.loads(line[6:]) for line in text.split("\n\n") if line.startswith("data: {")]
+    ends = [(each["index"], each["finish_reason"]) for line in told for each in line.get("choices", ())]
+    assert [end for end in ends if end[1]] == [(0, "stop"), (1, "error")]
 
 
 async def test_a_defect_is_a_500_without_its_text(make_api):

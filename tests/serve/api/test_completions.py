@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import openai
 import pytest
 
+from dovetail.serve.errors import EngineError
 from dovetail.serve.types import FinishEvent, TokenLogprob, TokensEvent, Usage
 
 URL = "/v1/completions"
@@ -141,3 +143,26 @@ async def test_a_suffix_asks_for_the_middle(make_api, filling):
     assert api.engine.requests[-1].prompt == (256, *b"ab"), "an empty suffix is none"
     too_long = await api.post(URL, {"prompt": "a", "suffix": "c" * 5000})
     assert too_long.json()["error"]["code"] == "context_length_exceeded"
+
+
+async def test_a_stream_that_fails_has_an_end(make_api, saying):
+    api = make_api(lambda request: [*list(saying("a")(request))[:1], EngineError("it broke")])
+    lines = (await api.post(URL, {"prompt": "x", "stream": True})).text.strip().split("\n\n")
+    error, last = (json.loads(line.removeprefix("data: ")) for line in lines[-3:-1])
+    assert error["error"]["message"] == "it broke" and lines[-1] == "data: [DONE]"
+    assert last["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "error"}]
+
+
+async def test_openais_client_raises_what_fails_in_mid_stream(make_live, saying):
+    live = await make_live(lambda request: [*list(saying("a")(request))[:1], EngineError("it broke")])
+    async with openai.AsyncOpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=0) as client:
+        with pytest.raises(openai.APIError, match="it broke"):
+            async for _ in await client.completions.create(model="tiny", prompt="x", stream=True):
+                pass
+        chat = client.chat.completions
+        with pytest.raises(openai.APIError, match="it broke"):
+            async for _ in await chat.create(model="tiny", messages=[{"role": "user", "content": "x"}], stream=True):
+                pass
+        with pytest.raises(openai.APIError, match="it broke"):
+            async with chat.stream(model="tiny", messages=[{"role": "user", "content": "x"}]) as stream:
+                await stream.get_final_completion()

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dovetail.serve.engine.fake import reply
+from dovetail.serve.errors import EngineError
 from dovetail.serve.types import FinishEvent, TokensEvent, Usage
 
 URL = "/infill"
@@ -35,6 +36,13 @@ async def test_the_middle(api):
     assert request.prompt == (258, *b"def f(a, ", 259, *b"):\n", 260)
     assert request.sampling.stop_token_ids == (258, 259, 260)
     assert (request.sampling.max_tokens, request.sampling.temperature) == (20, 0)
+
+
+async def test_a_stream_that_fails_has_an_end(make_api, filling, saying):
+    broken = make_api(lambda request: [*list(saying("a")(request))[:1], EngineError("it broke")], served=filling)
+    told = events((await broken.post(URL, {**GAP, "stream": True})).text)
+    assert told[-2]["error"]["message"] == "it broke"
+    assert (told[-1]["stop"], told[-1]["stop_type"], told[-1]["content"]) == (True, "none", "")
 
 
 async def test_what_an_editor_sends(api):

@@ -60,6 +60,53 @@ async def test_edits(declining):
     assert "edits.completed" in (await declining.post(URL, {**ask, "stream": True})).text
 
 
+async def test_completions(declining):
+    ask = {"prompt": [FINE, f"# {HARMFUL}\n"], "n": 2, "best_of": 2, "stream_options": {"include_usage": True}}
+    url = "/v1/completions"
+    body = (await declining.post(url, ask)).json()
+    assert [(each["text"], each["finish_reason"]) for each in body["choices"]] == [("", "content_filter")] * 4
+    assert "'malware'" in body["choices"][0]["refusal"] and body["usage"]["completion_tokens"] == 0
+    assert body["choices"][3]["security"]["declined"]["rule"] == "malware/made"
+    lines = (await declining.post(url, {**ask, "stream": True})).text.strip().split("\n\n")
+    told = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    assert [choice["finish_reason"] for line in told for choice in line["choices"]] == ["content_filter"] * 4
+    assert told[-1]["usage"] == body["usage"] and lines[-1] == "data: [DONE]"
+    ids = list(f" {HARMFUL}".encode())
+    assert (await declining.post(url, {"prompt": ids})).json()["choices"][0]["finish_reason"] == "content_filter"
+    assert not declining.engine.requests
+    assert (await declining.post(url, {"prompt": FINE})).json()["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_infill(make_api, filling):
+    declining = make_api(conduct=Conduct(POLICY), served=filling)
+    for stream in (False, True):
+        ask = {"input_prefix": f"# {HARMFUL}\n", "input_suffix": "", "stream": stream}
+        body = json.loads((await declining.post("/infill", ask)).text.removeprefix("data: "))
+        assert (body["content"], body["stop"], body["stop_type"]) == ("", True, "none")
+        assert body["security"]["declined"]["clause"]["id"] == "malware" and "'malware'" in body["refusal"]
+    assert not declining.engine.requests
+    assert (await declining.post("/infill", {**ask, "input_prefix": "def f("})).text
+
+
+async def test_texts_to_continue_are_judged_by_rule_alone_and_by_their_run(make_api):
+    conduct, asked = guarded({"declined": True, "clause": "stalking"})
+    api = make_api(conduct=conduct)
+
+    async def end(prompt: str, **headers: str) -> str:
+        return str(
+            (await api.post("/v1/completions", {"prompt": prompt}, **headers)).json()["choices"][0]["finish_reason"]
+        )
+
+    assert await end("something veiled") == "stop" and not asked
+    assert await end(HARMFUL) == "content_filter"
+    assert await end(f"not {HARMFUL[:10]}") == "stop"
+    named = {"session-id": "s"}
+    assert await end(HARMFUL, **named) == "content_filter"
+    assert await end("def f(", **named) == "content_filter"
+    assert (await api.post(CHAT, user("hi"), **named)).json()["choices"][0]["finish_reason"] == "content_filter"
+    await conduct.close()
+
+
 async def test_rewording_in_the_same_run_does_not_slip_through(make_api):
     now = [0.0]
     api = make_api(conduct=Conduct(POLICY, clock=lambda: now[0]))
