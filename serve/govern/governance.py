@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,22 +11,26 @@ from dovetail.serve.govern.access.document import AccessFile, read_access_file
 from dovetail.serve.govern.audit.log import AuditLog
 from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.quotas.gate import Gate
-from dovetail.serve.govern.quotas.usage import UsageLog, preload
+from dovetail.serve.govern.quotas.sharing import Sharing
+from dovetail.serve.govern.quotas.usage import UsageLog
 from dovetail.serve.govern.store.database import Database
 
 
 @dataclass(frozen=True)
 class Governance:
-    """``usage`` and ``database`` None: nothing is kept, and nobody is asked for a key. ``audit`` None: nothing is recorded."""
+    """``usage``, ``sharing`` and ``database`` None: nothing is kept, and nobody is asked for a key. ``audit`` None: nothing is recorded."""
 
     access: Access = field(default_factory=Access)
     gate: Gate = field(default_factory=Gate)
     usage: UsageLog | None = None
     database: Database | None = None
     audit: AuditLog | None = None
+    sharing: Sharing | None = None
 
     async def close(self) -> None:
         """Write what is still to be written, and give the database back."""
+        if self.sharing is not None:
+            await self.sharing.close()
         if self.usage is not None:
             await self.usage.close()
         if self.database is not None:
@@ -46,6 +49,5 @@ def open_governance(keys: str | None, access: Path | None, *, certificates: bool
     keyring = Keyring(database) if database is not None else None
     usage = UsageLog(database) if database is not None else None
     gate = Gate({name: group.quota for name, group in file.groups.items()}, usage.record if usage is not None else None)
-    if database is not None:
-        database.call(lambda session: preload(session, gate, time.time()))
-    return Governance(Access.of(file, keyring, certificates=certificates), gate, usage, database)
+    sharing = Sharing(database, gate) if database is not None else None
+    return Governance(Access.of(file, keyring, certificates=certificates), gate, usage, database, sharing=sharing)

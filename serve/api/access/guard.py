@@ -60,6 +60,8 @@ class Guard:
             if trail.log is not None and trail.method not in READING:
                 trail.log.require()
             require(principal, scope["path"])
+            if self._governance.sharing is not None:
+                await self._governance.sharing.fresh()
             gate.count_request(principal)
         except DovetailError as error:
             refusal = self._say(scope, error)

@@ -1,7 +1,7 @@
 """Lets requests in while their caller's and its group's quotas last: counted when they come in, settled when they end.
 
-Everything is asked and taken in one go on one event loop, so that no two requests get the same room. Counts of this process
-alone: several servers on one database each give the whole quota.
+Everything is asked and taken in one go on one event loop, so that no two requests of this process get the same room. What other
+servers let in is counted as far as it is known (sharing.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dovetail.serve.govern.quotas.refusal import QuotaExceeded
 from dovetail.serve.govern.quotas.window import DAY, MINUTE, Window, whole_seconds
 
 STREAM_RETRY_SECONDS = 1
+WINDOWS = ("requests_per_minute", "requests_per_day", "tokens_per_minute", "tokens_per_day")
 MOST_ACCOUNTS = 10_000
 """Beyond these, accounts with nothing on them are forgotten: a token's subject may be anything."""
 
@@ -29,11 +30,22 @@ class Account:
     tokens_per_minute: Window = field(default_factory=lambda: Window(MINUTE))
     tokens_per_day: Window = field(default_factory=lambda: Window(DAY))
     streams: int = 0
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    """Streams of other servers."""
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """By their names in a quota."""
+        return {name: getattr(self, name) for name in WINDOWS}
+
+    @property
+    def all_streams(self) -> int:
+        """Answers that are being made, here and elsewhere."""
+        return self.streams + sum(self.elsewhere.values())
 
     def is_empty(self, now: float) -> bool:
         """Whether nothing is lost when it is forgotten."""
-        windows = (self.requests_per_minute, self.requests_per_day, self.tokens_per_minute, self.tokens_per_day)
-        return self.streams == 0 and not any(window.used(now) for window in windows)
+        return self.all_streams == 0 and not any(window.used(now) for window in self.windows.values())
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Lease:
         reserved: int,
         on_settled: Callable[[int, int], None],
     ) -> None:
-        self._accounts = accounts
+        self.accounts = accounts
         self._taken = taken
         self._on_settled = on_settled
         self.reserved = reserved
@@ -92,7 +104,7 @@ class Lease:
         if self.settled:
             return
         self.settled = True
-        for account in self._accounts:
+        for account in self.accounts:
             account.streams -= 1
         for window, part in self._taken:
             window.give_back(part, max(0, self.reserved - prompt - completion))
@@ -105,19 +117,22 @@ class Gate:
     Args:
         groups: the quota that all members of a group share.
         record: is told what each request came to, and of those that were refused.
-        clock: seconds that never go back.
+        clock: seconds since 1970, which never go back.
+
+    ``on_change`` is called when something was taken or given back.
     """
 
     def __init__(
         self,
         groups: Mapping[str, Quota] | None = None,
         record: Recorder | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._groups = groups or {}
         self._record = record if record is not None else _forget
-        self._clock = clock
-        self._accounts: dict[str, Account] = {}
+        self._clock = clock if clock is not None else steady_clock()
+        self.accounts: dict[str, Account] = {}
+        self.on_change: Callable[[], None] = lambda: None
 
     def count_request(self, principal: Principal) -> None:
         """Count one request, whatever it asks. Raises QuotaExceeded."""
@@ -126,6 +141,7 @@ class Gate:
         for account, _ in self._of(principal):
             account.requests_per_minute.take(now, 1)
             account.requests_per_day.take(now, 1)
+        self.on_change()
 
     def answer_room(self, principal: Principal, prompt_tokens: int, answers: int = 1) -> int | None:
         """How long each answer may be at most, that a request can ever be let in; None: the quota says nothing of it.
@@ -157,16 +173,18 @@ class Gate:
 
         def settled(prompt: int, completion: int) -> None:
             self._record(asked, prompt, completion, False)
+            self.on_change()
 
+        self.on_change()
         return Lease(accounts, taken, prompt_tokens + max_tokens, settled)
 
     def _taken(self, principal: Principal, amount: int) -> tuple[list[tuple[Window, int]], list[Account]]:
         now = self._clock()
         standing = self._of(principal)
         for account, quota in standing:
-            if quota.streams is not None and account.streams >= quota.streams:
+            if quota.streams is not None and account.all_streams >= quota.streams:
                 raise QuotaExceeded(
-                    f"{account.streams} requests of this credential are being answered, and its quota is "
+                    f"{account.all_streams} requests of this credential are being answered, and its quota is "
                     f"{quota.streams} at a time. Please try again in {STREAM_RETRY_SECONDS}s.",
                     STREAM_RETRY_SECONDS,
                 )
@@ -177,12 +195,6 @@ class Gate:
             for window in (account.tokens_per_minute, account.tokens_per_day):
                 taken.append((window, window.take(now, amount)))
         return taken, [account for account, _ in standing]
-
-    def preload(self, account_id: str, requests: int, tokens: int, age: float) -> None:
-        """Count what an earlier process let in ``age`` seconds ago towards the day."""
-        account = self._account(account_id)
-        account.requests_per_day.take(self._clock() - age, requests)
-        account.tokens_per_day.take(self._clock() - age, tokens)
 
     def levels(self, principal: Principal) -> dict[str, Level]:
         """How requests and tokens stand, where a limit holds."""
@@ -205,22 +217,29 @@ class Gate:
 
     def _of(self, principal: Principal) -> list[tuple[Account, Quota]]:
         """The accounts that a request of this caller is on, with their quotas."""
-        found = [(self._account(principal.id), principal.quota)]
+        found = [(self.account(principal.id), principal.quota)]
         if principal.group is not None:
-            found.append((self._account(group_account(principal.group)), self._groups.get(principal.group, Quota())))
+            found.append((self.account(group_account(principal.group)), self._groups.get(principal.group, Quota())))
         return found
 
-    def _account(self, account_id: str) -> Account:
-        account = self._accounts.get(account_id)
+    def account(self, account_id: str) -> Account:
+        """The account of a caller, or of a group."""
+        account = self.accounts.get(account_id)
         if account is None:
-            if len(self._accounts) >= MOST_ACCOUNTS:
+            if len(self.accounts) >= MOST_ACCOUNTS:
                 self._forget_empty()
-            account = self._accounts[account_id] = Account()
+            account = self.accounts[account_id] = Account()
         return account
 
     def _forget_empty(self) -> None:
         now = self._clock()
-        self._accounts = {name: account for name, account in self._accounts.items() if not account.is_empty(now)}
+        self.accounts = {name: account for name, account in self.accounts.items() if not account.is_empty(now)}
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since 1970 as they were at the start, and from there on by a clock that never goes back."""
+    start = time.time() - time.monotonic()
+    return lambda: start + time.monotonic()
 
 
 def group_account(group: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import structlog
 
-from dovetail.serve.govern.quotas.gate import Asked, Gate, group_account
+from dovetail.serve.govern.quotas.gate import Asked
 from dovetail.serve.govern.store.database import Database, Session, StoreError
 
 By = Literal["key", "group", "model", "endpoint", "day", "hour"]
@@ -133,21 +133,6 @@ def report(session: Session, by: By, since: float = 0.0) -> Sequence[Line]:
         int(since // HOUR),
     )
     return [Line(_shown(by, row[0]), row[1] if by == "key" else "", *(int(value) for value in row[2:])) for row in rows]
-
-
-def preload(session: Session, gate: Gate, now: float) -> None:
-    """Let the gate count what earlier processes let in during the last day."""
-    rows = session.execute(
-        "SELECT hour, principal, owner_group, SUM(requests), SUM(prompt_tokens + completion_tokens) "
-        "FROM usage_by_hour WHERE hour >= ? GROUP BY 1, 2, 3 ORDER BY 1",
-        int(now // HOUR) - 24,
-    )
-    for hour, principal, group, requests, tokens in rows:
-        # The end of the hour: nothing counts for too short a time.
-        age = max(0.0, now - (hour + 1) * HOUR)
-        gate.preload(principal, int(requests), int(tokens), age)
-        if group:
-            gate.preload(group_account(group), int(requests), int(tokens), age)
 
 
 def _shown(by: By, value: int | str) -> str:

@@ -24,5 +24,15 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE quota_counts (
+            server TEXT NOT NULL, account TEXT NOT NULL, counter TEXT NOT NULL, part BIGINT NOT NULL,
+            amount BIGINT NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (server, account, counter, part)
+        )
+        """,
+        "CREATE INDEX quota_counts_by_version ON quota_counts (version)",
+        "INSERT INTO changes VALUES ('quotas', 0)",
+    ),
 )
 """Statements that both SQLite and PostgreSQL understand. The database's version is the number of entries applied."""

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dovetail.serve.errors import ContextOverflow, UserError
 from dovetail.serve.govern.principal import ANONYMOUS, Principal, Quota
-from dovetail.serve.govern.quotas.gate import Gate, Lease, group_account
+from dovetail.serve.govern.quotas.gate import Gate, Lease
 from dovetail.serve.govern.quotas.refusal import QuotaExceeded
-from dovetail.serve.govern.quotas.usage import Line, UsageLog, preload, report
+from dovetail.serve.govern.quotas.usage import Line, UsageLog, report
 from dovetail.serve.govern.quotas.window import TICKS, Window
 from dovetail.serve.govern.store.database import Database
 
@@ -230,26 +230,6 @@ async def test_usage_by_everything(database: Database) -> None:
     assert read["group"] == [Line("", "", 1, 0, 1, 1), Line("team", "", 2, 1, 20, 35)]
     assert read["day"] == [Line("2027-01-15", "", 2, 0, 11, 6), Line("2027-01-16", "", 1, 1, 10, 30)]
     assert database.call(lambda session: report(session, "key", clock.time)) == [Line("a", "A", 1, 1, 10, 30)]
-
-
-async def test_a_day_is_not_forgotten_with_the_process(database: Database) -> None:
-    wall, clock = Clock(1_800_000_000.0), Clock(500.0)
-    usage = UsageLog(database, now=wall)
-    who = caller("a", "team", tokens_per_day=100, requests_per_day=3)
-    gate = Gate(record=usage.record, clock=clock)
-    gate.admit(who, "/v1/x", "m", 30, 40).settle(30, 40)
-    await usage.close()
-    later = Gate({"team": Quota(tokens_per_day=90)}, clock=Clock(3.0))
-    database.call(lambda session: preload(session, later, wall.time + 3 * HOUR))
-    assert later.levels(who)["tokens"].remaining == 20
-    assert later.levels(who)["requests"].remaining == 2
-    with pytest.raises(QuotaExceeded) as caught:
-        later.admit(who, "/v1/x", "m", 11, 10)
-    assert 20 * HOUR < caught.value.retry_after <= 25 * HOUR
-    tomorrow = Gate(clock=Clock(3.0))
-    database.call(lambda session: preload(session, tomorrow, wall.time + 26 * HOUR))
-    assert tomorrow.levels(who)["tokens"].remaining == 100
-    assert group_account("team") == "group:team"
 
 
 async def test_usage_that_cannot_be_written_is_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
