@@ -15,8 +15,9 @@ from pydantic import Field
 
 from dovetail.serve.api.sampling import SamplingFields
 from dovetail.serve.constrain.grammar.checks import Check
+from dovetail.serve.constrain.grammar.compile import checked
 from dovetail.serve.constrain.grammar.limits import COMPILE_SECONDS, MAX_CHOICES
-from dovetail.serve.constrain.grammar.source import check_grammar, left_out, took_too_long
+from dovetail.serve.constrain.grammar.source import took_too_long
 from dovetail.serve.constrain.grammar.threads import GrammarThreads
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
@@ -43,7 +44,7 @@ class ThreadChecks:
 
     async def __call__(self, spec: GrammarSpec) -> list[str]:
         """See Check."""
-        future = self._threads.submit(partial(_checked, spec))
+        future = self._threads.submit(partial(checked, spec))
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), COMPILE_SECONDS)
         except TimeoutError as error:
@@ -82,11 +83,6 @@ class Grammars:
         if len(self._right) > _REMEMBERED:
             self._right.popitem(last=False)
         return ignored
-
-
-def _checked(spec: GrammarSpec) -> list[str]:
-    check_grammar(spec)
-    return left_out(spec)
 
 
 def grammar_of(fields: StructuredFields) -> GrammarSpec | None:

@@ -13,7 +13,7 @@ from typing import IO
 import msgspec
 
 from dovetail.serve.constrain.grammar.checks import SIZE_BYTES, Passed, Refused, Verdict
-from dovetail.serve.constrain.grammar.source import check_grammar, left_out
+from dovetail.serve.constrain.grammar.compile import checked
 from dovetail.serve.constrain.grammar.threads import GrammarThreads
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
@@ -33,8 +33,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 def judged(spec: GrammarSpec) -> Verdict:
     """Whether a grammar compiles."""
     try:
-        check_grammar(spec)
-        return Passed(left_out(spec))
+        return Passed(checked(spec))
     except UserError as error:
         return Refused(error.message, error.code, error.param)
 

@@ -12,12 +12,28 @@ from dovetail.serve.constrain.base import Int32Array
 from dovetail.serve.constrain.grammar.constraint import Cursor, GrammarConstraint
 from dovetail.serve.constrain.grammar.lark import unforced
 from dovetail.serve.constrain.grammar.limits import PARSER_LIMITS
-from dovetail.serve.constrain.grammar.source import explained, grammar_text, refused
+from dovetail.serve.constrain.grammar.source import check_grammar, explained, grammar_text, left_out, refused
 from dovetail.serve.constrain.grammar.tokens import tokenizer_of
 from dovetail.serve.constrain.vocabulary import Vocabulary
 from dovetail.serve.types import GrammarSpec
 
 _LEAST_KEPT, _KEPT_PER_CHARACTER = 256 << 10, 16
+
+
+_BYTES = Vocabulary([bytes((byte,)) for byte in range(256)], lambda text: list(text.encode()))
+"""The smallest vocabulary that can spell everything."""
+
+
+def checked(spec: GrammarSpec) -> list[str]:
+    """The keywords of a lenient schema that are not enforced. To be run in threads.py.
+
+    Raises UserError 400 for all that can be wrong with a grammar whatever the vocabulary. It takes about as long as to compile it:
+    most of that is its lexer and the first mask, where each of many alternatives may begin, and no vocabulary changes much about it.
+    """
+    check_grammar(spec)
+    if not spec.special_tokens:
+        compile_grammar(spec, _BYTES)
+    return left_out(spec)
 
 
 def compile_grammar(spec: GrammarSpec, vocabulary: Vocabulary) -> GrammarConstraint:

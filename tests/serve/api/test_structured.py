@@ -97,18 +97,25 @@ async def test_a_schema_that_is_not_strict_says_what_it_leaves_out(api):
 
 
 async def test_a_grammar_is_checked_once(api, monkeypatch):
-    checked = []
-    monkeypatch.setattr("dovetail.serve.api.structured.check_grammar", checked.append)
+    asked = []
+    monkeypatch.setattr("dovetail.serve.api.structured.checked", lambda spec: asked.append(spec) or [])
     for _ in range(3):
         assert (await api.post(CHAT, {**ASK[CHAT], "regex": "a+"})).status_code == 200
-    assert len(checked) == 1
+    assert len(asked) == 1
+
+
+async def test_a_grammar_that_only_its_first_mask_shows_to_be_unusable_begins_no_stream(api):
+    for source in ("start: a\na: b\nb: a", "start: A\nA: " + " & ".join(f"/(?s:.*)w{i}(?s:.*)/" for i in range(14))):
+        answer = await api.post(CHAT, {**ASK[CHAT], "grammar": source, "stream": True})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "grammar")
+    assert not api.engine.requests
 
 
 async def test_a_grammar_that_takes_too_long_is_refused(api, monkeypatch):
     import threading
 
     go_on = threading.Event()
-    monkeypatch.setattr("dovetail.serve.api.structured.check_grammar", lambda spec: go_on.wait(20))
+    monkeypatch.setattr("dovetail.serve.api.structured.checked", lambda spec: go_on.wait(20))
     monkeypatch.setattr("dovetail.serve.api.structured.COMPILE_SECONDS", 0.05)
     answer = await api.post(CHAT, {**ASK[CHAT], "regex": "a+"})
     go_on.set()

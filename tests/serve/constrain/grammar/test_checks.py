@@ -34,6 +34,9 @@ async def test_verdicts(check: CheckProcesses):
         await check(GrammarSpec(kind="json_schema", source=schema))
     assert (caught.value.status, caught.value.param) == (400, "response_format")
     assert await check(GrammarSpec(kind="lark", source='start: "é"', param="grammar")) == []
+    assert await check(GrammarSpec(kind="lark", source='start: "a" <[999]>', special_tokens=(999,))) == []
+    with pytest.raises(UserError, match="no output"):
+        await check(GrammarSpec(kind="lark", source="start: a\na: b\nb: a", param="grammar"))
 
 
 def test_what_the_compiler_panics_at_is_told_in_words():
