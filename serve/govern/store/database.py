@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dovetail.serve.config import ConfigError
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.store.migrations import MIGRATIONS
-
-if TYPE_CHECKING:
-    import psycopg
 
 Result = TypeVar("Result")
 Row = tuple[Any, ...]
@@ -26,9 +23,6 @@ Row = tuple[Any, ...]
 MEMORY = ":memory:"
 POSTGRES = ("postgresql://", "postgres://")
 _BUSY_SECONDS = 5.0
-_CONNECT_SECONDS = 5
-_MIGRATION_LOCK = 0x64767431
-"""Servers that start together change a PostgreSQL database one after the other."""
 
 
 class StoreError(EngineError):
@@ -99,7 +93,12 @@ class Database:
         self._thread.shutdown()
 
     def _open(self, url: str) -> None:
-        self._backend = _Postgres(url) if url.startswith(POSTGRES) else _Sqlite(url)
+        if url.startswith(POSTGRES):
+            from dovetail.serve.govern.store.postgres import Postgres
+
+            self._backend = Postgres(url)
+        else:
+            self._backend = _Sqlite(url)
         with self._backend.transaction() as session:
             self._backend.lock_tables(session)
             _migrate(session)
@@ -171,52 +170,3 @@ class _Sqlite:
 
     def close(self) -> None:
         self._connection.close()
-
-
-class _Postgres:
-    """A connection that is made again when it was lost."""
-
-    def __init__(self, url: str) -> None:
-        try:
-            import psycopg
-        except ImportError as error:
-            raise ConfigError(
-                "PostgreSQL needs psycopg: install dovetail[postgres], or name a file instead.", param="keys"
-            ) from error
-        self._psycopg = psycopg
-        self._url = url
-        self._connection: psycopg.Connection | None = None
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        try:
-            connection = self._connected()
-            with connection.transaction():
-                yield _PostgresSession(connection)
-        except self._psycopg.Error as error:
-            raise StoreError(f"The database cannot be used: {str(error).strip()}.") from error
-
-    def lock_tables(self, session: Session) -> None:
-        session.execute("SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-    def _connected(self) -> psycopg.Connection:
-        if self._connection is not None:
-            with suppress(self._psycopg.Error):
-                self._connection.execute("SELECT 1")
-                return self._connection
-            self._connection.close()
-        self._connection = self._psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
-        return self._connection
-
-
-class _PostgresSession:
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
-
-    def execute(self, statement: str, *values: object) -> list[Row]:
-        cursor = self._connection.execute(statement.replace("?", "%s").encode(), values)
-        return cursor.fetchall() if cursor.description is not None else []

@@ -9,12 +9,14 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pg8000 import dbapi
 
 from dovetail.serve.govern.store.database import Database
+from dovetail.serve.govern.store.postgres import options_of
 
 
 def postgres_program(name: str) -> str | None:
@@ -55,13 +57,27 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return str(tmp_path / "govern.sqlite")
-    import psycopg
-
     server = request.getfixturevalue("postgres")
     name = f"d{uuid.uuid4().hex}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+    run_statement(server, f"CREATE DATABASE {name}")
     return f"{server}/{name}"
+
+
+def run_statement(server: str, statement: str) -> None:
+    """One statement outside of any transaction."""
+    with contextlib.closing(dbapi.connect(**options_of(f"{server}/postgres"))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+
+
+@pytest.fixture
+def lose_connections(store_url: str, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Ends every connection to the PostgreSQL server."""
+    if not store_url.startswith("postgresql"):
+        pytest.skip("SQLite has no connection to lose")
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    server = request.getfixturevalue("postgres")
+    return lambda: run_statement(server, kill)
 
 
 @pytest.fixture

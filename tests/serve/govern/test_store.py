@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from dovetail.serve.config import ConfigError
 from dovetail.serve.govern.store import database as module
 from dovetail.serve.govern.store.database import Database, Session, StoreError
+from dovetail.serve.govern.store.postgres import options_of
 
 
 def numbers(session: Session) -> list[int]:
@@ -91,13 +94,64 @@ def test_a_database_that_is_not_there(url: str) -> None:
         Database(url)
 
 
-def test_a_lost_connection_is_made_again(store_url: str, postgres: str) -> None:
-    if not store_url.startswith("postgresql"):
-        pytest.skip("SQLite has no connection to lose")
-    import psycopg
-
+def test_a_lost_connection_is_made_again(store_url: str, lose_connections: Callable[[], None]) -> None:
     with contextlib.closing(Database(store_url)) as database:
         database.call(lambda session: add(session, 1))
-        with psycopg.connect(f"{postgres}/postgres", autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        lose_connections()
         assert database.call(numbers) == [1]
+
+
+def test_a_connection_that_is_lost_within_a_transaction_keeps_nothing(
+    store_url: str, lose_connections: Callable[[], None]
+) -> None:
+    def work(session: Session) -> None:
+        add(session, 1)
+        lose_connections()
+        add(session, 2)
+
+    with contextlib.closing(Database(store_url)) as database:
+        with pytest.raises(StoreError, match="cannot be used"):
+            database.call(work)
+        database.call(lambda session: add(session, 3))
+        assert database.call(numbers) == [3]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (
+            "postgresql://u:p%40w@db:6000/x",
+            {"user": "u", "password": "p@w", "host": "db", "port": 6000, "database": "x"},
+        ),
+        ("postgresql://u@db/x?sslmode=disable", {"host": "db", "port": 5432, "ssl_context": False, "password": None}),
+        ("postgres://u@db?sslmode=require", {"database": "u", "ssl_context": True}),
+        ("postgresql://u@/x?host=/run/postgresql", {"unix_sock": "/run/postgresql/.s.PGSQL.5432", "database": "x"}),
+    ],
+)
+def test_urls(url: str, told: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    options = options_of(url)
+    assert {name: options[name] for name in told} == told
+
+
+def test_certificates_are_looked_at_where_that_is_asked_for() -> None:
+    full, authority = (
+        options_of(f"postgresql://u@db/x?sslmode={mode}")["ssl_context"] for mode in ("verify-full", "verify-ca")
+    )
+    assert full.verify_mode == authority.verify_mode == ssl.CERT_REQUIRED
+    assert full.check_hostname and not authority.check_hostname
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db:port/x",
+        "postgresql://db/x?sslmode=maybe",
+        "postgresql://db/x?target_session_attrs=any",
+        "postgresql://db/x?sslmode=verify-full&sslrootcert=/no/such/file",
+        "postgresql://db/x?sslmode",
+    ],
+)
+def test_urls_that_are_not_understood_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="database"):
+        options_of(url)
