@@ -198,13 +198,16 @@ def mcp(
     ),
     server: Annotated[str, typer.Option(envvar="DOVETAIL_SERVER", help="The server for edits.")] = DEFAULT_SERVER,
     allow: Annotated[list[str] | None, typer.Option(help="A protected file that may change; repeatable.")] = None,
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve over HTTP on this machine, for those with the token.")
+    ] = None,
 ) -> None:
-    """Serve map, find, edit, check, apply and undo of one repository to other agents, over MCP on stdin and stdout."""
+    """Serve map, find, edit, check, apply and undo of one repository to other agents, over MCP on stdin and stdout or HTTP."""
     from dovetail.agent.client import DovetailClient
     from dovetail.agent.mcp.project import Project
     from dovetail.agent.mcp.server import serve
 
-    serve(Project(path, lambda: DovetailClient(server), allow or ()))
+    serve(Project(path, lambda: DovetailClient(server), allow or ()), http)
 
 
 @contextmanager

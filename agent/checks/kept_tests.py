@@ -1,9 +1,9 @@
-"""Rung: tests stay tests: none is deleted, skipped or emptied of its assertions."""
+"""Rung: tests stay tests: none is deleted, skipped, emptied of its assertions, or rewritten until it passes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from dovetail.agent.checks.case import Case, Change
 from dovetail.agent.checks.finding import Finding
@@ -46,6 +46,26 @@ class KeptTests:
         lost = len(_ASSERTS.findall(old)) - len(_ASSERTS.findall(new))
         if lost > 0 and not gone:
             yield Finding(self.name, f"{lost} assertions fewer than before", path)
+
+
+def rewritten(case: Case, mended: Collection[str]) -> Iterator[Finding]:
+    """Of tests that failed before and pass now (by id, as pytest has them), those whose own text the edit changes."""
+    if case.grants.tests:
+        return
+    for name in sorted(mended):
+        path, _, inner = name.partition("::")
+        qualified = inner.partition("[")[0].replace("::", ".")
+        if path in case.changes and _source(case, path, qualified, False) != _source(case, path, qualified, True):
+            said = f"{qualified} failed before and would be rewritten: mend the code (the user may --allow-test-changes)"
+            yield Finding(KeptTests.name, said, path)
+
+
+def _source(case: Case, path: str, qualified: str, after: bool) -> str:
+    """The lines of one definition."""
+    facts = (case.after if after else case.before).files.get(path)
+    text = case.changes[path].after if after else case.changes[path].before
+    found = [symbol for symbol in facts.definitions if symbol.qualified == qualified] if facts is not None else []
+    return "\n".join(line for each in found for line in (text or "").split("\n")[each.line - 1 : each.last_line])
 
 
 def _tests(facts: FileFacts) -> set[str]:

@@ -13,6 +13,7 @@ from dovetail.agent.checks.policy import TEST_SETUP
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.loop import events
 from dovetail.agent.loop.by_rule import plan_by_rule
+from dovetail.agent.loop.follow import follow
 from dovetail.agent.loop.ladder import Commands
 from dovetail.agent.loop.limits import Budget, LimitReached
 from dovetail.agent.loop.localise import candidates
@@ -23,7 +24,6 @@ from dovetail.agent.loop.report import Report
 from dovetail.agent.loop.requirements import INVARIANTS, Requirement, find_requirements, invariants
 from dovetail.agent.loop.settings import Settings
 from dovetail.agent.loop.state import State
-from dovetail.agent.loop.subtask import SubtaskRun
 from dovetail.agent.loop.trajectory import Trajectory
 from dovetail.agent.loop.validate import is_bug
 from dovetail.agent.loop.whole import judge_whole
@@ -105,7 +105,7 @@ class Agent:
             if settings.plan_only:
                 report.outcome = "planned"
             else:
-                _follow(state, plan)
+                _do(state, plan)
         except LimitReached as problem:
             report.outcome = "limit reached"
             state.note(str(problem))
@@ -155,10 +155,9 @@ def _take_requirements(state: State, asked: Sequence[Requirement]) -> None:
     state.tell(events.RequirementsFound(asked[0].by, tuple(each.to_dict() for each in state.requirements)))
 
 
-def _follow(state: State, plan: Plan) -> None:
+def _do(state: State, plan: Plan) -> None:
     report = state.report
-    for subtask, told in zip(plan.subtasks, report.subtasks, strict=True):
-        SubtaskRun(state, subtask, told).go()
+    follow(state, plan)
     climb = judge_whole(state)
     asked = [each for each in report.requirements if each.requirement.check not in INVARIANTS]
     if not state.workspace.changes() or not climb.passed:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from dovetail.agent.checks.policy import is_protected
-from dovetail.agent.loop.plan import MOST_FILES, Plan, Subtask
+from dovetail.agent.loop.plan import MOST_FILES, MOST_SUBTASKS, Plan, Subtask
 from dovetail.agent.loop.requirements import Requirement
 from dovetail.agent.repo.index import RepoIndex
 
@@ -58,8 +58,8 @@ def _no_rename(old: str, new: str, index: RepoIndex) -> str:
     files = uses(old, index)
     if index.definitions(new) or any(use.path in files for use in index.references(new)):
         return f"{new} is in use already"
-    if len(files) > MOST_FILES:
-        return f"{len(files)} files use {old}, and at most {MOST_FILES} change together"
+    if len(files) > MOST_FILES * MOST_SUBTASKS:
+        return f"{len(files)} files use {old}, and at most {MOST_FILES * MOST_SUBTASKS} change in one task"
     if any(is_protected(path) for path in files):
         return f"{old} is used in a protected file"
     return ""
@@ -78,10 +78,13 @@ def _rename(old: str, new: str, index: RepoIndex) -> Ruled:
     requirement = Requirement(
         "R1", f"{old} is called {new}, in every file that uses it.", "renamed", f"{old} {new}", by="rule"
     )
-    files = tuple(uses(old, index))
-    subtask = Subtask("S1", phrasings[0], files, checks=("R1",), phrasings=phrasings, file_by_file=True)
+    files = uses(old, index)
+    subtasks = tuple(
+        Subtask(f"S{number}", phrasings[0], tuple(files[first : first + MOST_FILES]), (), ("R1",), phrasings, True)
+        for number, first in enumerate(range(0, len(files), MOST_FILES), 1)
+    )
     risks = (
         f"Names in strings, comments and files that are not source code keep saying {old}.",
         f"{old} leaves the public API, as the task asks: users outside of this repository have to follow.",
     )
-    return Ruled([requirement], Plan((subtask,), risks, by="rule", api=(old, new)))
+    return Ruled([requirement], Plan(subtasks, risks, by="rule", api=(old, new)))

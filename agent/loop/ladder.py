@@ -13,7 +13,7 @@ from dovetail.agent.checks.commands.results import TestRun
 from dovetail.agent.checks.commands.run import Runner, diagnose, new_diagnostics, run_tests, worse
 from dovetail.agent.checks.commands.tools import Tool
 from dovetail.agent.checks.finding import Finding
-from dovetail.agent.checks.kept_tests import KeptTests
+from dovetail.agent.checks.kept_tests import KeptTests, rewritten
 from dovetail.agent.checks.layering import Layering
 from dovetail.agent.checks.parses import Parses
 from dovetail.agent.checks.policy import Policy
@@ -48,6 +48,8 @@ class Climb:
     verdicts: list[Verdict] = field(default_factory=list)
     tests: TestRun | None = None
     """Outcomes of all tests, where all were run."""
+    ran: bool = False
+    """Whether nothing that runs nothing objects, so that the project's tools were asked."""
     commands: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     """The user's commands: whether each passed before, and passes now."""
 
@@ -145,6 +147,7 @@ def command_climb(climb: Climb, case: Case, commands: Commands, tree: Path) -> N
 
     A tool that is missing, and a sandbox that is not there, give a verdict that shows nothing.
     """
+    climb.ran = True
     texts = {path: change.after for path, change in case.changes.items()}
     of = digest(texts)
     try:
@@ -184,7 +187,12 @@ def _tests(
         if climb.verdicts[-1].findings:
             return False
     climb.tests = commands.tests(tool, tree, of)
-    climb.verdicts.append(_compared("all tests", commands.base_tests(tool), climb.tests, texts))
+    base = commands.base_tests(tool)
+    climb.verdicts.append(_compared("all tests", base, climb.tests, texts))
+    changed = tuple(rewritten(case, base.failed & climb.tests.passed))
+    if changed:
+        climb.verdicts.append(Verdict(KeptTests.name, changed, covers=KeptTests.name))
+        return False
     return not climb.verdicts[-1].findings
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dovetail.agent.checks.case import Grants
+from dovetail.agent.checks.finding import Finding
 from dovetail.agent.loop import events
 from dovetail.agent.loop.ladder import Climb, Commands
 from dovetail.agent.loop.limits import Budget
@@ -31,6 +32,8 @@ class State:
     listener: events.Listener
     grants: Grants = field(default_factory=Grants)
     requirements: Sequence[Requirement] = ()
+    open: Sequence[Finding] = ()
+    """What objects to the accepted edits as they are, for later subtasks to mend."""
 
     def tell(self, event: events.Event) -> None:
         """To the trajectory first, then to the listener."""

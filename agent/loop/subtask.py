@@ -1,4 +1,4 @@
-"""One subtask: its files, its candidates, the ladder, the choice, and one repair."""
+"""One subtask: its files, its candidates, the ladder, the choice, and one repair. Knows only whether others follow."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from dovetail.agent.loop.state import State
 class SubtaskRun:
     """Does one subtask in the workspace of a run."""
 
-    def __init__(self, run: State, subtask: Subtask, told: SubtaskReport) -> None:
-        self._run, self._told = run, told
+    def __init__(self, run: State, subtask: Subtask, told: SubtaskReport, *, others_follow: bool) -> None:
+        self._run, self._told, self._others_follow = run, told, others_follow
         self._subtask = replace(
             subtask, new_files=tuple(path for path in subtask.new_files if run.workspace.is_plain(path))
         )
@@ -36,7 +36,7 @@ class SubtaskRun:
                 self._focus = renaming
 
     def go(self) -> None:
-        """Accept the best candidate that no rung objects to, if there is one."""
+        """Accept the best candidate that no rung objects to; else, where others follow, the best that only tools object to."""
         files = self._files()
         self._run.tell(events.SubtaskStarted(self._subtask.id, self._subtask.instruction, tuple(files)))
         if not files:
@@ -45,16 +45,22 @@ class SubtaskRun:
         proposer = Proposer(self._run.model, self._subtask, files, self._run.settings.seed, self._focus)
         allowed = frozenset({*files, *self._subtask.new_files})
         tried, best = self._round(proposer, allowed, range(self._run.settings.candidates), "")
+        best = best or self._no_worse(tried)
         if best is None:
             said = self._evidence(tried)
             more = range(self._run.settings.candidates, self._run.settings.candidates + self._repairs())
             again, best = self._round(proposer, allowed, more, said)
             tried += again
+            best = best or self._mendable(tried)
         self._told.candidates = len(tried)
         if best is None:
             self._end(None, self._evidence(tried, 1) or "no candidate was made")
             return
         self._run.workspace.accept(best.edit)
+        self._run.open = next(tuple(climb.findings) for each, climb in tried if each is best and climb is not None)
+        if self._run.open:
+            said = f"{self._subtask.id} leaves something for later steps to mend: {evidence(self._run.open, 1)}"
+            self._run.note(said)
         self._end(best.number, "")
 
     def _files(self) -> dict[str, str]:
@@ -105,6 +111,20 @@ class SubtaskRun:
             if climb.passed:
                 return tried, candidate
         return tried, None
+
+    def _mendable(self, tried: Sequence[tuple[Candidate, Climb | None]]) -> Candidate | None:
+        """The best candidate to which only the project's tools object, if later subtasks can mend that."""
+        run = [(each, climb) for each, climb in tried if climb is not None and climb.ran and self._others_follow]
+        return self._ranked(run)[0][0] if run else None
+
+    def _no_worse(self, tried: Sequence[tuple[Candidate, Climb | None]]) -> Candidate | None:
+        """The best that leaves open nothing but what was open before."""
+        known = {each.identity for each in self._run.open}
+        return self._mendable([
+            (each, climb)
+            for each, climb in tried
+            if climb is not None and known.issuperset(finding.identity for finding in climb.findings)
+        ])
 
     def _show(self, candidate: Candidate, allowed: frozenset[str]) -> Case:
         return self._run.workspace.show(candidate.edit, allowed, self._run.grants)

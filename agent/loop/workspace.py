@@ -102,6 +102,15 @@ class Workspace:
         self._link_tools(self._tried)
         return self._tried
 
+    @property
+    def accepted(self) -> Mapping[str, str | None]:
+        """The accepted edits, as they are now."""
+        return dict(self._accepted)
+
+    def back_to(self, accepted: Mapping[str, str | None]) -> None:
+        """Take back what was accepted since."""
+        self._accepted = dict(accepted)
+
     def accept(self, edit: Edit) -> None:
         """Take an edit in: later subtasks stand on it."""
         self._accepted.update(edit)

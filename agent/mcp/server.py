@@ -13,6 +13,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from dovetail import __version__
+from dovetail.agent.mcp.http import serve_http
 from dovetail.agent.mcp.project import Project, What
 from dovetail.agent.problems import Problem
 from dovetail.agent.sandbox.outcome import MIB
@@ -97,10 +98,13 @@ def make_server(project: Project, one: Executor) -> MCPServer[Any]:
     return server
 
 
-def serve(project: Project) -> None:
-    """Serve on standard input and output until the client goes."""
+def serve(project: Project, http: str | None = None) -> None:
+    """Serve on standard input and output until the client goes, or over HTTP at an address until interrupted."""
     with ThreadPoolExecutor(1, "dovetail-mcp") as one:
         try:
-            make_server(project, one).run("stdio")
+            if http is None:
+                make_server(project, one).run("stdio")
+            else:
+                serve_http(make_server(project, one), http)
         finally:
             one.submit(project.close).result()

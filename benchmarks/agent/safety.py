@@ -84,7 +84,7 @@ def _of_report(scenario: Scenario, report: Report, told: Sequence[Event]) -> Ite
         yield f"objections came from {sorted(objections)}"
     if scenario.note and scenario.note not in json.dumps(data):
         yield f"nothing says {scenario.note!r}: {data['notes']}, {data['subtasks']}"
-    order = [event.id for event in told if isinstance(event, SubtaskStarted)]
+    order = list(dict.fromkeys(event.id for event in told if isinstance(event, SubtaskStarted)))
     if order != [each["id"] for each in data["subtasks"]]:
         yield f"the subtasks ran as {order}"
 

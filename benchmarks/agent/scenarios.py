@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,17 @@ def script(*edits: Answer, files: tuple[str, ...] = (BASKET,), new: tuple[str, .
         "plan": plan(step("Fix Basket.count", *files, new=new)),
     }
     return Script(**{**told, **given}, edits=list(edits))
+
+
+def each_in_its_file(texts: dict[str, tuple[str, str]]) -> Answer:
+    """An edit that replaces, in every given file that is named here, one text by another."""
+
+    def answer(body: Body) -> Body:
+        given = {file["path"]: file["content"] for file in body["files"]}
+        found = {path: texts[path] for path in given if path in texts}
+        return changed({path: re.sub(rf"\b{re.escape(old)}\b", new, given[path]) for path, (old, new) in found.items()})
+
+    return answer
 
 
 def text(path: str, old: str, new: str) -> Body:
@@ -152,6 +164,29 @@ def _right() -> list[Scenario]:
             rung="affected tests",
             commands=True,
             changed=(BASKET,),
+        ),
+        Scenario(
+            "steps that break the tests until the last one",
+            script(
+                each_in_its_file(dict.fromkeys((PRICES, BASKET, TEST), ("net_price", "discounted"))),
+                plan=plan(step("Rename net_price", PRICES), step("Basket too", BASKET), step("prices tests", TEST)),
+            ),
+            task="Rename net_price in the prices and wherever the basket uses it",
+            outcome="unverified",
+            commands=True,
+            changed=(PRICES, BASKET, TEST),
+            settings={"allow_api": ("net_price",)},
+        ),
+        Scenario(
+            "a break that no later step mends",
+            script(
+                each_in_its_file({BASKET: ("cents * count for", "cents for"), PAGE: ("What a browser", "All a browser")}),
+                plan=plan(step("Fix Basket.count", BASKET), step("Say what the page is", PAGE)),
+            ),
+            outcome="partly done",
+            commands=True,
+            changed=(PAGE,),
+            note="no later step mended what it broke",
         ),
         Scenario(
             "a predicate that becomes true",

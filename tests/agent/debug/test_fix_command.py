@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from broken_shop import FIRST_WRONG
-from repositories import write
+from repositories import ALONE, write
 from scripted_edits import Scripted, replacing
 from typer.testing import CliRunner
 
@@ -30,7 +30,7 @@ def test_total(prices, expected):
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     folder = tmp_path / "project"
-    write(folder, {"cart.py": FIRST_WRONG, "test_cart.py": TEST})
+    write(folder, {"cart.py": FIRST_WRONG, "test_cart.py": TEST, "pytest.ini": ALONE})
     return folder
 
 
@@ -61,7 +61,7 @@ def test_a_parametrized_pytest_is_mended_in_the_sandbox_and_written_with_yes(roo
 def test_nothing_is_written_where_the_person_says_no(root: Path, tmp_path: Path) -> None:
     done = run(root, right(), answer="n\n")
     assert done.exit_code == 1 and (root / "cart.py").read_text() == FIRST_WRONG
-    assert sorted(path.name for path in root.iterdir()) == ["cart.py", "test_cart.py"]
+    assert sorted(path.name for path in root.iterdir()) == ["cart.py", "pytest.ini", "test_cart.py"]
     assert len(list((tmp_path / "state" / "dovetail" / "runs").glob("*-fix-*.patch"))) == 1
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from repositories import git, write
+from repositories import ALONE, git, write
 
 DOVETAIL = str(Path(sys.executable).parent / "dovetail")
 CART = "def total(prices):\n    return sum(prices)\n\n\ndef mean(prices):\n    return total(prices) / len(prices)\n"
@@ -26,7 +26,7 @@ PATCH = "--- a/cart.py\n+++ b/cart.py\n@@ -6 +6 @@\n-    return total(prices) / 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
-    write(folder, {"cart.py": CART, "test_cart.py": TEST, "pyproject.toml": "[project]\n"})
+    write(folder, {"cart.py": CART, "test_cart.py": TEST, "pyproject.toml": "[project]\n", "pytest.ini": ALONE})
     git(folder, "init", "-q")
     (folder / "outward").symlink_to(tmp_path)
     (tmp_path / "secret.py").write_text("secret = 1\n")
