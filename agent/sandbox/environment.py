@@ -40,7 +40,6 @@ _CACHES: Mapping[str, str] = {
     "XDG_CACHE_HOME": ".cache",
     "MYPY_CACHE_DIR": ".cache/mypy",
     "RUFF_CACHE_DIR": ".cache/ruff",
-    "PYTHONPYCACHEPREFIX": ".cache/pycache",
     "HYPOTHESIS_STORAGE_DIRECTORY": ".cache/hypothesis",
     "COVERAGE_FILE": ".cache/coverage",
     "GOCACHE": ".cache/go",
