@@ -56,7 +56,9 @@ def rewritten(case: Case, mended: Collection[str]) -> Iterator[Finding]:
         path, _, inner = name.partition("::")
         qualified = inner.partition("[")[0].replace("::", ".")
         if path in case.changes and _source(case, path, qualified, False) != _source(case, path, qualified, True):
-            said = f"{qualified} failed before and would be rewritten: mend the code (the user may --allow-test-changes)"
+            said = (
+                f"{qualified} failed before and would be rewritten: mend the code (the user may --allow-test-changes)"
+            )
             yield Finding(KeptTests.name, said, path)
 
 

@@ -120,11 +120,13 @@ class SubtaskRun:
     def _no_worse(self, tried: Sequence[tuple[Candidate, Climb | None]]) -> Candidate | None:
         """The best that leaves open nothing but what was open before."""
         known = {each.identity for each in self._run.open}
-        return self._mendable([
-            (each, climb)
-            for each, climb in tried
-            if climb is not None and known.issuperset(finding.identity for finding in climb.findings)
-        ])
+        return self._mendable(
+            [
+                (each, climb)
+                for each, climb in tried
+                if climb is not None and known.issuperset(finding.identity for finding in climb.findings)
+            ]
+        )
 
     def _show(self, candidate: Candidate, allowed: frozenset[str]) -> Case:
         return self._run.workspace.show(candidate.edit, allowed, self._run.grants)

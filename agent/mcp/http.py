@@ -84,7 +84,9 @@ def _listen(address: str) -> socket.socket:
     except ValueError as error:
         raise Problem(f"--http takes HOST:PORT, such as 127.0.0.1:8765, not {address!r}.") from error
     if not here or not 0 <= number < 1 << 16:
-        raise Problem(f"--http {address} is refused: the server has no TLS, and listens on this machine only (127.0.0.1).")
+        raise Problem(
+            f"--http {address} is refused: the server has no TLS, and listens on this machine only (127.0.0.1)."
+        )
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -53,6 +53,7 @@ class Result:
     task: str
     kind: str
     outcome: str = ""
+    why: str = ""
     written: bool = False
     solved: bool = False
     faults: list[str] = field(default_factory=list)
@@ -64,7 +65,7 @@ class Result:
         """The faults, and what a scripted answer should have come to."""
         found = list(self.faults)
         if mode == "correct" and not self.solved:
-            found.append(f"the right answer came to nothing: {self.outcome}")
+            found.append(f"the right answer came to nothing: {self.why}")
         if mode in ("wrong", "hostile") and self.written and not self.solved:
             found.append(f"a {mode} answer was written: {self.outcome}")
         return found
@@ -101,10 +102,12 @@ def _run(
         wanted = FixSettings(task.ask, root, repeats=1, model=model, check_seconds=60, limits=limits)
         fixed = Fixer(wanted, client, path, runner=runner).run()
         result.outcome, result.steps, result.tokens = fixed.outcome, fixed.steps, fixed.tokens
+        result.why = "; ".join([*fixed.notes, *(each.refused for each in fixed.attempts)])[:2000]
         return dict(fixed.changes) if fixed.outcome == "fixed" else {}
     settings = Settings(task.ask, root, model=model, check_seconds=60, limits=limits, **task.settings)
     report = Agent(settings, client, path, runner=runner).run()
     result.outcome, result.steps, result.tokens = report.outcome, report.steps, report.tokens
+    result.why = "; ".join(report.notes)[:2000]
     return dict(report.changes) if report.is_complete and report.may_be_written else {}
 
 

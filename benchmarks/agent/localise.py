@@ -1,6 +1,6 @@
 """How well a bug is localised without any model: one operator of this project's own code changed, its tests as the failing command.
 
-Each mutant changes one expression of one function (comparison, arithmetic, constant, and/or, not). Those that the tests notice
+Mutants are those of mutate.py. Those that the tests notice
 are handed to `dovetail agent --fix --plan-only`'s own code; the rank of the changed function is what counts. Prints one JSON
 object as its last line. Runs contained; `--mutants 20` takes some minutes on two cores.
 """
@@ -8,15 +8,14 @@ object as its last line. Runs contained; `--mutants 20` takes some minutes on tw
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from mutate import Mutant, mutants
 
 from dovetail.agent.debug.fix import Fixer
 from dovetail.agent.debug.settings import FixSettings
@@ -30,55 +29,6 @@ SUBJECTS = {
     "agent/debug/traces/place.py": "tests/agent/debug/test_traces.py",
     "agent/patches.py": "tests/agent/test_patches.py",
 }
-_COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-}  # fmt: skip
-
-
-class Mutant(NamedTuple):
-    """One change of one function."""
-
-    path: str
-    function: str
-    line: int
-    what: str
-    text: str
-
-
-def mutants(path: str, text: str) -> Iterator[Mutant]:
-    """Every mutant of a file, in the order of its syntax tree."""
-    tree = ast.parse(text)
-    for function, owner in _functions(tree, ""):
-        for node in ast.walk(function):
-            if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARED:
-                old = node.ops[0]
-                node.ops[0] = _COMPARED[type(old)]()
-                yield Mutant(path, owner, node.lineno, f"{type(old).__name__} changed", ast.unparse(tree))
-                node.ops[0] = old
-            elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
-                sign = node.op
-                node.op = ast.Sub() if isinstance(sign, ast.Add) else ast.Add()
-                yield Mutant(path, owner, node.lineno, "sign changed", ast.unparse(tree))
-                node.op = sign
-            elif isinstance(node, ast.Constant) and type(node.value) is int:
-                value = node.value
-                node.value = value + 1
-                yield Mutant(path, owner, node.lineno, "constant plus one", ast.unparse(tree))
-                node.value = value
-            elif isinstance(node, ast.BoolOp):
-                joined = node.op
-                node.op = ast.Or() if isinstance(joined, ast.And) else ast.And()
-                yield Mutant(path, owner, node.lineno, "and/or changed", ast.unparse(tree))
-                node.op = joined
-
-
-def _functions(tree: ast.AST, owner: str) -> Iterator[tuple[ast.AST, str]]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef):
-            yield node, f"{owner}{node.name}"
-        elif isinstance(node, ast.ClassDef):
-            yield from _functions(node, f"{owner}{node.name}.")
 
 
 def measure(mutant: Mutant, folder: Path) -> tuple[str, int]:

@@ -60,6 +60,7 @@ def _archive(package: Package, environment: Mapping[str, str] = os.environ) -> P
         folder.mkdir(parents=True, exist_ok=True)
         wanted = folder / f"{package.name}.txt"
         wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-        download = "pip download --quiet --no-deps --no-binary :all: --no-build-isolation --require-hashes".split()
-        subprocess.run([sys.executable, "-m", *download, "-d", str(folder), "-r", str(wanted)], check=True)
+        options = ("--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes")
+        command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), "-r", str(wanted)]
+        subprocess.run(command, check=True)
     return path

@@ -39,7 +39,12 @@ class Replay:
         if self._mode != "hostile":
             return {"requirements": [{"text": ask[:300], "check": "unchecked", "target": "", "path": ""}]}
         there = next(iter(self._task.right))
-        claims = [("contains", "return", there), ("defines", "everything", ""), ("done", "", ""), ("command", "rm -rf ~", "")]
+        claims = [
+            ("contains", "return", there),
+            ("defines", "everything", ""),
+            ("done", "", ""),
+            ("command", "rm -rf ~", ""),
+        ]
         return {"requirements": [{"text": ask[:300], "check": check, "target": target, "path": path} for check, target, path in claims]}  # fmt: skip
 
     def _plan(self) -> Body:

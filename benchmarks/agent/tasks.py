@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
-from mutate import mutants
+from mistakes import MISTAKES, Mistake
+from mutate import Mutant, mutants
 from packages import PACKAGES, read_package
 from task import Task
 from warehouse import FILES, changed
@@ -15,20 +15,6 @@ MONEY, STOCK = "warehouse/domain/money.py", "warehouse/domain/stock.py"
 ORDERS, INVOICES, REPORTS = (f"warehouse/service/{name}.py" for name in ("orders", "invoices", "reports"))
 PAGES, API = "warehouse/web/pages.py", "warehouse/web/api.py"
 TEST_MONEY, TEST_STOCK, TEST_ORDERS = (f"tests/test_{name}.py" for name in ("money", "stock", "orders"))
-
-
-class Mistake(NamedTuple):
-    """One mutant of a real package, by what it is, and the test file that notices it."""
-
-    package: str
-    path: str
-    function: str
-    line: int
-    what: str
-    test: str
-
-
-MISTAKES: tuple[Mistake, ...] = ()
 
 
 def bugs() -> Iterator[Task]:
@@ -53,9 +39,8 @@ def bugs() -> Iterator[Task]:
         )
 
 
-def _is(mutant: object, mistake: Mistake) -> bool:
-    wanted = (mistake.path, mistake.function, mistake.line, mistake.what)
-    return tuple(mutant)[:4] == wanted  # type: ignore[arg-type]
+def _is(mutant: Mutant, mistake: Mistake) -> bool:
+    return mutant[:4] == (mistake.path, mistake.function, mistake.line, mistake.what)
 
 
 def renames() -> Iterator[Task]:
@@ -97,9 +82,11 @@ def signatures() -> Iterator[Task]:
          TEST_ORDERS: FILES[TEST_ORDERS]},
         settings={"allow_api": ("add_tax",)},
     )  # fmt: skip
-    country = ("rate=19", 'country="de"')
+    country = ("rate=19", "country='de'")
     table = '"""Amounts in cents."""\n\nRATES = {"de": 19, "at": 20}\n\n\ndef add_tax(cents, country):'
-    by_country = changed(MONEY, ('"""Amounts in cents."""\n\n\ndef add_tax(cents, rate=19):', table), ("* rate", "* RATES[country]"))
+    by_country = changed(
+        MONEY, ('"""Amounts in cents."""\n\n\ndef add_tax(cents, rate=19):', table), ("* rate", "* RATES[country]")
+    )
     yield Task(
         "a parameter becomes another one without a default", "signature",
         'add_tax takes a country instead of the rate: "de" has 19 percent, "at" has 20. Every caller of add_tax passes "de"',
@@ -131,7 +118,9 @@ def features() -> Iterator[Task]:
         ORDERS: changed(ORDERS, ("\n\ndef total", '\n\ndef cancel(stock, order):\n    """Put the goods back."""\n    for name, count in order.lines:\n        stock.add(name, count)\n    order.state = "cancelled"\n\n\ndef total')),
         PAGES: changed(PAGES, ('    return f"<ul>{lines}</ul><p>{invoice_total(order)}</p>"', '    note = "<p>cancelled</p>" if order.state == "cancelled" else ""\n    return f"{note}<ul>{lines}</ul><p>{invoice_total(order)}</p>"')),
     }  # fmt: skip
-    upward = {STOCK: changed(STOCK, ('warehouse."""\n', 'warehouse."""\n\nfrom warehouse.service.orders import Order\n'))}
+    upward = {
+        STOCK: changed(STOCK, ('warehouse."""\n', 'warehouse."""\n\nfrom warehouse.service.orders import Order\n'))
+    }
     yield Task(
         "orders can be cancelled", "feature",
         "Orders can be cancelled: a function cancel(stock, order) in the orders puts the goods back and sets the state to "
@@ -160,7 +149,15 @@ def features() -> Iterator[Task]:
         ("{name}: {stock.level(name)}</li>\" for", "{name}: {stock.level(name)}{' (low)' if name in low else ''}</li>\" for"),
         ('    lines = "".join(f"<li>{name}', '    low = low_stock(stock)\n    lines = "".join(f"<li>{name}'),
     )  # fmt: skip
-    upward = {STOCK: changed(STOCK, ("        return sorted", "        from warehouse.service.reports import low_stock\n\n        return sorted"))}
+    upward = {
+        STOCK: changed(
+            STOCK,
+            (
+                "        return sorted",
+                "        from warehouse.service.reports import low_stock\n\n        return sorted",
+            ),
+        )
+    }
     yield Task(
         "a mark on the stock page", "feature",
         "The stock page says (low) behind the count of goods that the report on low stock names",

@@ -128,7 +128,7 @@ def post_order(stock, lines):
     order = place(stock, lines)
     return {"state": order.state, "total": total(order)}
 ''',
-    "tests/test_money.py": '''from warehouse.domain.money import add_tax, discount
+    "tests/test_money.py": """from warehouse.domain.money import add_tax, discount
 
 
 def test_add_tax():
@@ -137,8 +137,8 @@ def test_add_tax():
 
 def test_discount():
     assert discount(1000, percent=10) == 900
-''',
-    "tests/test_stock.py": '''import pytest
+""",
+    "tests/test_stock.py": """import pytest
 
 from warehouse.domain.stock import Stock
 from warehouse.service.reports import low_stock
@@ -158,8 +158,8 @@ def test_low_stock():
     stock.add("tea", 5)
     stock.add("cup", 4)
     assert low_stock(stock) == ["cup"]
-''',
-    "tests/test_orders.py": '''from warehouse.domain.stock import Stock
+""",
+    "tests/test_orders.py": """from warehouse.domain.stock import Stock
 from warehouse.service.invoices import invoice_lines, invoice_total
 from warehouse.service.orders import Order, place, total
 from warehouse.web.api import post_order
@@ -186,7 +186,7 @@ def test_pages():
     assert post_order(stock, [("tea", 1)]) == {"state": "placed", "total": 595}
     assert stock_page(stock) == "<ul><li>tea: 6</li></ul>"
     assert order_page(Order([("cup", 1)])) == "<ul><li>1 x cup: 1428</li></ul><p>1428</p>"
-''',
+""",
 }
 
 

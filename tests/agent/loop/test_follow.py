@@ -29,7 +29,9 @@ class Names:
     def run(self, tree: Path, command: Sequence[str], seconds: float) -> Outcome:
         texts = {path.name: path.read_text() for path in (tree / "shop").glob("*.py")}
         defined = set(re.findall(r"def (\w+)", texts["prices.py"]))
-        missing = [name for name, text in sorted(texts.items()) if not set(re.findall(r"import (\w+)", text)) <= defined]
+        missing = [
+            name for name, text in sorted(texts.items()) if not set(re.findall(r"import (\w+)", text)) <= defined
+        ]
         said = "".join(f'<failure message="{name} imports what is not there"/>' for name in missing[:1])
         case = f'<testcase file="tests/test_all.py" classname="tests.test_all" name="test_all">{said}</testcase>'
         (tree / REPORT).write_text(f"<testsuites><testsuite>{case}</testsuite></testsuites>")

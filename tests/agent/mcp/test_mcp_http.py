@@ -47,11 +47,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def test_the_tools_answer_those_who_have_the_token(url: str) -> None:
-    async with create_mcp_http_client(headers={"authorization": f"Bearer {SECRET}"}) as http:
-        async with Client(streamable_http_client(url, http_client=http)) as client:
-            assert {tool.name for tool in (await client.list_tools()).tools} >= {"map", "check", "apply"}
-            found = await client.call_tool("find", {"what": "definitions", "name": "total"})
-            assert "cart.py:1 function" in str(found.content)
+    headers = {"authorization": f"Bearer {SECRET}"}
+    async with (
+        create_mcp_http_client(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        assert {tool.name for tool in (await client.list_tools()).tools} >= {"map", "check", "apply"}
+        found = await client.call_tool("find", {"what": "definitions", "name": "total"})
+        assert "cart.py:1 function" in str(found.content)
 
 
 @pytest.mark.parametrize(
