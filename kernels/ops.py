@@ -13,7 +13,7 @@ from dovetail.kernels.attention.batch import AttentionBatch
 from dovetail.kernels.attention.native import AttentionPlan, attend
 from dovetail.kernels.attention.reference import write_kv
 from dovetail.kernels.cpu.library import instruction_set, library
-from dovetail.kernels.decoder_step.layer import StepShape
+from dovetail.kernels.decoder_step.layer import StepLayer, StepShape
 from dovetail.kernels.decoder_step.native import DecoderStep
 from dovetail.kernels.linear.packed import STORAGES, Storage
 from dovetail.kernels.linear.weight import DenseWeight, Linear, PackedWeight, pack_weight
@@ -37,6 +37,7 @@ __all__ = [
     "DenseWeight",
     "Linear",
     "PackedWeight",
+    "StepLayer",
     "StepShape",
     "Storage",
     "add_rms_norm",

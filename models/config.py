@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.families import FAMILIES, Family
+from dovetail.models.families.family import ExpertShape, Scales
 from dovetail.models.fields import Fields, read_json
-from dovetail.models.rope_config import RopeConfig
+from dovetail.models.rope_config import FULL, SLIDING, RopeConfig, read_ropes
 
-ACTIVATIONS = ("silu", "swish")
-ROPE_TYPES = ("default", "linear", "llama3", "yarn")
+Activation = Literal["silu", "gelu", "gelu_tanh"]
+ACTIVATIONS: dict[str, Activation] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything the decoder needs to know of its shape.
 
-    ``windows[i]``: how many tokens back layer ``i`` looks, itself included; None for all.
+    ``windows[i]``: how many tokens back layer ``i`` looks, itself included; None for all. ``ropes[i]``: how it turns queries and
+    keys; None: not at all. ``quantization``: the method by which stored weights are quantised; None: they are not.
     """
 
     family: Family
@@ -30,14 +39,18 @@ class ModelConfig:
     num_heads: int
     num_kv_heads: int
     head_dim: int
-    rms_norm_eps: float
+    norm_eps: float
     max_position_embeddings: int
-    rope: RopeConfig
     tie_word_embeddings: bool
     qkv_bias: bool
     output_bias: bool
     mlp_bias: bool
+    activation: Activation
     windows: tuple[int | None, ...]
+    ropes: tuple[RopeConfig | None, ...]
+    scales: Scales
+    experts: ExpertShape | None
+    quantization: str | None
 
     @property
     def architecture(self) -> str:
@@ -60,9 +73,18 @@ class ModelConfig:
         return self.num_kv_heads * self.head_dim
 
     @property
+    def rotary_width(self) -> int:
+        """How many of a head's dimensions the layers that turn any turn."""
+        return next((rope.width for rope in self.ropes if rope is not None), self.head_dim)
+
+    @property
     def attention_scale(self) -> float:
         """Factor on the attention scores."""
-        return float(self.head_dim**-0.5)
+        return self.scales.attention or float(self.head_dim**-0.5)
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether the layer's MLP is a choice of experts."""
+        return self.experts is not None and layer in self.experts.layers
 
     @classmethod
     def load(cls, directory: Path) -> ModelConfig:
@@ -80,8 +102,7 @@ class ModelConfig:
     def parse(cls, values: dict[str, Any], where: str) -> ModelConfig:
         """Parse the contents of config.json; ``where`` names the file in errors."""
         family = _family(values, where)
-        fields = Fields(values, where, family.defaults)
-        _refuse_unsupported(fields)
+        fields = _fields(values, where, family)
         hidden, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
         if fields.values.get("head_dim") is None and hidden % heads:
             raise ModelDirectoryError(f"{where}: hidden_size {hidden} is no multiple of num_attention_heads {heads}")
@@ -94,25 +115,28 @@ class ModelConfig:
         if head_dim % 2:
             raise ModelDirectoryError(f"{where}: head_dim {head_dim} is odd; rotary embedding turns pairs")
         length = fields.integer("max_position_embeddings")
-        attention_bias = family.attention_bias == "as configured" and fields.flag("attention_bias", False)
+        attention_bias = _biased(fields, family, "attention_bias")
         return cls(
             family=family,
             vocab_size=fields.integer("vocab_size"),
             hidden_size=hidden,
-            intermediate_size=fields.integer("intermediate_size"),
+            intermediate_size=fields.integer("intermediate_size", 4 * hidden if family.names.positions else None),
             num_layers=fields.integer("num_hidden_layers"),
             num_heads=heads,
             num_kv_heads=kv_heads,
             head_dim=head_dim,
-            rms_norm_eps=fields.number("rms_norm_eps", 1e-6),
+            norm_eps=fields.number(family.eps_key, 1e-6),
             max_position_embeddings=length,
-            rope=_rope(fields, length),
             tie_word_embeddings=fields.flag("tie_word_embeddings", False),
-            qkv_bias=attention_bias or family.attention_bias in ("qkv", "all"),
-            output_bias=attention_bias or family.attention_bias == "all",
-            mlp_bias=family.mlp_bias == "all"
-            or (family.mlp_bias == "as configured" and fields.flag("mlp_bias", False)),
+            qkv_bias=attention_bias or family.attention_bias == "qkv",
+            output_bias=attention_bias,
+            mlp_bias=_biased(fields, family, "mlp_bias"),
+            activation=_activation(fields, family),
             windows=_windows(fields, family),
+            ropes=_ropes(fields, family, head_dim, length),
+            scales=family.scales(fields),
+            experts=family.experts(fields),
+            quantization=_quantization(fields, family),
         )
 
 
@@ -123,62 +147,47 @@ def _family(values: dict[str, Any], where: str) -> Family:
         raise ModelDirectoryError(f"{where}: architectures is missing; supported: {', '.join(sorted(FAMILIES))}")
     if name not in FAMILIES:
         raise ModelDirectoryError(
-            f"{where}: architecture {name} is not supported; supported: {', '.join(sorted(FAMILIES))}"
+            f"{where}: architecture {name} is not supported by Dovetail's own engine, which has {', '.join(sorted(FAMILIES))}; "
+            "the vLLM backend is the way to serve others"
         )
     return FAMILIES[name]
 
 
-def _refuse_unsupported(fields: Fields) -> None:
-    activation = fields.values.get("hidden_act", "silu")
-    if activation not in ACTIVATIONS:
-        raise ModelDirectoryError(
-            f"{fields.where}: hidden_act {activation!r} is not supported; supported: {', '.join(ACTIVATIONS)}"
-        )
-    quantisation = fields.values.get("quantization_config")
-    if quantisation is not None:
-        method = quantisation.get("quant_method", "unnamed") if isinstance(quantisation, dict) else quantisation
-        raise ModelDirectoryError(
-            f"{fields.where}: quantised weights ({method}) are not supported; use the float16, bfloat16 or float32 weights"
-        )
+def _fields(values: dict[str, Any], where: str, family: Family) -> Fields:
+    """config.json's keys by their usual names."""
+    if family.text_config:
+        text = values.get("text_config")
+        if not isinstance(text, dict):
+            raise ModelDirectoryError(f"{where}: text_config is missing; it describes the model that reads text")
+        shared = {"tie_word_embeddings", "quantization_config"}
+        values = {**{key: value for key, value in values.items() if key in shared}, **text}
+    renamed = {usual: values[key] for usual, key in family.keys.items() if key in values}
+    return Fields({**values, **renamed}, where, family.defaults)
 
 
-def _rope(fields: Fields, length: int) -> RopeConfig:
-    """Rotary parameters, from ``rope_parameters`` (transformers 5) or ``rope_theta`` and ``rope_scaling`` (before)."""
-    given = fields.values.get("rope_scaling") or fields.values.get("rope_parameters") or {}
-    if not isinstance(given, dict):
-        raise fields.wrong("rope_parameters", "an object")
-    rope = Fields({"rope_theta": fields.values.get("rope_theta", 10000.0), **given}, f"{fields.where}: rope_parameters")
-    kind = given.get("rope_type", given.get("type", "default"))
-    partial = given.get("partial_rotary_factor", fields.values.get("partial_rotary_factor"))
-    if kind not in ROPE_TYPES:
+def _biased(fields: Fields, family: Family, key: Literal["attention_bias", "mlp_bias"]) -> bool:
+    declared = getattr(family, key)
+    return declared == "always" or (declared == "as configured" and fields.flag(family.bias_key or key, False))
+
+
+def _activation(fields: Fields, family: Family) -> Activation:
+    name = fields.values.get(family.activation_key) or family.defaults.get(family.activation_key, "silu")
+    if name not in ACTIVATIONS:
         raise ModelDirectoryError(
-            f"{fields.where}: rope type {kind!r} is not supported; supported: {', '.join(ROPE_TYPES)}"
+            f"{fields.where}: {family.activation_key} {name!r} is not supported; supported: {', '.join(ACTIVATIONS)}"
         )
-    if partial not in (None, 1, 1.0):
-        raise ModelDirectoryError(f"{fields.where}: partial_rotary_factor {partial} is not supported; supported: 1.0")
-    theta = rope.number("rope_theta")
-    if kind == "default":
-        return RopeConfig(theta)
-    if kind == "linear":
-        return RopeConfig(theta, "linear", rope.number("factor"))
-    length_before = fields.optional_integer("original_max_position_embeddings")
-    original = length_before or rope.integer("original_max_position_embeddings", length)
-    if kind == "llama3":
-        low, high = rope.number("low_freq_factor"), rope.number("high_freq_factor")
-        if low >= high:
-            raise ModelDirectoryError(f"{rope.where}: low_freq_factor {low} must be below high_freq_factor {high}")
-        return RopeConfig(theta, "llama3", rope.number("factor"), original, low, high)
-    return RopeConfig(
-        theta,
-        "yarn",
-        rope.number("factor", length / original),
-        original,
-        attention_factor=rope.optional_number("attention_factor"),
-        mscale=rope.optional_number("mscale"),
-        mscale_all_dim=rope.optional_number("mscale_all_dim"),
-        beta_fast=rope.number("beta_fast", 32.0),
-        beta_slow=rope.number("beta_slow", 1.0),
-        truncate=rope.flag("truncate", True),
+    return ACTIVATIONS[name]
+
+
+def _quantization(fields: Fields, family: Family) -> str | None:
+    given = fields.values.get("quantization_config")
+    if given is None:
+        return None
+    method = given.get("quant_method", "unnamed") if isinstance(given, dict) else given
+    if method in family.quantizations:
+        return str(method)
+    raise ModelDirectoryError(
+        f"{fields.where}: quantised weights ({method}) are not supported; use the float16, bfloat16 or float32 weights"
     )
 
 
@@ -190,12 +199,42 @@ def _windows(fields: Fields, family: Family) -> tuple[int | None, ...]:
     window = fields.optional_integer("sliding_window")
     if family.windows == "every layer":
         return (window,) * layers
-    if window is None or not fields.flag("use_sliding_window", False):
+    if window is None or ("if switched on" in family.windows and not fields.flag("use_sliding_window", False)):
         return everywhere
-    kinds = fields.values.get("layer_types")
-    if kinds is None:
+    if family.windows == "every layer if switched on":
+        return (window,) * layers
+    if fields.values.get("layer_types") is None and "max_window_layers" in fields.values:
         first = fields.integer("max_window_layers", least=0)
         return tuple(window if layer >= first else None for layer in range(layers))
-    if not isinstance(kinds, list) or len(kinds) != layers or set(kinds) - {"sliding_attention", "full_attention"}:
-        raise fields.wrong("layer_types", f"a list of {layers} times sliding_attention or full_attention")
-    return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return tuple(window if kind == SLIDING else None for kind in _layer_types(fields, layers))
+
+
+def _layer_types(fields: Fields, layers: int) -> list[str]:
+    """Of every layer; where only a pattern is given, every so many layers one sees all."""
+    kinds = fields.values.get("layer_types")
+    if kinds is None:
+        pattern = fields.integer("sliding_window_pattern")
+        return [FULL if (layer + 1) % pattern == 0 else SLIDING for layer in range(layers)]
+    if not isinstance(kinds, list) or len(kinds) != layers or set(kinds) - {SLIDING, FULL}:
+        raise fields.wrong("layer_types", f"a list of {layers} times {SLIDING} or {FULL}")
+    return kinds
+
+
+def _ropes(fields: Fields, family: Family, head_dim: int, length: int) -> tuple[RopeConfig | None, ...]:
+    layers = fields.integer("num_hidden_layers")
+    if family.names.positions:
+        return (None,) * layers
+    ropes = read_ropes(fields, head_dim, length, partial=family.partial_ropes)
+    if family.ropes == "by layer type":
+        return tuple(ropes.get(kind) or ropes[""] for kind in _layer_types(fields, layers))
+    if "" not in ropes:
+        raise fields.wrong("rope_parameters", "the same for all layers")
+    if family.ropes == "every layer":
+        return (ropes[""],) * layers
+    turned = fields.values.get("no_rope_layers")
+    if turned is None:
+        interval = fields.integer("no_rope_layer_interval")
+        return tuple(None if (layer + 1) % interval == 0 else ropes[""] for layer in range(layers))
+    if not isinstance(turned, list) or len(turned) < layers or not set(turned) <= {0, 1}:
+        raise fields.wrong("no_rope_layers", f"a list of {layers} times 0 or 1")
+    return tuple(ropes[""] if cast(int, each) else None for each in turned[:layers])

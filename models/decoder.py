@@ -11,20 +11,18 @@ from torch import Tensor
 from dovetail.kernels.ops import (
     AngleTable,
     AttentionPlan,
-    DecoderStep,
-    StepShape,
-    add_rms_norm,
     attend,
     plan_attention,
     prepare_qkv,
-    rms_norm,
     rope_angles,
-    silu_mul,
 )
 from dovetail.models.batch import KVCache, RaggedBatch
 from dovetail.models.config import ModelConfig
+from dovetail.models.one_call import prepare_step
 from dovetail.models.parameters import DecoderParameters, LayerParameters
 from dovetail.models.rotary import rotary_frequencies
+
+Angles = tuple[Tensor, Tensor]
 
 
 class Decoder:
@@ -33,36 +31,33 @@ class Decoder:
     Args:
         config: its shape.
         parameters: its weights, on one device; norms and biases have the type that is computed in.
+        length: the longest context that it will be given; None: the longest that it was made for.
     """
 
-    def __init__(self, config: ModelConfig, parameters: DecoderParameters) -> None:
+    def __init__(self, config: ModelConfig, parameters: DecoderParameters, length: int | None = None) -> None:
         self.config = config
         self._parameters = parameters
-        frequencies, self._rope_scale = rotary_frequencies(config.rope, config.head_dim)
-        self._frequencies = frequencies.to(parameters.final_norm.device)
-        self._rounded = not all(layer.qkv.weight.exact for layer in parameters.layers)
-        shape = StepShape(
-            hidden=config.hidden_size,
-            heads=config.num_heads,
-            kv_heads=config.num_kv_heads,
-            width=config.head_dim,
-            inner=config.intermediate_size,
-            eps=config.rms_norm_eps,
-            attention_scale=config.attention_scale,
-            windows=tuple(config.windows),
-        )
-        self._angles = AngleTable(self._frequencies, self._rope_scale)
-        self._step = DecoderStep.prepare(parameters.layers, shape, parameters.final_norm, parameters.head)
+        self._rounded = not all(layer.exact for layer in parameters.layers)
+        ropes = list(dict.fromkeys(config.ropes))
+        self._rope_of = [ropes.index(rope) for rope in config.ropes]
+        length = length or config.max_position_embeddings
+        self._frequencies: list[tuple[Tensor, float | Tensor]] = []
+        for rope in ropes:
+            each, factor = rotary_frequencies(rope, config.head_dim, length)
+            factor = factor.to(self.device) if isinstance(factor, Tensor) else factor
+            self._frequencies.append((each.to(self.device), factor))
+        self._step = prepare_step(config, parameters, self._rope_of)
+        self._tables = [AngleTable(*each) for each in self._frequencies]
 
     @property
     def dtype(self) -> torch.dtype:
         """The type it computes in. The cache has the same or a narrower one; the weights may be stored in fewer bits."""
-        return self._parameters.final_norm.dtype
+        return self._parameters.compute
 
     @property
     def device(self) -> torch.device:
         """Where it runs; batch and cache must be there too."""
-        return self._parameters.final_norm.device
+        return self._parameters.final_norm.tensors[0].device
 
     def forward(self, batch: RaggedBatch, cache: KVCache) -> Tensor:
         """Run the new tokens of every sequence, writing their keys and values into the cache.
@@ -74,49 +69,85 @@ class Decoder:
         Returns:
             float32 ``[R, vocab_size]``: logits of the rows in ``batch.logit_rows``.
         """
-        x = self._parameters.embedding.rows(batch.token_ids).to(self.dtype)
+        x = self._embedded(batch)
         if self._step is None or not self._step.covers(batch, cache.keys[0]):
-            return self._by_operators(x, batch, cache)
-        plan, angles = plan_attention(batch, cache.block_size), self._angles.up_to(max(batch.context_lens))
+            return self._scaled(self._by_operators(x, batch, cache))
+        longest = max(batch.context_lens)
+        angles = [table.up_to(longest) for table in self._tables]
+        plan = plan_attention(batch, cache.block_size)
         caches = (cache.keys, cache.values)
-        return self._step.run(x, angles, batch.positions, batch.slots, plan, caches, batch.logit_rows)
+        return self._scaled(self._step.run(x, angles, batch.positions, batch.slots, plan, caches, batch.logit_rows))
+
+    def _embedded(self, batch: RaggedBatch) -> Tensor:
+        x = self._parameters.embedding.rows(batch.token_ids).to(self.dtype)
+        if self._parameters.positions is not None:
+            x = x + self._parameters.positions[batch.positions]
+        scale = self.config.scales.embedding
+        return x if scale == 1 else x * torch.tensor(scale, dtype=self.dtype, device=self.device)
+
+    def _scaled(self, logits: Tensor) -> Tensor:
+        scales = self.config.scales
+        if scales.logits != 1:
+            logits = logits * scales.logits
+        if scales.logit_softcap is not None:
+            logits = torch.tanh(logits / scales.logit_softcap) * scales.logit_softcap
+        return logits
 
     def _by_operators(self, x: Tensor, batch: RaggedBatch, cache: KVCache) -> Tensor:
         """The layers one operator at a time: on any device, and what the one call is tested against."""
-        parameters, eps = self._parameters, self.config.rms_norm_eps
-        angles = rope_angles(batch.positions, self._frequencies, self._rope_scale, self.dtype)
+        parameters = self._parameters
+        angles = [rope_angles(batch.positions, each, by, self.dtype) for each, by in self._frequencies]
         plans = {
             window: plan_attention(batch, cache.block_size, window, self.device) for window in set(self.config.windows)
         }
         delta: Tensor | None = None  # what the last block adds: the sum is formed together with the norm that reads it
         for i, layer in enumerate(parameters.layers):
             if delta is None:
-                normed = rms_norm(x, layer.input_norm, eps)
+                normed = layer.input_norm.apply(x)
             else:
-                x, normed = add_rms_norm(x, delta, layer.input_norm, eps)
-            delta = self._attention(layer, normed, angles, batch.slots, cache, i, plans[self.config.windows[i]])
-            x, normed = add_rms_norm(x, delta, layer.post_attention_norm, eps)
-            delta = layer.down.apply(silu_mul(layer.gate_up.apply(normed)))
+                x, normed = layer.input_norm.add(x, delta)
+            plan = plans[self.config.windows[i]]
+            delta = self._attention(layer, normed, angles[self._rope_of[i]], batch.slots, cache, i, plan)
+            if layer.attention_added_norm is not None:
+                delta = layer.attention_added_norm.apply(delta)
+            x, normed = layer.post_attention_norm.add(x, self._weakened(delta))
+            delta = layer.mlp.apply(normed)
+            if layer.mlp_added_norm is not None:
+                delta = layer.mlp_added_norm.apply(delta)
+            delta = self._weakened(delta)
         if delta is not None:
             x = x + delta
-        rows = rms_norm(x[batch.logit_rows], parameters.final_norm, eps)
-        return parameters.head.apply(rows).to(torch.float32)
+        return parameters.head.apply(parameters.final_norm.apply(x[batch.logit_rows])).to(torch.float32)
+
+    def _weakened(self, delta: Tensor) -> Tensor:
+        scale = self.config.scales.residual
+        return delta if scale == 1 else delta * scale
 
     def _attention(
         self,
         layer: LayerParameters,
         x: Tensor,
-        angles: tuple[Tensor, Tensor],
+        angles: Angles,
         slots: Tensor,
         cache: KVCache,
         index: int,
         plan: AttentionPlan,
     ) -> Tensor:
         """``[T, hidden]`` to ``[T, hidden]``."""
+        config = self.config
         norms = (
             (layer.query_norm, layer.key_norm) if layer.query_norm is not None and layer.key_norm is not None else None
         )
         keys, values = cache.keys[index], cache.values[index]
-        q = prepare_qkv(layer.qkv.apply(x), norms, self.config.rms_norm_eps, angles, slots, keys, values)
-        mixed = attend(q, keys, values, plan, self.config.attention_scale, rounded=self._rounded)
-        return layer.output.apply(mixed.view(x.shape[0], self.config.query_size))
+        q = prepare_qkv(layer.qkv.apply(x), norms, config.norm_eps, angles, slots, keys, values)
+        mixed = attend(
+            q,
+            keys,
+            values,
+            plan,
+            config.attention_scale,
+            rounded=self._rounded,
+            softcap=config.scales.score_softcap,
+            sinks=layer.sinks,
+        )
+        return layer.output.apply(mixed.view(x.shape[0], config.query_size))

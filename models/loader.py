@@ -12,7 +12,10 @@ import torch
 from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
 from dovetail.models.errors import ModelDirectoryError
-from dovetail.models.parameters import DecoderParameters, WeightFormat
+from dovetail.models.mxfp4 import Mxfp4Files
+from dovetail.models.parameters import WeightFormat
+from dovetail.models.read_parameters import read_parameters
+from dovetail.models.tensors import tensor_shapes
 from dovetail.models.weights import WeightFiles
 
 Quantization = Literal["int8", "int4"]
@@ -43,6 +46,7 @@ def load_model(
     dtype: torch.dtype | Literal["auto"] = torch.float32,
     quantize: Quantization | None = None,
     device: str = "cpu",
+    max_model_len: int | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
     """Read config.json and the safetensors weights of ``path``.
@@ -54,6 +58,7 @@ def load_model(
             with AMX round the activations of prompts to bfloat16 too. Elsewhere it is also the type to compute in.
         quantize: store the matrices in 8 or 4 bits with a scale per group of weights; CPU only.
         device: where the weights go.
+        max_model_len: the longest context that is served, which LongRoPE's angles depend on; None: the longest there is.
         progress: told how far the loading is.
 
     Raises:
@@ -66,9 +71,10 @@ def load_model(
         if dtype == "auto":
             dtype = _stored_type(config, files, device)
         weight_format = _weight_format(dtype, quantize, torch.device(device))
-        parameters = DecoderParameters.read(config, files, weight_format, report)
+        source = Mxfp4Files(files, str(path)) if config.quantization == "mxfp4" else files
+        parameters = read_parameters(config, source, weight_format, report)
     report(1.0, "loaded")
-    decoder = Decoder(config, parameters)
+    decoder = Decoder(config, parameters, max_model_len)
     return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, weight_format.name)
 
 
@@ -81,9 +87,9 @@ def _weight_format(dtype: torch.dtype, quantize: Quantization | None, device: to
 
 
 def _stored_type(config: ModelConfig, files: WeightFiles, device: str) -> torch.dtype:
-    """The type of the first layer's query weights, where there are kernels for it here."""
-    name = config.family.names.query.format(i=0) + ".weight"
-    files.check({name: (config.query_size, config.hidden_size)}, lambda name: True)
+    """The type of the first layer's attention weights, where there are kernels for it here."""
+    name = config.family.names.output.format(i=0) + ".weight"
+    files.check({name: tensor_shapes(config)[name]}, lambda name: True)
     found = files.tensor(name).dtype
     kept = (torch.bfloat16,) if device == "cpu" else (torch.bfloat16, torch.float16)
     return found if found in kept else torch.float32

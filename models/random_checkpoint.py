@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dovetail.models.config import ModelConfig
 from dovetail.models.families import FAMILIES
-from dovetail.models.parameters import tensor_shapes
+from dovetail.models.tensors import tensor_shapes
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MARKER_TOKENS = ("<<<<<<< SEARCH\n", "=======\n", ">>>>>>> REPLACE\n")
@@ -129,7 +129,7 @@ class RandomCheckpoint:
         if self.vocab_size < 262:
             raise ValueError(f"vocab_size {self.vocab_size} is below 262: 256 bytes, 3 special and 3 marker tokens")
         dtype = str(self.dtype).removeprefix("torch.")
-        return {
+        values = {
             "architectures": [family.architecture],
             "model_type": family.name,
             "vocab_size": self.vocab_size,
@@ -148,6 +148,7 @@ class RandomCheckpoint:
             "bos_token_id": None,
             "dtype": dtype,
         }
+        return {family.keys.get(key, key): value for key, value in values.items()}
 
     def _write_tokenizer(self, directory: Path) -> Tokenizer:
         tokenizer = self.tokenizer or self._small_tokenizer()
@@ -214,14 +215,15 @@ def write_random_checkpoint(directory: Path, **shape: Any) -> Path:
 def _random(name: str, shape: tuple[int, ...], config: ModelConfig, generator: torch.Generator) -> Tensor:
     """Norm weights around one, small biases, and matrices that keep a unit signal at unit size."""
     values = torch.randn(shape, generator=generator)
-    if name.endswith("norm.weight"):
-        return 1 + 0.1 * values
-    if name.endswith(".bias"):
+    if len(shape) == 1:
+        return 0.1 * values + (1 if name.endswith(".weight") else 0)
+    if name.endswith("bias"):
         return 0.1 * values
     names = config.family.names
-    if name == names.head or (name == names.embedding and config.tie_word_embeddings):
+    embedding = name == names.embedding + ".weight"
+    if name == names.head + ".weight" or (embedding and config.tie_word_embeddings):
         gain = LOGIT_SPREAD
-    elif name == names.embedding:
+    elif embedding:
         gain = math.sqrt(config.hidden_size)
     else:
         gain = RESIDUAL_GAIN if ".".join(name.split(".")[3:-1]) in ("self_attn.o_proj", "mlp.down_proj") else 1.0

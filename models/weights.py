@@ -60,6 +60,13 @@ class WeightFiles:
         """Names of every tensor in the files."""
         return self._origin.keys()
 
+    def header(self, name: str) -> tuple[tuple[int, ...], str] | None:
+        """Shape and type (such as BF16) of a tensor; None: there is none."""
+        if name not in self._origin:
+            return None
+        header = self._origin[name][0].get_slice(name)
+        return tuple(header.get_shape()), str(header.get_dtype())
+
     def check(self, expected: Mapping[str, tuple[int, ...]], harmless: Callable[[str], bool]) -> None:
         """See from the headers alone that the files hold exactly what is expected.
 
@@ -100,6 +107,14 @@ class WeightFiles:
         file, path = self._origin[name]
         try:
             return cast(Tensor, file.get_tensor(name))
+        except (SafetensorError, OSError) as error:
+            raise ModelDirectoryError(f"{path}: {name} cannot be read ({error}); copy the file again") from error
+
+    def part(self, name: str, index: int) -> Tensor:
+        """``tensor(name)[index]``, without reading the rest."""
+        file, path = self._origin[name]
+        try:
+            return cast(Tensor, file.get_slice(name)[index])
         except (SafetensorError, OSError) as error:
             raise ModelDirectoryError(f"{path}: {name} cannot be read ({error}); copy the file again") from error
 

@@ -70,7 +70,14 @@ def load_native(
         tokenizer = Tokenizer.load(path)
         dtype: torch.dtype | Literal["auto"] = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
         with memory_errors():
-            model = load_model(path, dtype=dtype, quantize=config.quantize, device=config.device, progress=progress)
+            model = load_model(
+                path,
+                dtype=dtype,
+                quantize=config.quantize,
+                device=config.device,
+                max_model_len=config.max_model_len,
+                progress=progress,
+            )
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
     size = min(tokenizer.size, model.config.vocab_size)

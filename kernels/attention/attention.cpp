@@ -75,11 +75,13 @@ void run_head(void* context, int64_t index) {
       }
       tile.top = tops + row;
       tile.total = totals + row;
-      if (any) run(tile, count, k, v, keys, a.width, a.scale);
+      if (any) run(tile, count, k, v, keys, a.width, a.scale, a.softcap);
     }
   }
   for (int64_t r = 0; r < rows; ++r) {
-    float* to = a.out + ((first_row + r / group) * a.heads + head * group + r % group) * a.width;
+    const int64_t h = head * group + r % group;
+    float* to = a.out + ((first_row + r / group) * a.heads + h) * a.width;
+    if (a.sinks != nullptr) totals[r] += std::exp(a.sinks[h] - tops[r]);
     for (int64_t d = 0; d < a.width; ++d) to[d] = sums[r * a.width + d] / totals[r];
   }
 }
@@ -88,13 +90,14 @@ void run_head(void* context, int64_t index) {
 }  // namespace dovetail
 
 // Every query row sees at least itself: context >= query rows >= 1. window: positions a row sees, itself included; 0: all.
-// rounded: sequences with more than FEW_ROWS rows may go through tiles of bfloat16, where there are some.
+// rounded: sequences with more than FEW_ROWS rows may go through tiles of bfloat16, where there are some; these know neither
+// softcap nor sinks.
 DOVETAIL_EXPORT void dovetail_attention(float* out, const float* q, int64_t q_stride, const float* keys, const float* values,
                                         const int64_t* tables, int64_t table_width, const int64_t* sequences, int64_t count,
                                         int64_t heads, int64_t kv_heads, int64_t width, int64_t block_size, int64_t window,
-                                        float scale, int rounded, int threads) {
+                                        float scale, float softcap, const float* sinks, int rounded, int threads) {
   using namespace dovetail;
-  const bool tiles = rounded != 0 && prompt_attention_fits(width);
+  const bool tiles = rounded != 0 && softcap == 0 && sinks == nullptr && prompt_attention_fits(width);
   std::vector<int64_t> parts[2];  // sequences with few rows, and with many
   int64_t work = 0;               // of the few, multiply-adds
   for (int64_t i = 0; i < count; ++i) {
@@ -104,7 +107,7 @@ DOVETAIL_EXPORT void dovetail_attention(float* out, const float* q, int64_t q_st
     if (!many) work += 2 * sequence[2] * sequence[3] * heads * width;
   }
   Attention a{out, q, keys, values, tables, parts[0].data(), static_cast<int64_t>(parts[0].size()) / 4, table_width, q_stride,
-              heads, kv_heads, width, block_size, window, scale};
+              heads, kv_heads, width, block_size, window, scale, softcap, sinks};
   run_parallel(work < 200000 ? 1 : threads, a.count * kv_heads, run_head, &a);
   if (parts[1].empty()) return;
   a.sequences = parts[1].data(), a.count = static_cast<int64_t>(parts[1].size()) / 4;
@@ -147,7 +150,8 @@ DOVETAIL_INLINE void add_values(const Rows& rows, const float* const* v, int key
 }
 
 template <int R>
-static void tile_of(const Rows& rows, const float* const* k, const float* const* v, int keys, int64_t width, float scale) {
+static void tile_of(const Rows& rows, const float* const* k, const float* const* v, int keys, int64_t width, float scale,
+                    float softcap) {
   float weights[TILE][PIECE];
   const int64_t whole = width - width % W;
   for (int j = 0; j < keys; j += 4) {
@@ -174,6 +178,12 @@ static void tile_of(const Rows& rows, const float* const* k, const float* const*
         scores[i] *= scale;
       }
     }
+  }
+  if (softcap != 0) {
+    const Vec cap = splat(softcap), twice = splat(2.0f / softcap);
+    for (int r = 0; r < R; ++r)
+      for (int j = 0; j < PIECE; j += W)
+        store(weights[r] + j, cap - cap * 2.0f / (exponential(load(weights[r] + j) * twice) + 1.0f));
   }
   float keep[TILE];  // factor on what a row has summed so far
   for (int r = 0; r < R; ++r) {
@@ -209,7 +219,7 @@ static void tile_of(const Rows& rows, const float* const* k, const float* const*
 }
 
 static void run_tile(const Rows& rows, int count, const float* const* k, const float* const* v, int keys, int64_t width,
-                     float scale) {
+                     float scale, float softcap) {
   if (MOST < TILE && count > MOST) {
     Rows rest = rows;
     for (int r = MOST; r < TILE; ++r) {
@@ -217,13 +227,13 @@ static void run_tile(const Rows& rows, int count, const float* const* k, const f
       rest.low[r - MOST] = rows.low[r], rest.high[r - MOST] = rows.high[r];
     }
     rest.top += MOST, rest.total += MOST;
-    run_tile(rest, count - MOST, k, v, keys, width, scale);
+    run_tile(rest, count - MOST, k, v, keys, width, scale, softcap);
     count = MOST;
   }
-  if (count == 1) return tile_of<1>(rows, k, v, keys, width, scale);
-  if (count == 2) return tile_of<2>(rows, k, v, keys, width, scale);
-  if (count == 3) return tile_of<MOST == 4 ? 3 : 2>(rows, k, v, keys, width, scale);
-  tile_of<MOST>(rows, k, v, keys, width, scale);
+  if (count == 1) return tile_of<1>(rows, k, v, keys, width, scale, softcap);
+  if (count == 2) return tile_of<2>(rows, k, v, keys, width, scale, softcap);
+  if (count == 3) return tile_of<MOST == 4 ? 3 : 2>(rows, k, v, keys, width, scale, softcap);
+  tile_of<MOST>(rows, k, v, keys, width, scale, softcap);
 }
 
 }  // namespace DOVETAIL_ISA

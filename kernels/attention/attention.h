@@ -13,6 +13,8 @@ struct Attention {
   const int64_t* sequences;  // [count][4]: row of the block table, first query row, query rows, context
   int64_t count, table_width, q_stride, heads, kv_heads, width, block_size, window;
   float scale;
+  float softcap;       // scores become softcap * tanh(score / softcap); 0: they stay
+  const float* sinks;  // [heads]: a score of each head that adds nothing; or null
 };
 
 // Whether there are tiles here for heads of this width.

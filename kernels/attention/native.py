@@ -58,18 +58,32 @@ class AttentionPlan:
 
 
 def attend(
-    q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float, *, rounded: bool = False
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    plan: AttentionPlan,
+    scale: float,
+    *,
+    rounded: bool = False,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`reference.attend`; ``rounded``: prompts may be computed with bfloat16 operands where that is faster."""
+    """As :func:`reference.attend`; ``rounded``: prompts may be computed with bfloat16 operands where that is faster, which it
+    is not with ``softcap`` or ``sinks``: of those the tiles know nothing."""
     native = library()
     fits = q.dtype == k_cache.dtype == torch.float32 and q.device.type == "cpu"
     if native is None or not fits:
-        return reference.attend(q, k_cache, v_cache, plan.by_reference(all_rows=True), scale)
+        return reference.attend(
+            q, k_cache, v_cache, plan.by_reference(all_rows=True), scale, softcap=softcap, sinks=sinks
+        )
     rows, heads, width = q.shape
+    rounded = rounded and softcap is None and sinks is None
     tiles = rounded and bool(native.dovetail_attention_tiles(width))
     sequences = plan.each if tiles else plan.few
     if not len(sequences):
-        return reference.attend(q, k_cache, v_cache, plan.by_reference(all_rows=True), scale)
+        return reference.attend(
+            q, k_cache, v_cache, plan.by_reference(all_rows=True), scale, softcap=softcap, sinks=sinks
+        )
     if q.stride(2) != 1 or q.stride(1) != width:
         q = q.contiguous()
     out = torch.empty((rows, heads, width))
@@ -89,10 +103,12 @@ def attend(
         k_cache.shape[1],
         plan.window or 0,
         scale,
+        softcap or 0.0,
+        sinks.data_ptr() if sinks is not None else None,
         int(rounded),
         torch.get_num_threads(),
     )
     if tiles:
         return out
     rest = plan.by_reference(all_rows=False)
-    return reference.attend(q, k_cache, v_cache, rest, scale, out) if rest.groups else out
+    return reference.attend(q, k_cache, v_cache, rest, scale, out, softcap, sinks) if rest.groups else out

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dovetail.kernels.attention.batch import AttentionBatch
+from dovetail.kernels.attention.open import attend_openly
 
 MAX_PADDING = 1.25
 """A group may gather at most this multiple of the key positions it needs."""
@@ -79,7 +80,14 @@ def plan_attention(
 
 
 def attend(
-    q: Tensor, k_cache: Tensor, v_cache: Tensor, plan: AttentionPlan, scale: float, out: Tensor | None = None
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    plan: AttentionPlan,
+    scale: float,
+    out: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Attention of planned rows over the cache.
 
@@ -89,6 +97,8 @@ def attend(
         plan: from :func:`plan_attention` for this batch.
         scale: factor on the scores.
         out: where the planned rows go; None: a fresh tensor.
+        softcap: scores become ``softcap * tanh(score / softcap)``; None: they stay.
+        sinks: ``[H]``: a score of each head that takes part in its softmax and adds nothing; None: there is none.
 
     Returns:
         ``[T, H, D]``.
@@ -101,6 +111,12 @@ def attend(
         # One query row per sequence: the heads that share a key head become its rows, which halves the time on CPU.
         fold = group.queries == 1
         layout = (group.size, kv_heads, heads // kv_heads, width) if fold else (group.size, group.queries, heads, width)
+        if softcap is not None or sinks is not None:
+            k, v = _gather(k_cache, group).to(q.dtype), _gather(v_cache, group).to(q.dtype)
+            each = q[group.rows].reshape(group.size, group.queries, heads, width).transpose(1, 2)
+            result = attend_openly(each, k, v, _allowed(group, q.device), scale, softcap, sinks)
+            out[group.rows] = result.transpose(1, 2).reshape(-1, heads, width)
+            continue
         queries = q[group.rows].reshape(layout)
         result = F.scaled_dot_product_attention(
             queries if fold else queries.transpose(1, 2),
@@ -113,6 +129,13 @@ def attend(
         )
         out[group.rows] = (result if fold else result.transpose(1, 2)).reshape(-1, heads, width)
     return out
+
+
+def _allowed(group: AttentionGroup, device: torch.device) -> Tensor | None:
+    """The group's mask, the plain triangle too; None: every row sees all keys."""
+    if not group.causal:
+        return group.mask
+    return torch.ones(group.queries, group.keys, dtype=torch.bool, device=device).tril()
 
 
 def _gather(cache: Tensor, group: AttentionGroup) -> Tensor:

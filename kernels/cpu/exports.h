@@ -23,4 +23,4 @@ DOVETAIL_EXPORT void dovetail_prepare_qkv(float* q, float* keys, float* values, 
 DOVETAIL_EXPORT void dovetail_attention(float* out, const float* q, int64_t q_stride, const float* keys, const float* values,
                                         const int64_t* tables, int64_t table_width, const int64_t* sequences, int64_t count,
                                         int64_t heads, int64_t kv_heads, int64_t width, int64_t block_size, int64_t window,
-                                        float scale, int rounded, int threads);
+                                        float scale, float softcap, const float* sinks, int rounded, int threads);

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-INTERFACE = 3
+INTERFACE = 4
 """Must equal ``dovetail_interface()``; raised with every change of a signature below."""
 
 PATH = Path(__file__).parent / "_native.so"
@@ -24,7 +24,7 @@ _SIGNATURES: dict[str, list[Any]] = {
     "dovetail_linear": [_P, _P, _L, _P, _P, _P, _L, _L, _L, _I, _L, _L, _I],
     "dovetail_unpack": [_P, _P, _P, _L, _L, _L, _I, _L, _L, _I],
     "dovetail_rows": [_P, _P, _L, _P, _P, _L, _L, _I, _L, _L],
-    "dovetail_attention": [_P, _P, _L, _P, _P, _P, _L, _P, _L, _L, _L, _L, _L, _L, _F, _I, _I],
+    "dovetail_attention": [_P, _P, _L, _P, _P, _P, _L, _P, _L, _L, _L, _L, _L, _L, _F, _F, _P, _I, _I],
     "dovetail_attention_tiles": [_L],
     "dovetail_prepare_qkv": [_P, _P, _P, _P, _L, _P, _P, _P, _P, _P, _L, _L, _L, _L, _F, _I],
     "dovetail_rms_norm": [_P, _P, _P, _L, _P, _P, _L, _L, _F, _I],

@@ -170,7 +170,7 @@ void run_parallel(int threads, int64_t chunks, void (*task)(void*, int64_t), voi
 }  // namespace dovetail
 
 // Version of this interface: a library left over from an older checkout is not used.
-DOVETAIL_EXPORT int dovetail_interface() { return 3; }
+DOVETAIL_EXPORT int dovetail_interface() { return 4; }
 
 // The instruction set in use, after lowering it to `wanted` where the processor allows more; negative: leave it.
 DOVETAIL_EXPORT int dovetail_isa(int wanted) {

@@ -22,12 +22,15 @@ struct Layer {
   const float* post_attention_norm;
   Matrix qkv, output, gate_up, down;
   int64_t window;  // 0: none
+  int64_t angles;  // number of its table of angles
 };
 
 struct Model {
   const Layer* layers;
   int64_t layer_count, hidden, heads, kv_heads, width, inner;
   double eps, attention_scale;
+  double residual_scale;  // on what a block adds
+  int64_t tables;         // of angles
   int64_t rounded;  // whether prompts may be computed with bfloat16 operands
   const float* final_norm;
   Matrix head;
@@ -36,7 +39,7 @@ struct Model {
 struct Batch {
   const float* x;  // [rows, hidden]: the embedded tokens
   int64_t rows;
-  const float* angles;       // [positions, width]: cosines of half the width, then sines
+  const float* const* angles;  // tables, each [positions, width]: cosines of half the width, then sines
   const int64_t* positions;  // [rows]
   const int64_t* slots;      // [rows]
   const int64_t* tables;  // [.., table_width]
@@ -55,7 +58,7 @@ struct Batch {
 
 // Floats of working memory per row.
 static int64_t room_per_row(const Model& m) {
-  return 3 * m.hidden + (3 * m.heads + 2 * m.kv_heads) * m.width + 3 * m.inner + m.width;
+  return 3 * m.hidden + (3 * m.heads + 2 * m.kv_heads) * m.width + 3 * m.inner + m.tables * m.width;
 }
 
 namespace {
@@ -72,6 +75,12 @@ void gated_product(float* y, float* room, const float* x, const Matrix& w, int64
     return;
   multiply(room, x, w, rows, threads);
   dovetail_silu_mul(y, room, rows, w.n / 2, threads);
+}
+
+void weaken(float* x, int64_t count, double by) {
+  if (by == 1.0) return;
+  const float factor = static_cast<float>(by);
+  for (int64_t i = 0; i < count; ++i) x[i] *= factor;
 }
 
 // `rows` becomes its rows of these numbers.
@@ -103,33 +112,39 @@ DOVETAIL_EXPORT void dovetail_decoder_step(const dovetail::Model* model, const d
   float* mixed = q + rows * query;
   float* gate_up = mixed + rows * query;
   float* active = gate_up + rows * 2 * m.inner;
-  float* cos = active + rows * m.inner;
-  float* sin = cos + rows * (m.width / 2);
+  float* turns = active + rows * m.inner;  // of each table the cosines of all rows, then the sines
   memcpy(x, b.x, rows * m.hidden * sizeof(float));
-  for (int64_t row = 0, half = m.width / 2; row < rows; ++row) {
-    const float* angles = b.angles + b.positions[row] * m.width;
-    memcpy(cos + row * half, angles, half * sizeof(float));
-    memcpy(sin + row * half, angles + half, half * sizeof(float));
+  const int64_t half = m.width / 2, all_rows = rows;
+  for (int64_t table = 0; table < m.tables; ++table) {
+    float* cos = turns + table * rows * m.width;
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* angles = b.angles[table] + b.positions[row] * m.width;
+      memcpy(cos + row * half, angles, half * sizeof(float));
+      memcpy(cos + (rows + row) * half, angles + half, half * sizeof(float));
+    }
   }
   for (int64_t i = 0; i < m.layer_count; ++i) {
     const Layer& layer = m.layers[i];
     dovetail_rms_norm(normed, x, x, m.hidden, i == 0 ? nullptr : delta, layer.input_norm, rows, m.hidden, eps, threads);
     multiply(qkv, normed, layer.qkv, rows, threads);
-    dovetail_prepare_qkv(q, b.keys[i], b.values[i], qkv, fused, layer.query_norm, layer.key_norm, cos, sin, b.slots, rows,
-                         m.heads, m.kv_heads, m.width, eps, threads);
+    const float* cos = turns + layer.angles * all_rows * m.width;
+    dovetail_prepare_qkv(q, b.keys[i], b.values[i], qkv, fused, layer.query_norm, layer.key_norm, cos, cos + all_rows * half,
+                         b.slots, rows, m.heads, m.kv_heads, m.width, eps, threads);
     const bool last = i + 1 == m.layer_count;
     if (last && b.logit_count == 0) return;
     dovetail_attention(mixed, q, query, b.keys[i], b.values[i], b.tables, b.table_width, b.sequences, b.count, m.heads,
-                       m.kv_heads, m.width, b.block_size, layer.window, scale, static_cast<int>(m.rounded), threads);
+                       m.kv_heads, m.width, b.block_size, layer.window, scale, 0.0f, nullptr, static_cast<int>(m.rounded), threads);
     if (last) {  // only the rows whose logits are wanted go on
       gather(mixed, b.logit_rows, b.logit_count, query, gathered);
       gather(x, b.logit_rows, b.logit_count, m.hidden, gathered);
       rows = b.logit_count;
     }
     multiply(delta, mixed, layer.output, rows, threads);
+    weaken(delta, rows * m.hidden, m.residual_scale);
     dovetail_rms_norm(normed, x, x, m.hidden, delta, layer.post_attention_norm, rows, m.hidden, eps, threads);
     gated_product(active, gate_up, normed, layer.gate_up, rows, threads);
     multiply(delta, active, layer.down, rows, threads);
+    weaken(delta, rows * m.hidden, m.residual_scale);
   }
   dovetail_rms_norm(normed, x, x, m.hidden, delta, m.final_norm, rows, m.hidden, eps, threads);
   multiply(b.logits, normed, m.head, rows, threads);

@@ -20,37 +20,28 @@ class Projection(Protocol):
     def bias(self) -> Tensor | None: ...
 
 
-class Layer(Protocol):
-    """Pre-normalised attention and gated MLP. ``qkv`` holds query, key and value rows; ``gate_up`` gate rows, then up rows."""
+@dataclass(frozen=True)
+class StepLayer:
+    """Pre-normalised attention and gated SiLU MLP. ``qkv`` holds query, key and value rows; ``gate_up`` gate rows, then up rows.
 
-    @property
-    def input_norm(self) -> Tensor: ...
+    ``window``: how many positions a row sees, None: all; ``angles``: the number of the table its queries and keys are turned by.
+    """
 
-    @property
-    def qkv(self) -> Projection: ...
-
-    @property
-    def query_norm(self) -> Tensor | None: ...
-
-    @property
-    def key_norm(self) -> Tensor | None: ...
-
-    @property
-    def output(self) -> Projection: ...
-
-    @property
-    def post_attention_norm(self) -> Tensor: ...
-
-    @property
-    def gate_up(self) -> Projection: ...
-
-    @property
-    def down(self) -> Projection: ...
+    input_norm: Tensor
+    qkv: Projection
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    output: Projection
+    post_attention_norm: Tensor
+    gate_up: Projection
+    down: Projection
+    window: int | None
+    angles: int
 
 
 @dataclass(frozen=True)
 class StepShape:
-    """Sizes and constants that all layers share; ``windows``: how many positions a row of each layer sees, None: all."""
+    """Sizes and constants that all layers share. ``residual_scale``: on what a block adds; ``tables``: of angles."""
 
     hidden: int
     heads: int
@@ -59,4 +50,5 @@ class StepShape:
     inner: int
     eps: float
     attention_scale: float
-    windows: tuple[int | None, ...]
+    residual_scale: float
+    tables: int

@@ -16,7 +16,7 @@ from torch import Tensor
 from dovetail.kernels.attention.batch import AttentionBatch
 from dovetail.kernels.attention.native import FEW_ROWS, AttentionPlan
 from dovetail.kernels.cpu.library import instruction_set, library
-from dovetail.kernels.decoder_step.layer import Layer, Projection, StepShape
+from dovetail.kernels.decoder_step.layer import Projection, StepLayer, StepShape
 from dovetail.kernels.linear.weight import KERNEL_ROWS, Linear, PackedWeight
 
 _P, _L, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
@@ -46,6 +46,7 @@ class _Layer(ctypes.Structure):
         ("gate_up", _Matrix),
         ("down", _Matrix),
         ("window", _L),
+        ("angles", _L),
     )
 
 
@@ -60,6 +61,8 @@ class _Model(ctypes.Structure):
         ("inner", _L),
         ("eps", _D),
         ("attention_scale", _D),
+        ("residual_scale", _D),
+        ("tables", _L),
         ("rounded", _L),
         ("final_norm", _P),
         ("head", _Matrix),
@@ -91,13 +94,13 @@ class _Batch(ctypes.Structure):
 class DecoderStep:
     """A decoder whose addresses are known. Make one with :meth:`prepare`."""
 
-    def __init__(self, layers: Sequence[Layer], shape: StepShape, final_norm: Tensor, head: PackedWeight) -> None:
+    def __init__(self, layers: Sequence[StepLayer], shape: StepShape, final_norm: Tensor, head: PackedWeight) -> None:
         self._held = (layers, final_norm, head)  # whose memory the addresses point to
         self._exact = all(layer.qkv.weight.exact for layer in layers)
         self._room = torch.empty(0)
         self._vocabulary = head.shape[0]
         self._caches: tuple[list[Tensor], list[Tensor]] | None = None
-        rows = [_layer(layer, window) for layer, window in zip(layers, shape.windows, strict=True)]
+        rows = [_layer(layer) for layer in layers]
         self._layers = (_Layer * len(rows))(*rows)
         self._model = _Model(
             self._layers,
@@ -109,6 +112,8 @@ class DecoderStep:
             shape.inner,
             shape.eps,
             shape.attention_scale,
+            shape.residual_scale,
+            shape.tables,
             int(not self._exact),
             final_norm.data_ptr(),
             _matrix(head, None),
@@ -116,7 +121,9 @@ class DecoderStep:
         self._width = shape.width
 
     @classmethod
-    def prepare(cls, layers: Sequence[Layer], shape: StepShape, final_norm: Tensor, head: Linear) -> DecoderStep | None:
+    def prepare(
+        cls, layers: Sequence[StepLayer], shape: StepShape, final_norm: Tensor, head: Linear
+    ) -> DecoderStep | None:
         """None where the library is missing or a weight is not packed for it."""
         projections = [p for layer in layers for p in (layer.qkv, layer.output, layer.gate_up, layer.down)]
         packed = all(isinstance(projection.weight, PackedWeight) for projection in projections)
@@ -139,7 +146,7 @@ class DecoderStep:
     def run(
         self,
         x: Tensor,
-        angles: Tensor,
+        angles: Sequence[Tensor],
         positions: Tensor,
         slots: Tensor,
         plan: AttentionPlan,
@@ -150,7 +157,7 @@ class DecoderStep:
 
         Args:
             x: ``[T, hidden]``: the embedded tokens.
-            angles: ``[more than the last position, width]``: cosines, then sines.
+            angles: each ``[more than the last position, width]``: cosines, then sines.
             positions: ``[T]``.
             slots: ``[T]``: where each row's key and value go.
             plan: of a batch that :meth:`covers` said yes to; its window does not matter.
@@ -167,10 +174,11 @@ class DecoderStep:
             self._room = torch.empty(needed)
         logits = torch.empty((len(logit_rows), self._vocabulary))
         keys, values = self._addresses
+        tables = (_P * len(angles))(*(table.data_ptr() for table in angles))
         batch = _Batch(
             x.data_ptr(),
             x.shape[0],
-            angles.data_ptr(),
+            ctypes.addressof(tables),
             positions.data_ptr(),
             slots.data_ptr(),
             plan.tables.data_ptr(),
@@ -190,7 +198,7 @@ class DecoderStep:
         return logits
 
 
-def _layer(layer: Layer, window: int | None) -> _Layer:
+def _layer(layer: StepLayer) -> _Layer:
     def projection(p: Projection) -> _Matrix:
         assert isinstance(p.weight, PackedWeight)
         return _matrix(p.weight, p.bias)
@@ -204,7 +212,8 @@ def _layer(layer: Layer, window: int | None) -> _Layer:
         projection(layer.output),
         projection(layer.gate_up),
         projection(layer.down),
-        window or 0,
+        layer.window or 0,
+        layer.angles,
     )
 
 

@@ -11,7 +11,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
     Args:
         x: ``[..., N]``, any floating type; the statistics are computed in float32.
-        weight: ``[N]``, the type of ``x``.
+        weight: ``[N]``; one of a wider type than ``x`` is multiplied before the result is rounded.
         eps: added to the mean square.
 
     Returns:
@@ -19,7 +19,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """
     wide = x.to(torch.float32)
     scaled = wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)
-    return scaled.to(x.dtype) * weight
+    return scaled.to(x.dtype) * weight if weight.dtype == x.dtype else (scaled * weight).to(x.dtype)
 
 
 def add_rms_norm(x: Tensor, delta: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:

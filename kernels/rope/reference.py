@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def rope_angles(
-    positions: Tensor, inverse_frequencies: Tensor, scale: float, dtype: torch.dtype
+    positions: Tensor, inverse_frequencies: Tensor, scale: float | Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Cosine and sine of every position's angles.
 
     Args:
         positions: int64 ``[T]``.
         inverse_frequencies: float32 ``[D / 2]``, radians per position.
-        scale: factor on both results (YaRN's attention factor; 1 otherwise).
+        scale: factor on both results, one or ``[D / 2]`` (YaRN's and LongRoPE's attention factor; 1 otherwise).
         dtype: type of the results; the angles themselves are float32.
 
     Returns:

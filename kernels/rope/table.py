@@ -11,7 +11,7 @@ from dovetail.kernels.rope.reference import rope_angles
 class AngleTable:
     """Cosines and sines by position, float32 on the CPU; grows by doubling when a longer context comes."""
 
-    def __init__(self, inverse_frequencies: Tensor, scale: float) -> None:
+    def __init__(self, inverse_frequencies: Tensor, scale: float | Tensor) -> None:
         self._frequencies, self._scale = inverse_frequencies, scale
         self._table = torch.empty((0, 2 * len(inverse_frequencies)))
 

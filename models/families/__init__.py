@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 from dovetail.models.families.family import Family
+from dovetail.models.families.gemma import GEMMA2, GEMMA3
+from dovetail.models.families.gpt_bigcode import GPT_BIGCODE
+from dovetail.models.families.gpt_oss import GPT_OSS
+from dovetail.models.families.granite import GRANITE
 from dovetail.models.families.llama import LLAMA
 from dovetail.models.families.mistral import MISTRAL
+from dovetail.models.families.phi3 import PHI3
 from dovetail.models.families.qwen2 import QWEN2
 from dovetail.models.families.qwen3 import QWEN3
+from dovetail.models.families.qwen3_moe import QWEN3_MOE
+from dovetail.models.families.smollm3 import SMOLLM3
+from dovetail.models.families.starcoder2 import STARCODER2
 
-FAMILIES: dict[str, Family] = {family.architecture: family for family in (LLAMA, MISTRAL, QWEN2, QWEN3)}
+FAMILIES: dict[str, Family] = {
+    family.architecture: family
+    for family in (
+        LLAMA,
+        MISTRAL,
+        QWEN2,
+        QWEN3,
+        QWEN3_MOE,
+        STARCODER2,
+        GPT_BIGCODE,
+        GRANITE,
+        PHI3,
+        GEMMA2,
+        GEMMA3,
+        SMOLLM3,
+        GPT_OSS,
+    )
+}
 
 __all__ = ["FAMILIES", "Family"]

@@ -8,7 +8,7 @@ QWEN2 = Family(
     name="qwen2",
     architecture="Qwen2ForCausalLM",
     attention_bias="qkv",
-    windows="by layer",
+    windows="if switched on",
     defaults={
         "num_key_value_heads": 32,
         "max_position_embeddings": 32768,

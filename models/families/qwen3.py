@@ -9,7 +9,7 @@ QWEN3 = Family(
     architecture="Qwen3ForCausalLM",
     attention_bias="as configured",
     qk_norm=True,
-    windows="by layer",
+    windows="if switched on",
     defaults={
         "num_key_value_heads": 32,
         "head_dim": 128,

@@ -60,7 +60,9 @@ def make_case(
     return Case(batch, q, k_cache, v_cache, keys, values)
 
 
-def naive(case: Case, scale: float, window: int | None) -> Tensor:
+def naive(
+    case: Case, scale: float, window: int | None, softcap: float | None = None, sinks: Tensor | None = None
+) -> Tensor:
     out = torch.empty_like(case.q)
     group = case.q.shape[1] // case.keys[0].shape[1]
     for s, context in enumerate(case.batch.context_lens):
@@ -71,7 +73,10 @@ def naive(case: Case, scale: float, window: int | None) -> Tensor:
             for head in range(case.q.shape[1]):
                 k = case.keys[s][low : position + 1, head // group]
                 v = case.values[s][low : position + 1, head // group]
-                out[row, head] = torch.softmax(k @ case.q[row, head] * scale, dim=0) @ v
+                scores = k @ case.q[row, head] * scale
+                scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
+                scores = scores if sinks is None else torch.cat((scores, sinks[head : head + 1]))
+                out[row, head] = torch.softmax(scores, dim=0)[: len(v)] @ v
     return out
 
 
@@ -152,6 +157,18 @@ def test_few_and_many_rows_in_one_batch() -> None:
     for window in (None, 7):
         out = paged_attention(case.q, case.k_cache, case.v_cache, case.batch, 0.25, window)
         torch.testing.assert_close(out, naive(case, 0.25, window), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize(("softcap", "sinks"), [(1.5, False), (None, True), (0.7, True)])
+def test_soft_caps_and_sinks(softcap: float | None, sinks: bool, window: int | None) -> None:
+    lengths = [*MIXES["everything at once"], (50, 60), (33, 200)]
+    case = make_case(lengths, heads=6, kv_heads=2, width=24, block_size=4)
+    some = torch.tensor([0.5, -2.0, 30.0, 0.0, 3.0, -90.0]) if sinks else None
+    plan = plan_attention(case.batch, 4, window)
+    for rounded in (False, True):
+        out = attend(case.q, case.k_cache, case.v_cache, plan, 0.3, rounded=rounded, softcap=softcap, sinks=some)
+        torch.testing.assert_close(out, naive(case, 0.3, window, softcap, some), atol=1e-5, rtol=1e-5)
 
 
 def test_attention_with_large_scores() -> None:

@@ -62,6 +62,12 @@ class PagedRunner:
         """Forget a sequence's tokens after the first ``length``; its blocks stay."""
         self._lengths[sequence] = length
 
+    def share(self, source: int, target: int, length: int) -> None:
+        """Let a new sequence begin with the first ``length`` tokens of another, whole blocks of it, as a prefix cache does."""
+        blocks, rest = divmod(length, self.cache.block_size)
+        assert not rest and target not in self._tables
+        self._tables[target], self._lengths[target] = self._tables[source][:blocks], length
+
 
 @pytest.fixture
 def paged_runner() -> Callable[..., PagedRunner]:

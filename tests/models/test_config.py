@@ -9,6 +9,7 @@ import pytest
 
 from dovetail.models.config import ModelConfig
 from dovetail.models.errors import ModelDirectoryError
+from dovetail.models.rope_config import RopeConfig
 
 BASE: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -27,7 +28,8 @@ def parse(**changes: Any) -> ModelConfig:
 def test_defaults_of_an_old_llama() -> None:
     config = parse()
     assert (config.num_kv_heads, config.head_dim, config.max_position_embeddings) == (4, 16, 2048)
-    assert (config.rope.theta, config.rope.type, config.rms_norm_eps) == (10000.0, "default", 1e-6)
+    assert config.ropes == (RopeConfig(10000.0, 16),) * 3
+    assert (config.norm_eps, config.activation, config.experts) == (1e-6, "silu", None)
     assert not (config.qkv_bias or config.output_bias or config.mlp_bias or config.tie_word_embeddings)
     assert (config.query_size, config.kv_size, config.attention_scale) == (64, 64, 0.25)
 
@@ -41,13 +43,14 @@ def test_defaults_of_an_old_llama() -> None:
     ],
 )
 def test_rope_of_either_generation(keys: dict[str, Any]) -> None:
-    rope = parse(**keys).rope
+    rope = parse(**keys).ropes[0]
+    assert rope is not None
     assert (rope.type, rope.theta, rope.factor) == ("linear", 5e5, 2.0)
 
 
 def test_explicit_nulls_mean_defaults() -> None:
     config = parse(rope_scaling=None, rope_parameters=None, num_key_value_heads=None, head_dim=None)
-    assert (config.num_kv_heads, config.head_dim, config.rope.type) == (4, 16, "default")
+    assert (config.num_kv_heads, config.head_dim, config.ropes[0]) == (4, 16, RopeConfig(10000.0, 16))
 
 
 @pytest.mark.parametrize(
@@ -84,18 +87,37 @@ def test_windows(architecture: str, keys: dict[str, Any], windows: tuple[int | N
     [
         (
             {"architectures": ["GPT2LMHeadModel"]},
-            "architecture GPT2LMHeadModel is not supported; supported: LlamaForCausalLM,",
+            "architecture GPT2LMHeadModel is not supported by Dovetail's own engine, which has GPTBigCodeForCausalLM, Gemma2",
         ),
         ({"architectures": []}, "architectures is missing"),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported; supported: silu"),
+        ({"architectures": ["GPT2LMHeadModel"]}, "the vLLM backend is the way to serve others"),
+        ({"hidden_act": "relu"}, "hidden_act 'relu' is not supported; supported: silu"),
         (
-            {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
-            "rope type 'dynamic' is not supported; supported: default, linear",
+            {"rope_scaling": {"type": "proportional", "factor": 2.0}},
+            "rope type 'proportional' is not supported; supported: default, linear",
+        ),
+        (
+            {"rope_parameters": {"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.0]}},
+            "long_factor must be a list of 8 positive numbers",
         ),
         ({"rope_scaling": {"type": "linear"}}, "rope_parameters: factor is missing"),
         ({"rope_scaling": {"type": "linear", "factor": "two"}}, "factor must be a positive number, found 'two'"),
         ({"rope_scaling": 2.0}, "rope_parameters must be an object"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor 0.5 is not supported"),
+        (
+            {"architectures": ["Phi3ForCausalLM"], "partial_rotary_factor": 0.2},
+            "partial_rotary_factor 0.2 turns 3 of 16 dimensions",
+        ),
+        ({"architectures": ["GptOssForCausalLM"], "num_key_value_heads": 2}, "num_local_experts is missing"),
+        ({"architectures": ["SmolLM3ForCausalLM"], "no_rope_layers": [1, 2, 3]}, "no_rope_layers must be a list of 3"),
+        (
+            {"architectures": ["GPTBigCodeForCausalLM"], "n_positions": 64, "multi_query": False},
+            "multi_query false is not supported",
+        ),
+        (
+            {"architectures": ["Gemma2ForCausalLM"], "use_bidirectional_attention": True},
+            "use_bidirectional_attention is not supported",
+        ),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantised weights (gptq) are not supported"),
         ({"hidden_size": None}, "hidden_size is missing"),
         ({"hidden_size": "64"}, "hidden_size must be a whole number of at least 1, found '64'"),

@@ -21,6 +21,12 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "query and key norms": ("qwen3", {"tie_word_embeddings": True}),
     "heads of 32": ("mistral", {"head_dim": 32}),
+    "factors": (
+        "granite",
+        {"config": {"residual_multiplier": 0.3, "embedding_multiplier": 2.0, "logits_scaling": 4.0}},
+    ),
+    "a layer that turns nothing": ("smollm3", {"config": {"no_rope_layers": [1, 0]}}),
+    "turned in part": ("phi3", {"config": {"partial_rotary_factor": 0.5}}),
 }
 FORMS: list[tuple[torch.dtype, Quantization | None]] = [
     (torch.float32, None),

@@ -14,6 +14,7 @@ from torch import Tensor
 from dovetail.kernels.cpu import library as native
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.loader import LoadedModel, Quantization, load_model
+from dovetail.models.mlp import GatedMlp
 
 TOKENS = list(range(5, 35))
 """Few enough for attention in float32 on every processor."""
@@ -128,7 +129,8 @@ def _matrices(model: LoadedModel) -> list[int]:
     parameters = model.decoder._parameters
     weights = [parameters.embedding]
     for layer in parameters.layers:
-        weights += [p.weight for p in (layer.qkv, layer.output, layer.gate_up, layer.down)]
+        assert isinstance(layer.mlp, GatedMlp)
+        weights += [p.weight for p in (layer.qkv, layer.output, layer.mlp.gate_up, layer.mlp.down)]
     return [weight.shape[0] * weight.shape[1] for weight in weights]
 
 

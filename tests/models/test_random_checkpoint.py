@@ -12,10 +12,15 @@ from dovetail.models.families import FAMILIES
 from dovetail.models.loader import load_model
 from dovetail.models.random_checkpoint import write_random_checkpoint
 
+EXPERTS = {
+    "qwen3-moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    "gpt-oss": {"num_local_experts": 4, "num_experts_per_tok": 2},
+}
+
 
 @pytest.mark.parametrize("family", [family.name for family in FAMILIES.values()])
 def test_every_family_loads_and_spreads_its_logits(family: str, tmp_path: Path) -> None:
-    model = load_model(write_random_checkpoint(tmp_path, family=family))
+    model = load_model(write_random_checkpoint(tmp_path, family=family, config=EXPERTS.get(family, {})))
     assert model.config.family.name == family
     head = load_file(tmp_path / "model.safetensors")["lm_head.weight"]
     assert 2.5 < float(head.norm(dim=1).mean()) < 3.5

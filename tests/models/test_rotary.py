@@ -12,7 +12,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from dovetail.models.config import ModelConfig
 from dovetail.models.rotary import rotary_frequencies
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "hidden_size": 256,
     "intermediate_size": 512,
     "num_attention_heads": 4,
@@ -20,6 +20,7 @@ SHAPE = {
     "vocab_size": 300,
     "max_position_embeddings": 32768,
 }
+LENGTH = SHAPE["max_position_embeddings"]
 YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 8192}
 
 
@@ -44,13 +45,13 @@ YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_pos
 def test_agrees_with_transformers(rope: dict[str, Any]) -> None:
     expected, factor = ROPE_INIT_FUNCTIONS[rope["rope_type"]](LlamaConfig(**SHAPE, rope_parameters=dict(rope)), "cpu")
     values = {**SHAPE, "architectures": ["LlamaForCausalLM"], "rope_parameters": rope}
-    ours, our_factor = rotary_frequencies(ModelConfig.parse(values, "config.json").rope, 64)
+    ours, our_factor = rotary_frequencies(ModelConfig.parse(values, "config.json").ropes[0], 64, LENGTH)
     torch.testing.assert_close(ours, expected, rtol=1e-6, atol=0)
     assert our_factor == pytest.approx(factor)
 
 
 def test_plain_frequencies() -> None:
     values = {**SHAPE, "architectures": ["LlamaForCausalLM"], "rope_theta": 1e6}
-    ours, factor = rotary_frequencies(ModelConfig.parse(values, "config.json").rope, 64)
+    ours, factor = rotary_frequencies(ModelConfig.parse(values, "config.json").ropes[0], 64, LENGTH)
     torch.testing.assert_close(ours, 1e6 ** -(torch.arange(0, 64, 2) / 64))
     assert factor == 1.0
