@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from dovetail.models.errors import ModelDirectoryError
-from dovetail.models.families import FAMILIES, Family
+from dovetail.models.families import FAMILIES, TEXT_OF, Family
 from dovetail.models.families.family import ExpertShape, Scales
 from dovetail.models.fields import Fields, read_json
 from dovetail.models.rope_config import FULL, SLIDING, RopeConfig, read_ropes
@@ -143,22 +143,27 @@ class ModelConfig:
 def _family(values: dict[str, Any], where: str) -> Family:
     architectures = values.get("architectures")
     name = architectures[0] if isinstance(architectures, list) and architectures else None
+    known = sorted({*FAMILIES, *TEXT_OF})
     if not isinstance(name, str):
-        raise ModelDirectoryError(f"{where}: architectures is missing; supported: {', '.join(sorted(FAMILIES))}")
-    if name not in FAMILIES:
-        raise ModelDirectoryError(
-            f"{where}: architecture {name} is not supported by Dovetail's own engine, which has {', '.join(sorted(FAMILIES))}; "
-            "the vLLM backend is the way to serve others"
-        )
-    return FAMILIES[name]
+        raise ModelDirectoryError(f"{where}: architectures is missing; supported: {', '.join(known)}")
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if name in TEXT_OF:
+        text = values.get("text_config")
+        kind = text.get("model_type") if isinstance(text, dict) else None
+        if kind in TEXT_OF[name]:
+            return TEXT_OF[name][kind]
+        name = f"{name} around a text model of type {kind}"
+    raise ModelDirectoryError(
+        f"{where}: architecture {name} is not supported by Dovetail's own engine, which has {', '.join(known)}; "
+        "the vLLM backend is the way to serve others"
+    )
 
 
 def _fields(values: dict[str, Any], where: str, family: Family) -> Fields:
     """config.json's keys by their usual names."""
     if family.text_config:
-        text = values.get("text_config")
-        if not isinstance(text, dict):
-            raise ModelDirectoryError(f"{where}: text_config is missing; it describes the model that reads text")
+        text = values["text_config"]
         shared = {"tie_word_embeddings", "quantization_config"}
         values = {**{key: value for key, value in values.items() if key in shared}, **text}
     renamed = {usual: values[key] for usual, key in family.keys.items() if key in values}

@@ -70,9 +70,10 @@ class Decoder:
             float32 ``[R, vocab_size]``: logits of the rows in ``batch.logit_rows``.
         """
         x = self._embedded(batch)
-        if self._step is None or not self._step.covers(batch, cache.keys[0]):
+        longest, growth = max(batch.context_lens), self.config.scales.growth
+        grown = growth is not None and longest > growth[1]
+        if self._step is None or grown or not self._step.covers(batch, cache.keys[0]):
             return self._scaled(self._by_operators(x, batch, cache))
-        longest = max(batch.context_lens)
         angles = [table.up_to(longest) for table in self._tables]
         plan = plan_attention(batch, cache.block_size)
         caches = (cache.keys, cache.values)
@@ -100,6 +101,7 @@ class Decoder:
         plans = {
             window: plan_attention(batch, cache.block_size, window, self.device) for window in set(self.config.windows)
         }
+        growth = self._growth(batch.positions)
         delta: Tensor | None = None  # what the last block adds: the sum is formed together with the norm that reads it
         for i, layer in enumerate(parameters.layers):
             if delta is None:
@@ -107,7 +109,7 @@ class Decoder:
             else:
                 x, normed = layer.input_norm.add(x, delta)
             plan = plans[self.config.windows[i]]
-            delta = self._attention(layer, normed, angles[self._rope_of[i]], batch.slots, cache, i, plan)
+            delta = self._attention(layer, normed, angles[self._rope_of[i]], batch.slots, cache, i, plan, growth)
             if layer.attention_added_norm is not None:
                 delta = layer.attention_added_norm.apply(delta)
             x, normed = layer.post_attention_norm.add(x, self._weakened(delta))
@@ -118,6 +120,13 @@ class Decoder:
         if delta is not None:
             x = x + delta
         return parameters.head.apply(parameters.final_norm.apply(x[batch.logit_rows])).to(torch.float32)
+
+    def _growth(self, positions: Tensor) -> Tensor | None:
+        """The factor on each row's queries, ``[T, 1, 1]``; None: 1."""
+        if self.config.scales.growth is None:
+            return None
+        strength, length = self.config.scales.growth
+        return (1 + strength * torch.log1p((positions // length).to(torch.float32))).to(self.dtype).view(-1, 1, 1)
 
     def _weakened(self, delta: Tensor) -> Tensor:
         scale = self.config.scales.residual
@@ -132,6 +141,7 @@ class Decoder:
         cache: KVCache,
         index: int,
         plan: AttentionPlan,
+        growth: Tensor | None,
     ) -> Tensor:
         """``[T, hidden]`` to ``[T, hidden]``."""
         config = self.config
@@ -140,6 +150,7 @@ class Decoder:
         )
         keys, values = cache.keys[index], cache.values[index]
         q = prepare_qkv(layer.qkv.apply(x), norms, config.norm_eps, angles, slots, keys, values)
+        q = q if growth is None else q * growth
         mixed = attend(
             q,
             keys,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from dovetail.models.fields import Fields
@@ -56,12 +56,17 @@ class TensorNames:
     experts_gate_up: str = "model.layers.{i}.mlp.experts.gate_up_proj"
     experts_down: str = "model.layers.{i}.mlp.experts.down_proj"
 
+    def under(self, prefix: str) -> TensorNames:
+        """All names with ``prefix`` before them."""
+        return TensorNames(**{key: name and prefix + name for key, name in asdict(self).items()})
+
 
 @dataclass(frozen=True)
 class Scales:
     """Constant factors in the arithmetic. ``attention``: on the scores; None: one over the root of the head's width.
 
-    ``softcaps``: values beyond which scores and logits are squashed, ``cap * tanh(x / cap)``; None: they are not.
+    ``..._softcap``: values beyond which scores and logits are squashed, ``cap * tanh(x / cap)``; None: they are not.
+    ``growth``: a strength and a length: scores of a query grow with each such length before it; None: they do not.
     """
 
     embedding: float = 1.0
@@ -70,6 +75,7 @@ class Scales:
     logits: float = 1.0
     score_softcap: float | None = None
     logit_softcap: float | None = None
+    growth: tuple[float, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,3 +158,13 @@ class Family:
     quantizations: tuple[str, ...] = ()
     names: TensorNames = TensorNames()
     defaults: Mapping[str, object] = field(default_factory=dict)
+
+    def within(self, architecture: str) -> Family:
+        """The same as the text model of one that also reads pictures."""
+        return replace(
+            self,
+            architecture=architecture,
+            text_config=True,
+            names=self.names.under("language_model."),
+            unread=("vision_tower.", "multi_modal_projector."),
+        )

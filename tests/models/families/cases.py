@@ -25,6 +25,14 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
 IN_TURN = ["sliding_attention", "full_attention"]
 
 
@@ -54,6 +62,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "mistral": ("Mistral", {"sliding_window": None}),
     "mistral, window, wide heads": ("Mistral", {"sliding_window": 7, "head_dim": 16}),
+    "ministral3 (devstral 2)": (
+        "Ministral3",
+        {
+            "head_dim": 8,
+            "rope_parameters": {
+                **YARN,
+                "original_max_position_embeddings": 12,
+                "mscale": 1.0,
+                "mscale_all_dim": 1.0,
+                "llama_4_scaling_beta": 0.5,
+            },
+        },
+    ),
     "qwen2": ("Qwen2", {"tie_word_embeddings": True}),
     "qwen2, window from layer 1": (
         "Qwen2",
@@ -125,6 +146,22 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
+    "gemma3, with pictures": (
+        "Gemma3",
+        {
+            "text_config": {**SHAPE, "head_dim": 8, "sliding_window": 6},
+            "vision_config": VISION,
+            "mm_tokens_per_image": 4,
+        },
+    ),
+    "mistral3": (
+        "Mistral3",
+        {
+            "text_config": {**SHAPE, "model_type": "mistral", "head_dim": 8, "sliding_window": None},
+            "vision_config": {**VISION, "model_type": "pixtral", "head_dim": 8},
+            "tie_word_embeddings": False,
+        },
+    ),
     "smollm3": ("SmolLM3", {"no_rope_layers": [1, 0], "eos_token_id": 1, "bos_token_id": 0}),
     "gpt-oss": (
         "GptOss",
@@ -137,5 +174,5 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 def configuration(case: str) -> Any:
     """The configuration of one case."""
     family, changes = CASES[case]
-    values = {} if family == "GPTBigCode" else SHAPE
+    values = {} if family in ("GPTBigCode", "Gemma3", "Mistral3") else SHAPE
     return getattr(transformers, f"{family}Config")(**{**values, **changes})

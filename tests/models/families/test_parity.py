@@ -12,7 +12,7 @@ import pytest
 import torch
 from cases import CASES, configuration
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from dovetail.models.loader import LoadedModel, load_model
 
@@ -38,7 +38,9 @@ class Case:
 def write(case: str, directory: Path) -> Callable[[list[int]], Tensor]:
     """Save a random checkpoint of ``case``; returns its logits by transformers."""
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(configuration(case), dtype=torch.float32).eval()
+    config = configuration(case)
+    kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+    model = kind.from_config(config, dtype=torch.float32).eval()
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
             parameter.add_(0.2 * torch.randn_like(parameter))
