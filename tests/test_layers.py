@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ALLOWED: dict[str, tuple[str, ...]] = {
     "kernels": ("kernels",),
     "models/embedded": ("models", "kernels"),
+    "models/check": ("models", "kernels"),
     "models": ("models", "kernels"),
     "serve/types.py": (),
     "serve/errors.py": (),
@@ -74,6 +75,7 @@ FORBIDDEN_PACKAGES: dict[str, set[str]] = {
     "serve/govern/findings": {"torch", "fastapi", "starlette", "zmq", "transformers"},
     "serve/govern": {"torch", "fastapi", "starlette", "zmq", "transformers"},
     "serve/api": {"torch", "transformers", "vllm", "zmq"},
+    "models/check": {"fastapi", "zmq"},
     "models": {"transformers", "fastapi", "zmq"},
     "kernels": {"transformers", "fastapi", "zmq"},
     "agent": {"torch", "transformers", "fastapi"},
