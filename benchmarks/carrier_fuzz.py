@@ -36,7 +36,7 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.engine.inline import InlineEngine
-from dovetail.serve.wiring import served_model, worker_config
+from dovetail.serve.hosting import served_model, worker_config
 from dovetail.serve.worker import load_native
 
 TEMPLATE = """{%- for tool in tools or [] %}{{ tool | tojson }}

@@ -146,8 +146,9 @@ def _family(values: dict[str, Any], where: str) -> Family:
     known = sorted({*FAMILIES, *TEXT_OF})
     if not isinstance(name, str):
         raise ModelDirectoryError(f"{where}: architectures is missing; supported: {', '.join(known)}")
-    if name in FAMILIES:
-        return FAMILIES[name]
+    whole = name.removesuffix("Model") + "ForCausalLM"  # of a model that was saved without its head, as for embeddings
+    if name in FAMILIES or whole in FAMILIES:
+        return FAMILIES[name if name in FAMILIES else whole]
     if name in TEXT_OF:
         text = values.get("text_config")
         kind = text.get("model_type") if isinstance(text, dict) else None

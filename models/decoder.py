@@ -50,6 +50,11 @@ class Decoder:
         self._tables = [AngleTable(*each) for each in self._frequencies]
 
     @property
+    def weights(self) -> DecoderParameters:
+        """What it computes with."""
+        return self._parameters
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type it computes in. The cache has the same or a narrower one; the weights may be stored in fewer bits."""
         return self._parameters.compute

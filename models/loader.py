@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ def load_model(
     report(0.0, "reading config.json")
     config = ModelConfig.load(path)
     with WeightFiles(path) as files:
+        config = _with_head(config, files)
         if dtype == "auto":
             dtype = _stored_type(config, files, device)
         weight_format = _weight_format(dtype, quantize, torch.device(device))
@@ -76,6 +78,16 @@ def load_model(
     report(1.0, "loaded")
     decoder = Decoder(config, parameters, max_model_len)
     return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, weight_format.name)
+
+
+def _with_head(config: ModelConfig, files: WeightFiles) -> ModelConfig:
+    """Embedding models are saved without their head, under names without the prefix: then the embedding stands for the head."""
+    embedding = config.family.names.embedding
+    prefix = embedding.partition(".")[0] + "."
+    if embedding.removeprefix(prefix) not in files.names():
+        return config
+    files.below(prefix)
+    return dataclasses.replace(config, tie_word_embeddings=True)
 
 
 def _weight_format(dtype: torch.dtype, quantize: Quantization | None, device: torch.device) -> WeightFormat:

@@ -33,6 +33,7 @@ class SentencepieceModel:
     """
 
     frame: tuple[int, ...] = ()
+    tail: tuple[int, ...] = ()
 
     def __init__(self, path: Path) -> None:
         config = read_optional_json(path.parent / "tokenizer_config.json")

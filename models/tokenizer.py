@@ -25,11 +25,20 @@ class Tokenizer:
         special: special-token strings and their ids: those flagged special, and those written ``<|like_this|>``.
         eos_ids: every id that ends an output, as generation_config.json, config.json and tokenizer_config.json say.
         bos_id: the beginning-of-sequence token, or None if the tokenizer has none.
+        tail: the ids that are meant to follow a text of its own, such as one to be embedded.
         wants_bos: whether raw prompts (no template) are meant to begin with it.
         adds_space: whether ``encode`` puts a space before the text, as sentencepiece models do.
     """
 
-    def __init__(self, file: VocabularyFile, *, eos_ids: frozenset[int], bos_id: int | None, wants_bos: bool) -> None:
+    def __init__(
+        self,
+        file: VocabularyFile,
+        *,
+        eos_ids: frozenset[int],
+        bos_id: int | None,
+        wants_bos: bool,
+        tail: tuple[int, ...] = (),
+    ) -> None:
         self._file = file
         self._spellings = file.spellings
         self._special_ids = frozenset(file.special.values())
@@ -39,6 +48,7 @@ class Tokenizer:
         self.eos_ids = eos_ids
         self.bos_id = bos_id
         self.wants_bos = wants_bos
+        self.tail = tail
         self.adds_space = self._bytes(file.encode("a", first=True)) == b" a"
 
     @classmethod
@@ -73,6 +83,7 @@ class Tokenizer:
             eos_ids=frozenset(i for i in eos if i < len(file.spellings)),
             bos_id=bos[0] if bos else None,
             wants_bos=bool(bos) and bool(wants),
+            tail=file.tail or (tuple(_named(own, "eos_token", file)) if own.get("add_eos_token") else ()),
         )
 
     def encode(self, text: str, *, add_bos: bool = False) -> list[int]:
@@ -115,6 +126,14 @@ class Tokenizer:
         if add_bos and self.wants_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids.insert(0, self.bos_id)
         return ids
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Ids of a text of its own, framed as the model learned texts; special-token strings in it are ordinary text.
+
+        Raises:
+            ValueError: a lone surrogate, which is no Unicode text.
+        """
+        return [*self.encode(text, add_bos=self.wants_bos), *self.tail]
 
     def shield(self, text: str) -> str:
         """Mark a user's text so that it stays plain text through a template and :meth:`encode_rendered`."""

@@ -50,6 +50,7 @@ class TokenizerJson:
             _set_prepend_scheme(document, "never")
             self._later = _build(document, path)
         self.frame = tuple(self._first.encode("").ids)
+        self.tail = _tail(self._first, self.frame)
         self.spellings = _spellings(model["vocab"], added, byte_level)
 
     def encode(self, text: str, *, first: bool) -> list[int]:
@@ -69,6 +70,13 @@ def _build(document: dict[str, Any], path: Path) -> TokenizersTokenizer:
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+def _tail(tokenizer: TokenizersTokenizer, frame: tuple[int, ...]) -> tuple[int, ...]:
+    """The end of the frame that follows a text."""
+    framed, plain = tokenizer.encode("a").ids, tokenizer.encode("a", add_special_tokens=False).ids
+    before = next((at for at in range(len(frame) + 1) if framed[at : at + len(plain)] == plain), len(frame))
+    return tuple(framed[before + len(plain) :])
 
 
 def _parts(component: Any, key: str) -> Iterator[dict[str, Any]]:

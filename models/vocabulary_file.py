@@ -42,6 +42,11 @@ class VocabularyFile(Protocol):
         """The ids that the file itself says to put around an empty text."""
         ...
 
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """Those of the frame that stand behind the text."""
+        ...
+
     def encode(self, text: str, *, first: bool) -> list[int]:
         """Encode text that holds no special tokens. ``first``: it stands at the very beginning of the sequence."""
         ...

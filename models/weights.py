@@ -36,6 +36,7 @@ class WeightFiles:
         self._directory = directory
         self._files: list[Any] = []
         self._origin: dict[str, tuple[Any, Path]] = {}
+        self._prefix = ""
         if not directory.is_dir():
             raise ModelDirectoryError(f"{directory}: not a directory; give the folder that holds config.json")
         if (directory / SINGLE).is_file():
@@ -55,6 +56,11 @@ class WeightFiles:
         for file in self._files:
             file.__exit__(kind, error, traceback)
         self._files.clear()
+
+    def below(self, prefix: str) -> None:
+        """Call every tensor by ``prefix`` and its name from now on."""
+        self._prefix = prefix
+        self._origin = {prefix + name: origin for name, origin in self._origin.items()}
 
     def names(self) -> Iterable[str]:
         """Names of every tensor in the files."""
@@ -85,7 +91,7 @@ class WeightFiles:
             )
         for name, shape in expected.items():
             file, path = self._origin[name]
-            header = file.get_slice(name)
+            header = file.get_slice(name.removeprefix(self._prefix))
             found = tuple(header.get_shape())
             if found != shape:
                 raise ModelDirectoryError(
@@ -106,7 +112,7 @@ class WeightFiles:
         """One tensor, in the type it is stored in."""
         file, path = self._origin[name]
         try:
-            return cast(Tensor, file.get_tensor(name))
+            return cast(Tensor, file.get_tensor(name.removeprefix(self._prefix)))
         except (SafetensorError, OSError) as error:
             raise ModelDirectoryError(f"{path}: {name} cannot be read ({error}); copy the file again") from error
 

@@ -146,6 +146,16 @@ def serve(
         Path | None, typer.Option(help="The folder of evaluations and system cards (docs/system-card.md).")
     ] = None,
     card_key: Annotated[Path | None, typer.Option(help="A private key that signs system cards.")] = None,
+    embeddings: Annotated[
+        str | None, typer.Option(help="Make /v1/embeddings of the model's hidden states: mean or last.")
+    ] = None,
+    add_model: Annotated[
+        list[str] | None,
+        typer.Option("--add-model", help="Another model, NAME=DIR; repeatable (docs/several-models.md)."),
+    ] = None,
+    idle_unload: Annotated[
+        int | None, typer.Option(help="Seconds after which an added model that nobody asks is unloaded.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

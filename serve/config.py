@@ -21,6 +21,7 @@ from dovetail.serve.errors import DovetailError
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 Quantize = Literal["int8", "int4"]
+Pooling = Literal["mean", "last"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Fsync = Literal["always", "interval", "never"]
 WhenFull = Literal["refuse", "count"]
@@ -63,6 +64,9 @@ class ServerConfig:
     ``require_signature``: a public key; a model that it has not signed is not served (docs/air-gap.md).
     ``card``: the folder of evaluations and of system cards; None: one below the user's state folder. ``card_key``: a private
     key that signs cards (docs/system-card.md).
+    ``embeddings``: how hidden states become the vectors of /v1/embeddings, for a model that does not say so itself.
+    ``add_model``: more models, ``NAME=DIR:key=value...``; ``idle_unload``: seconds after which one of these that nobody asks
+    gives its memory back (docs/several-models.md).
     """
 
     model: Path | None = None
@@ -111,6 +115,9 @@ class ServerConfig:
     require_signature: Path | None = None
     card: Path | None = None
     card_key: Path | None = None
+    embeddings: Pooling | None = None
+    add_model: tuple[str, ...] = ()
+    idle_unload: int | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -119,7 +126,7 @@ class ServerConfig:
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"{name} must be between {low} and {high}, not {value}.", param=name)
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices and (name != "quantize" or self.quantize is not None):
+            if getattr(self, name) not in choices and (name not in _OPTIONAL or getattr(self, name) is not None):
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}.", param=name)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("TLS needs both tls_cert and tls_key.", param="tls_key" if self.tls_cert else "tls_cert")
@@ -157,8 +164,11 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("threads", 1, 1024),
     ("max_body_bytes", 1024, 2**32),
     ("audit_retention_days", 1, 36_500),
+    ("idle_unload", 1, 10**9),
 )
+_OPTIONAL = frozenset({"quantize", "embeddings"})
 _CHOICES: Mapping[str, tuple[str, ...]] = {
+    "embeddings": get_args(Pooling),
     "device": get_args(Device),
     "dtype": get_args(DType),
     "quantize": get_args(Quantize),
@@ -186,7 +196,7 @@ _PATHS = frozenset(
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
 _WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", *_CHOICES})
-_LISTS = frozenset({"model_alias", "cors_origin"})
+_LISTS = frozenset({"model_alias", "cors_origin", "add_model"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 
 

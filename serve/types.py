@@ -167,10 +167,15 @@ ConstraintSpec = EditSpec | GrammarSpec | CarrierSpec
 """What may constrain an output."""
 
 
+Pooling = Literal["mean", "last"]
+"""What becomes of a prompt's final hidden states: their mean, or the last one."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first.
 
     ``timeout_s``: seconds from its arrival at the engine after which the request ends with a 504. ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing. ``visible``: special tokens that are part of the text.
+    ``adapter``: the name of a loaded LoRA adapter. ``pooling``: nothing is generated; the prompt's hidden states become one vector.
     """
 
     request_id: str
@@ -182,6 +187,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cache_salt: str | None = None
     prediction: tuple[int, ...] = ()
     visible: tuple[int, ...] = ()
+    adapter: str | None = None
+    pooling: Pooling | None = None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
@@ -273,13 +280,17 @@ class RollbackEvent(msgspec.Struct, frozen=True, kw_only=True, tag="rollback"):
 
 
 class FinishEvent(msgspec.Struct, frozen=True, kw_only=True, tag="finish"):
-    """The last event of a request that ended well. ``stop``: the stop string or token id that ended it."""
+    """The last event of a request that ended well. ``stop``: the stop string or token id that ended it.
+
+    ``vector``: what a request with ``pooling`` asked for, as little-endian float32.
+    """
 
     request_id: str
     reason: FinishReason
     usage: Usage
     stop: str | int | None = None
     constraint: ConstraintReport | None = None
+    vector: bytes = b""
 
 
 class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, tag="error"):

@@ -26,20 +26,10 @@ import msgspec
 import structlog
 
 from dovetail import __version__
-from dovetail.models.chat import ChatTemplate
-from dovetail.models.config import ModelConfig
-from dovetail.models.dialects.dialect import ModelDialect
-from dovetail.models.edit_prompt import EditTemplate
-from dovetail.models.embedded import NAME, WEIGHTS
-from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
-from dovetail.models.fim import FillInMiddle
-from dovetail.models.generation import GenerationDefaults
-from dovetail.models.headers import stored_weights
-from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.access.admin import create_admin_app
 from dovetail.serve.api.app import create_app
+from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.http.metrics import Metrics
-from dovetail.serve.api.served import ChatMessage, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.card import card_keeper
 from dovetail.serve.config import ENVIRONMENT_PREFIX, KEYS, ConfigError, ServerConfig
@@ -47,8 +37,9 @@ from dovetail.serve.constrain.grammar.checks import CheckProcesses
 from dovetail.serve.edit.landing.process import LandingProcesses
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
+from dovetail.serve.engine.on_demand import OnDemandEngine
 from dovetail.serve.engine.process.client import EngineProcess
-from dovetail.serve.errors import EngineError, ModelError, UserError
+from dovetail.serve.errors import EngineError, ModelError
 from dovetail.serve.govern.audit.log import AuditLog, AuditUnavailable
 from dovetail.serve.govern.audit.settings import audit_settings
 from dovetail.serve.govern.declines.conduct import Conduct
@@ -58,83 +49,13 @@ from dovetail.serve.govern.findings.scan import prepare
 from dovetail.serve.govern.governance import Governance, open_governance
 from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digests_of, require_as_listed
 from dovetail.serve.govern.weights.signature import require_signed
+from dovetail.serve.hosting import engine_command, model_configs, model_path, served_model, worker_configs
 from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
-from dovetail.serve.sizing import plan_sizes
-from dovetail.serve.types import Markers, SourceFile
-from dovetail.serve.worker import WorkerConfig
 
 Progress = Callable[[float, str], None]
 _START_TIMEOUT_S = 600.0
 _STOP_S = 45.0
 _AUDIT_START_S = 10.0
-
-
-def model_path(config: ServerConfig) -> Path:
-    """The model directory to serve: the configured one or the embedded model."""
-    return config.model if config.model is not None else WEIGHTS
-
-
-def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
-    """The text side of the model: tokenizer and templates, without weights. Raises ModelError."""
-    path = model_path(config)
-    try:
-        tokenizer = Tokenizer.load(path)
-        chat = ChatTemplate.load(path, tokenizer)
-        edit = EditTemplate.load(path, tokenizer)
-        dialect = ModelDialect(tokenizer, chat) if chat is not None else None
-        defaults = GenerationDefaults.load(path)
-    except ModelDirectoryError as error:
-        raise ModelError(str(error)) from error
-
-    def render_chat(
-        messages: list[ChatMessage], tools: Sequence[OfferedTool] = (), effort: str | None = None
-    ) -> list[int]:
-        assert dialect is not None
-        try:
-            return dialect.prompt(messages, tools, effort)
-        except ChatTemplateError as error:
-            raise UserError(f"the model's chat template refused the messages: {error}", param="messages") from error
-
-    def render_edit(files: tuple[SourceFile, ...], instruction: str, markers: Markers) -> list[int]:
-        assert edit is not None
-        sources = [{"path": source.path, "content": source.content} for source in files]
-        return tokenizer.encode_rendered(edit.render(sources, instruction, msgspec.structs.asdict(markers)))
-
-    return ServedModel(
-        name=config.model_name or (NAME if config.model is None else path.resolve().name),
-        created=int((path / "config.json").stat().st_mtime),
-        max_model_len=worker.max_model_len,
-        codec=tokenizer,
-        render_chat=render_chat if chat is not None else None,
-        dialect=dialect,
-        render_edit=render_edit if edit is not None else None,
-        fim=FillInMiddle.find(tokenizer),
-        defaults=msgspec.convert(defaults.given(), SamplingDefaults),
-    )
-
-
-def worker_config(config: ServerConfig) -> WorkerConfig:
-    """What the engine process is told, every size derived. Raises ModelError."""
-    path = model_path(config)
-    try:
-        model = ModelConfig.load(path)
-    except ModelDirectoryError as error:
-        raise ModelError(str(error)) from error
-    sizes = plan_sizes(config, model, stored_weights(path))
-    return WorkerConfig(
-        model=str(path),
-        dtype=config.dtype,
-        quantize=config.quantize,
-        device=sizes.device,
-        threads=config.threads,
-        max_model_len=sizes.max_model_len,
-        kv_blocks=sizes.kv_blocks,
-        block_size=config.block_size,
-        max_num_seqs=config.max_num_seqs,
-        max_batched_tokens=config.max_batched_tokens,
-        max_draft=config.max_draft,
-        debug=config.log_level == "debug",
-    )
 
 
 def server_policy(config: ServerConfig) -> Policy | None:
@@ -158,11 +79,6 @@ def server_conduct(config: ServerConfig) -> Conduct | None:
         return Conduct(read_acceptable_use(config.acceptable_use or BUILT_IN))
     except AcceptableUseError as error:
         raise ConfigError(error.message, param="acceptable_use") from error
-
-
-def engine_command(worker: WorkerConfig) -> list[str]:
-    """The command line of the engine process, less the socket address that is added to it."""
-    return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]
 
 
 def run_server(config: ServerConfig, on_progress: Progress, *, engine: Sequence[str] | None = None) -> None:
@@ -244,11 +160,19 @@ async def _serve(
     listener, admin_listener = listeners
     policy = server_policy(config)
     conduct = server_conduct(config)
-    weights = await asyncio.to_thread(checked_weights, config)
-    worker = worker_config(config)
-    served = served_model(config, worker)
+    configs = model_configs(config)
+    digests = [await asyncio.to_thread(checked_weights, each) for each in configs]
+    workers = worker_configs(configs)
+    models = [served_model(each, worker) for each, worker in zip(configs, workers, strict=True)]
+    weights = digests[0] if len(digests) == 1 or digests[0] is None else ",".join(str(digest) for digest in digests)
     governance = await asyncio.to_thread(audited, config, governance, weights, policy)
-    engine = EngineProcess(command if command is not None else engine_command(worker), on_progress)
+    engine = EngineProcess(command if command is not None else engine_command(workers[0]), on_progress)
+    added = [
+        _added_engine(engine_command(worker), config.idle_unload, model.name, on_progress)
+        for worker, model in zip(workers[1:], models[1:], strict=True)
+    ]
+    served = models[0]
+    beside = [Hosted(model, each) for model, each in zip(models[1:], added, strict=True)]
     settings = ApiSettings(
         max_body_bytes=config.max_body_bytes,
         max_in_flight=config.max_num_seqs + config.max_waiting,
@@ -268,16 +192,24 @@ async def _serve(
     check = CheckProcesses()
     landings = LandingProcesses()
     card = card_keeper(
-        config, served, engine, directory=model_path(config), weights=weights, policy=policy, device=worker.device
+        config,
+        served,
+        engine,
+        directory=model_path(config),
+        weights=digests[0],
+        policy=policy,
+        device=workers[0].device,
     )
-    app = create_app(engine, served, settings, check=check, governance=governance, landings=landings, card=card)
+    app = create_app(
+        engine, served, settings, check=check, governance=governance, landings=landings, card=card, beside=beside
+    )
     server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
-    beside = _admin_server(config, governance, app.state.metrics)
+    admin = _admin_server(config, governance, app.state.metrics)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     administering = None
     if admin_listener is not None:
-        administering = asyncio.create_task(beside.serve(sockets=[admin_listener]), name="admin")
-    starting = asyncio.create_task(engine.start(), name="engine start")
+        administering = asyncio.create_task(admin.serve(sockets=[admin_listener]), name="admin")
+    starting = asyncio.create_task(_start_all([engine, *added]), name="engine start")
     try:
         await asyncio.wait({serving, starting}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -287,7 +219,7 @@ async def _serve(
             scheme = "https" if config.tls_cert is not None else "http"
             structlog.get_logger("dovetail").info(
                 "serving",
-                model=served.name,
+                model=", ".join(model.name for model in models),
                 url=f"{scheme}://{host}:{port}",
                 max_model_len=served.max_model_len,
                 weights=engine.info.dtype,
@@ -295,18 +227,36 @@ async def _serve(
             )
         await serving
     finally:
-        server.should_exit = beside.should_exit = True
+        server.should_exit = admin.should_exit = True
         await asyncio.wait({serving} if administering is None else {serving, administering})
         if not starting.done():
             starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         await app.state.batches.close()
-        await engine.close()
+        for each in (engine, *added):
+            await each.close()
         await check.close()
         landings.close()
         await governance.close()
         if conduct is not None:
             await conduct.close()
+
+
+def _added_engine(
+    command: list[str], idle_s: int | None, name: str, on_progress: Progress
+) -> EngineProcess | OnDemandEngine:
+    """The engine of a model beside the first one; with ``idle_s`` it ends while nobody asks."""
+
+    def make() -> EngineProcess:
+        return EngineProcess(command, lambda share, stage: on_progress(share, f"{name}: {stage}"))
+
+    return make() if idle_s is None else OnDemandEngine(make, idle_s)
+
+
+async def _start_all(engines: Sequence[EngineProcess | OnDemandEngine]) -> None:
+    """One after the other, so that their loading needs no more memory than they do."""
+    for engine in engines:
+        await engine.start()
 
 
 def _admin_server(config: ServerConfig, governance: Governance, metrics: Metrics) -> SideServer:

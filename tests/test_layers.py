@@ -60,6 +60,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "serve.govern.card",
     ),
     "serve/listening.py": ("serve.api.access", "serve.api.context", "serve.config", "serve.errors"),
+    "serve/named.py": ("serve.config", "serve.errors"),
+    "serve/hosting.py": ("serve", "models"),
     "serve/wiring.py": ("serve", "models", "kernels", "agent"),
     "serve/cli.py": ("serve", "models", "kernels", "agent"),
     "agent": ("agent",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
@@ -18,9 +20,10 @@ from dovetail.serve.api.batches.runner import Batches
 from dovetail.serve.api.chat.endpoints import Chat
 from dovetail.serve.api.completions import endpoints as completions
 from dovetail.serve.api.completions import infill
-from dovetail.serve.api.context import ApiContext, fingerprint_of
+from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.edits import apply
 from dovetail.serve.api.edits import endpoints as edits
+from dovetail.serve.api.hosted import Hosted, Models
 from dovetail.serve.api.http import failures
 from dovetail.serve.api.http.limits import Limited
 from dovetail.serve.api.http.metrics import Metrics
@@ -51,8 +54,10 @@ def create_app(
     governance: Governance | None = None,
     landings: Landings = LANDINGS_HERE,
     card: CardKeeper | None = None,
+    beside: Sequence[Hosted] = (),
 ) -> FastAPI:
-    """The HTTP application for one model. The caller owns ``engine``: it starts it before and closes it after.
+    """The HTTP application. The caller owns ``engine``, and those of the models ``beside``: it starts them before and closes
+    them after.
 
     ``check``: checks grammars; None: in threads of this process. ``governance``: who may do what; None: everybody everything.
     ``landings``: who checks finished edits. ``card``: keeps the system card, which every answer names; None: there is none.
@@ -60,12 +65,12 @@ def create_app(
     settings = settings if settings is not None else ApiSettings()
     governance = governance if governance is not None else Governance()
     audit = governance.audit.counts if governance.audit is not None else None
+    hosted = Models(Hosted(served, engine), beside)
     context = ApiContext(
-        engine,
-        served,
+        hosted,
         settings,
-        Metrics(engine.stats, settings.policy.digest if settings.policy else None, audit),
-        card.facts.fingerprint if card is not None else fingerprint_of(served),
+        Metrics(hosted.stats, settings.policy.digest if settings.policy else None, audit),
+        card.facts.fingerprint if card is not None else None,
         grammars=Grammars(check),
         governance=governance,
         landings=landings,
@@ -98,6 +103,7 @@ def create_app(
     openapi.install(app)
     # For whoever runs the application: what it has to wait for, and what it has to take up and to close.
     app.state.load = context.load
+    app.state.models = hosted
     app.state.metrics = context.metrics
     app.state.batches = batches
     # The last one that is added is the first that a request meets.

@@ -14,12 +14,14 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 from starlette.requests import Request as HttpRequest
 
 from dovetail import __version__
 from dovetail.serve.api.access.visit import Visit, visiting
 from dovetail.serve.api.generation import Indexed, run
+from dovetail.serve.api.hosted import Hosted, Models
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
@@ -46,22 +48,49 @@ class Load:
 
 @dataclass(frozen=True)
 class ApiContext:
-    """Shared by all endpoints of one application."""
+    """Shared by all endpoints of one application. ``card``: the fingerprint in the first model's system card."""
 
-    engine: Engine
-    served: ServedModel
+    models: Models
     settings: ApiSettings
     metrics: Metrics
-    fingerprint: str
+    card: str | None = None
     load: Load = field(default_factory=Load)
     grammars: Grammars = field(default_factory=Grammars)
     governance: Governance = field(default_factory=Governance)
     landings: Landings = LANDINGS_HERE
 
     @property
+    def hosted(self) -> Hosted:
+        """The model that the request at hand has chosen (:meth:`require_model`); before that the first one."""
+        chosen = visiting().hosted
+        return chosen if chosen is not None else self.models.first
+
+    @property
+    def served(self) -> ServedModel:
+        """The chosen model, as clients see it."""
+        return self.hosted.served
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the chosen model."""
+        return self.hosted.engine
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the chosen model's answers."""
+        if self.card is not None and self.hosted is self.models.first:
+            return self.card
+        return fingerprint_of(self.served)
+
+    @property
     def takes_requests(self) -> bool:
-        """Whether the model is loaded and the server is not about to end."""
-        return self.engine.ready and not self.load.draining
+        """Whether the models are loaded and the server is not about to end."""
+        return all(each.engine.ready for each in self.models) and not self.load.draining
+
+    @property
+    def usable(self) -> list[Hosted]:
+        """The models that the caller may use."""
+        return [each for each in self.models if visiting().principal.may_use(each.served.name)]
 
     def admit(self, requests: int) -> None:
         """Raise a 503 while the model is loading or the server is draining, a 429 when its queue is full."""
@@ -78,18 +107,29 @@ class ApiContext:
             )
 
     def require_model(self, name: str | None) -> None:
-        """Raise a 404 if the request names another model, a 403 if its caller may not use this one."""
-        visiting().require_model(self.served.name)
-        if name is None or name == self.served.name or self.settings.any_model_name:
-            return
-        if any(fnmatch.fnmatchcase(name, alias) for alias in self.settings.model_aliases):
-            return
-        raise UserError(
-            f"The model {name!r} does not exist here; this server serves {self.served.name!r}.",
-            status=404,
-            code="model_not_found",
-            param="model",
-        )
+        """Choose the model that the request names; a 404 if it is not here, a 403 if its caller may not use it."""
+        chosen = self._named(name)
+        if chosen is None:
+            names = ", ".join(repr(each.served.name) for each in self.models)
+            raise UserError(
+                f"The model {name!r} does not exist here; this server serves {names}.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        visit = visiting()
+        visit.require_model(chosen.served.name)
+        visit.hosted = chosen
+
+    def _named(self, name: str | None) -> Hosted | None:
+        first = self.models.first
+        if name is None:
+            return first
+        found = self.models.find(name)
+        if found is not None:
+            return found
+        aliased = any(fnmatch.fnmatchcase(name, alias) for alias in self.settings.model_aliases)
+        return first if aliased or self.settings.any_model_name else None
 
     def room(self, prompt_tokens: int, param: str, answers: int = 1) -> int:
         """How many tokens each of the answers to a prompt may have; a UserError with both counts if none."""
@@ -102,6 +142,13 @@ class ApiContext:
 
     def reserve(self, requests: Sequence[Request]) -> tuple[Request, ...]:
         """``requests`` as their caller may have them run, its quota taken. Raises a 403 or a 429."""
+        if not self.served.generates and not all(each.pooling for each in requests):
+            raise UserError(
+                f"{self.served.name} makes embeddings, and writes no text.", code="unsupported_model", param="model"
+            )
+        adapter = self.hosted.adapter
+        if adapter is not None:
+            requests = [msgspec.structs.replace(each, adapter=adapter) for each in requests]
         return visiting().reserve(self.served.name, requests)
 
     async def generate(

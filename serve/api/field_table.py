@@ -14,6 +14,7 @@ from dovetail.serve.api.chat.body import ChatBody
 from dovetail.serve.api.completions.endpoints import CompletionBody
 from dovetail.serve.api.completions.infill import InfillBody
 from dovetail.serve.api.edits.body import EditsBody
+from dovetail.serve.api.embeddings import EmbeddingsBody
 from dovetail.serve.api.http.fields import IGNORED, NOT_SERVED
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
@@ -26,6 +27,7 @@ ENDPOINTS: Mapping[str, type[BaseModel]] = {
     "/v1/responses": ResponseBody,
     "/v1/messages": MessagesBody,
     "/v1/edits": EditsBody,
+    "/v1/embeddings": EmbeddingsBody,
     "/infill": InfillBody,
     "/tokenize": TokenizeBody,
     "/detokenize": DetokenizeBody,
@@ -49,6 +51,7 @@ _IGNORED_BY: Mapping[str, Collection[str]] = {
         "web_search_options",
     ),
     _PLAIN: ("user",),
+    "/v1/embeddings": ("user",),
     _INFILL: ("id_slot", "cache_prompt", "samplers", "t_max_prompt_ms", "response_fields", "repeat_last_n"),
     _RESPONSES: (
         "access_programs",
@@ -101,6 +104,9 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "suffix": "what stands behind the gap: filled in with the model's own tokens, refused where it has none",
     "input": "text or items; the types of items are listed above",
     "instructions": "a system message at the head; not carried over by previous_response_id",
+    "/v1/embeddings input": "a text, texts, token ids or lists of token ids; special tokens in texts are text",
+    "dimensions": "the first so many numbers, scaled to length 1 again where the model's vectors are",
+    "encoding_format": "float or base64 (little-endian float32)",
     "background": "made while nobody waits; needs store",
     "conversation": "its items come first, and the answer is added to it",
     "include": "`reasoning.encrypted_content`, `message.output_text.logprobs`; others are named in `x-dovetail-ignored`",

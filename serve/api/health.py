@@ -25,7 +25,7 @@ def routes(context: ApiContext) -> APIRouter:
         # Nobody has to show a key here: where others must, this does not tell the model's name.
         told = {"server": "dovetail"}
         if context.governance.access.is_open:
-            told["model"] = context.served.name
+            told["model"] = context.models.first.served.name
         if context.takes_requests:
             return JSONResponse({"status": "ready", **told})
         return JSONResponse(

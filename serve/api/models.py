@@ -1,4 +1,4 @@
-"""/v1/models: the one model of this server, as OpenAI's, Anthropic's and Codex's clients list it."""
+"""/v1/models: the models of this server, as OpenAI's, Anthropic's and Codex's clients list it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.hosted import Hosted
 
 CODEX_INSTRUCTIONS = (
     "You are a coding agent that works in the user's repository through the tools you are given. "
@@ -22,29 +23,34 @@ _EFFORTS = ("low", "medium", "high")
 
 
 def routes(context: ApiContext) -> APIRouter:
-    """The list and its one entry."""
+    """The list and its entries."""
     router = APIRouter()
 
     @router.get("/v1/models")
     async def list_models(request: Request) -> Response:
         if "anthropic-version" in request.headers:
-            entry = _anthropic_entry(context)
-            return JSONResponse({"data": [entry], "first_id": entry["id"], "last_id": entry["id"], "has_more": False})
+            entries = [_anthropic_entry(each) for each in context.usable if each.served.generates]
+            ends = {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
+            return JSONResponse({"data": entries, "first_id": None, "last_id": None, **ends, "has_more": False})
         # ``models`` is the catalogue that Codex reads; other clients read ``data`` alone.
-        return JSONResponse({"object": "list", "data": [_entry(context)], "models": [_codex_entry(context)]})
+        catalogue = [_codex_entry(each) for each in context.usable if each.served.generates]
+        return JSONResponse({"object": "list", "data": [_entry(each) for each in context.usable], "models": catalogue})
 
     @router.get("/v1/models/{name:path}")
     async def one_model(request: Request, name: str) -> Response:
         context.require_model(name)
         if "anthropic-version" in request.headers:
-            return JSONResponse(_anthropic_entry(context))
-        return JSONResponse(_entry(context))
+            return JSONResponse(_anthropic_entry(context.hosted))
+        return JSONResponse(_entry(context.hosted))
 
     return router
 
 
-def _entry(context: ApiContext) -> dict[str, Any]:
-    served = context.served
+def _entry(hosted: Hosted) -> dict[str, Any]:
+    served = hosted.served
+    parent = {"parent": hosted.parent} if hosted.parent is not None else {}
+    licence = {"license": served.licence} if served.licence else {}
+    size = {"embedding_length": served.embedding.size} if served.embedding is not None else {}
     return {
         "id": served.name,
         "object": "model",
@@ -53,11 +59,14 @@ def _entry(context: ApiContext) -> dict[str, Any]:
         "context_length": served.max_model_len,
         "max_model_len": served.max_model_len,
         "capabilities": list(served.capabilities),
+        **size,
+        **licence,
+        **parent,
     }
 
 
-def _anthropic_entry(context: ApiContext) -> dict[str, Any]:
-    served = context.served
+def _anthropic_entry(hosted: Hosted) -> dict[str, Any]:
+    served = hosted.served
     return {
         "type": "model",
         "id": served.name,
@@ -69,9 +78,9 @@ def _anthropic_entry(context: ApiContext) -> dict[str, Any]:
     }
 
 
-def _codex_entry(context: ApiContext) -> dict[str, Any]:
+def _codex_entry(hosted: Hosted) -> dict[str, Any]:
     """Every field but those of the last group is required: without one of them Codex refuses the whole catalogue."""
-    served = context.served
+    served = hosted.served
     return {
         "slug": served.name,
         "display_name": served.name,

@@ -18,6 +18,7 @@ from dovetail.serve.api.completions.endpoints import CompletionBody
 from dovetail.serve.api.completions.infill import InfillBody
 from dovetail.serve.api.edits.apply import ApplyBody
 from dovetail.serve.api.edits.body import EditsBody
+from dovetail.serve.api.embeddings import EmbeddingsBody
 from dovetail.serve.api.responses.body import ContextFields as ResponsesContext
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.responses.conversations import ConversationBody
@@ -32,6 +33,7 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "/detokenize": DetokenizeBody,
     "/v1/batches": BatchBody,
     "/v1/edits": EditsBody,
+    "/v1/embeddings": EmbeddingsBody,
     "/v1/edits/apply": ApplyBody,
     "/v1/security/scan": ScanBody,
     "/v1/moderations": ModerationBody,

@@ -32,12 +32,23 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
-class SamplingFields(BaseModel):
-    """Everything that shapes the drawing of tokens, with OpenAI's names and limits, the rest as vLLM names it; and how the
-    request is scheduled: ``priority`` (lower runs first), ``timeout`` in seconds, ``cache_salt`` (prompts with different
-    ones share no cached prefixes)."""
+class Scheduled(BaseModel):
+    """How a request is scheduled: ``priority`` (lower runs first), ``timeout`` in seconds, ``cache_salt`` (prompts with
+    different ones share no cached prefixes)."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
+    timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    cache_salt: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+    def scheduling(self) -> dict[str, Any]:
+        """The fields of types.Request that say when and beside whom it runs."""
+        return {"priority": self.priority or 0, "timeout_s": self.timeout, "cache_salt": self.cache_salt}
+
+
+class SamplingFields(Scheduled):
+    """Everything that shapes the drawing of tokens, with OpenAI's names and limits, the rest as vLLM names it."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -53,13 +64,6 @@ class SamplingFields(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     ignore_eos: bool | None = None
-    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = None
-    timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    cache_salt: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-
-    def scheduling(self) -> dict[str, Any]:
-        """The fields of types.Request that say when and beside whom it runs."""
-        return {"priority": self.priority or 0, "timeout_s": self.timeout, "cache_salt": self.cache_salt}
 
 
 class ManyFields(SamplingFields):

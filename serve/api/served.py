@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from dovetail.serve.types import Markers, SourceFile
+from dovetail.serve.types import Markers, Pooling, SourceFile
 
 ChatMessage = dict[str, Any]
 """A checked message: ``role`` and ``content`` are strings; assistant and tool messages may carry ``tool_calls``,
@@ -209,12 +209,23 @@ class SamplingDefaults:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """How a model embeds texts. ``encode``: the token ids of a text, framed; ``size``: of a vector, before it is cut."""
+
+    pooling: Pooling
+    normalize: bool
+    size: int
+    encode: Callable[[str], list[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServedModel:
     """One model as clients see it.
 
     ``render_chat`` None: the model has no chat template, and /v1/chat/completions says so. ``render_edit`` None: edits are
     asked for through the chat template. ``dialect`` None: all that the model says is text, and it is offered no tools.
-    ``fim`` None: the model has no tokens to ask it for the middle of a text.
+    ``fim`` None: the model has no tokens to ask it for the middle of a text. ``embedding`` None: it is asked for no embeddings;
+    ``generates`` False: for nothing else. ``licence``: what its directory names; empty: nothing.
     """
 
     name: str
@@ -225,6 +236,9 @@ class ServedModel:
     dialect: Dialect | None = None
     render_edit: RenderEdit | None = None
     fim: FillInMiddle | None = None
+    embedding: Embedding | None = None
+    generates: bool = True
+    licence: str = ""
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 
     @property
@@ -233,4 +247,5 @@ class ServedModel:
         chat = ("chat",) if self.render_chat is not None else ()
         edits = ("edits",) if self.render_edit is not None or self.render_chat is not None else ()
         infill = ("infill",) if self.fim is not None else ()
-        return ("completions", *chat, *edits, *infill)
+        written = ("completions", *chat, *edits, *infill) if self.generates else ()
+        return (*written, "embeddings") if self.embedding is not None else written

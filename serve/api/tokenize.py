@@ -52,13 +52,13 @@ class DetokenizeBody(BaseModel):
 def routes(context: ApiContext) -> APIRouter:
     """Both endpoints."""
     router = APIRouter()
-    codec = context.served.codec
 
     @router.post(TOKENIZE)
     async def tokenize(http: HttpRequest) -> Response:
         wire = await read_object(http, context.settings.max_body_bytes)
         body = check(TokenizeBody, wire)
         context.require_model(body.model)
+        codec = context.served.codec
         given = [name for name in _FORMS if getattr(body, name) is not None]
         if len(given) != 1:
             raise UserError("Give one of content, prompt and messages.", code="invalid_value", param="content")
@@ -80,6 +80,7 @@ def routes(context: ApiContext) -> APIRouter:
     async def detokenize(http: HttpRequest) -> Response:
         body = check(DetokenizeBody, await read_object(http, context.settings.max_body_bytes))
         context.require_model(body.model)
+        codec = context.served.codec
         for index, token in enumerate(body.tokens):
             if token >= codec.size:
                 refuse(f"tokens[{index}]", f"must be a token id of this model (0 to {codec.size - 1})")

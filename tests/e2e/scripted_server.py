@@ -21,8 +21,8 @@ from dovetail.serve.api.app import create_app
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.engine.fake import FakeEngine, Step, reply
+from dovetail.serve.hosting import served_model, worker_config
 from dovetail.serve.types import Request
-from dovetail.serve.wiring import served_model, worker_config
 
 PIECE = 7
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.errors import ContextOverflow
 from dovetail.serve.govern.access.access import require_model, require_tools
 from dovetail.serve.govern.audit.trail import Trail
@@ -20,6 +21,7 @@ from dovetail.serve.types import Request
 class Visit:
     """A request while it is answered.
 
+    ``hosted``: the model that it has chosen.
     ``detached``: what it began goes on when its answer has been sent; whoever goes on with it closes the visit.
     """
 
@@ -28,6 +30,7 @@ class Visit:
     endpoint: str = ""
     detached: bool = False
     trail: Trail = field(default_factory=Trail)
+    hosted: Hosted | None = None
     _lease: Lease | None = None
     _prompt: int = 0
     _completion: int = 0

@@ -31,6 +31,14 @@ def error_event(request_id: str, error: DovetailError) -> ErrorEvent:
     )
 
 
+def pooled_event(sequence: Sequence) -> FinishEvent:
+    """The only event of a request that asks for the vector of its prompt."""
+    assert sequence.pool is not None
+    vector = sequence.pool.vector.numpy().astype("<f4").tobytes()
+    request_id = sequence.request.request_id
+    return FinishEvent(request_id=request_id, reason="stop", usage=sequence.usage(), vector=vector)
+
+
 class Absorb:
     """Takes what was drawn into the sequence; returns what is to be said of it."""
 

@@ -8,10 +8,12 @@ from dovetail.serve.types import Request
 
 def check_request(request: Request, longest: int, vocab_size: int) -> None:
     """Raises UserError if not. ``longest``: tokens of prompt and output together."""
-    total = len(request.prompt) + request.sampling.max_tokens
+    pooled = request.pooling is not None
+    made = 0 if pooled else request.sampling.max_tokens
+    total = len(request.prompt) + made
     if not request.prompt:
         raise UserError("the prompt is empty; send at least one token", param="prompt")
-    if request.sampling.max_tokens < 1:
+    if made < 1 and not pooled:
         raise UserError("max_tokens must be at least 1", param="max_tokens")
     if total > longest:
         raise UserError(

@@ -11,7 +11,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-Key = tuple[int | str | None, tuple[int, ...]]
+Salt = str | None | tuple[str | None, ...]
+"""What keeps prefixes apart that are equal token by token: a tenant, an adapter."""
+ALONE: Salt = ("alone",)
+"""Nothing is kept for reuse, and nothing reused."""
+
+Key = tuple[int | Salt, tuple[int, ...]]
 """Where a full block hangs: the node of the block before it (for the first one the tenant's salt), and its tokens."""
 
 
@@ -67,7 +72,7 @@ class BlockPool:
             table.blocks.append(block)
         return True
 
-    def reuse(self, table: BlockTable, tokens: Sequence[int], salt: str | None) -> int:
+    def reuse(self, table: BlockTable, tokens: Sequence[int], salt: Salt) -> int:
         """Begin the empty ``table`` with the cached blocks of the longest known prefix; returns its length in tokens.
 
         At least one token is left to be computed. Blocks are taken only if the rest of ``tokens``, and one token more,
@@ -75,7 +80,7 @@ class BlockPool:
         """
         assert not table.blocks
         known: list[tuple[int, int]] = []
-        parent: int | str | None = salt
+        parent: int | Salt = salt
         for start in range(0, (len(tokens) - 1) // self.block_size * self.block_size, self.block_size):
             hit = self._found.get((parent, tuple(tokens[start : start + self.block_size])))
             if hit is None:
@@ -92,8 +97,10 @@ class BlockPool:
             table.nodes.append(node)
         return len(known) * self.block_size
 
-    def remember(self, table: BlockTable, tokens: Sequence[int], computed: int, salt: str | None) -> None:
+    def remember(self, table: BlockTable, tokens: Sequence[int], computed: int, salt: Salt) -> None:
         """Offer for reuse the blocks of ``table`` that are full of the first ``computed`` tokens."""
+        if salt == ALONE:
+            return
         for index in range(len(table.nodes), computed // self.block_size):
             parent = table.nodes[-1] if table.nodes else salt
             start = index * self.block_size

@@ -15,7 +15,7 @@ from dovetail.kernels.ops import describe
 from dovetail.models.loader import LoadedModel
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
-from dovetail.serve.engine.native.absorb import Absorb, error_event
+from dovetail.serve.engine.native.absorb import Absorb, error_event, pooled_event
 from dovetail.serve.engine.native.admission import check_request
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.compiling import Compiling
@@ -109,7 +109,8 @@ class NativeEngine:
         try:
             if request.request_id in self._sequences or request.request_id in self._compiling:
                 raise UserError(f"request id {request.request_id!r} is already running", code="duplicate_request")
-            longest = min(self._settings.max_model_len, self._pool.total * self._pool.block_size)
+            room = self._pool.total * self._pool.block_size - (request.pooling is not None)
+            longest = min(self._settings.max_model_len, room)
             check_request(request, longest, self._model.config.vocab_size)
             constraint = self._compiling.start(request)
         except DovetailError as error:
@@ -176,6 +177,9 @@ class NativeEngine:
                 events += said
             else:
                 self._scheduler.computed(sequence)
+                if sequence.pool is not None and not sequence.pending:
+                    events.append(pooled_event(sequence))
+                    self._forget(sequence, "stop")
         return events
 
     def _forget_ended(self, sequence: Sequence, said: list[Event]) -> None:

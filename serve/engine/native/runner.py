@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from dovetail.models.batch import KVCache, RaggedBatch
+from dovetail.models.decoder import Decoder
 from dovetail.models.loader import LoadedModel
+from dovetail.models.pooling import without_head
 from dovetail.serve.engine.native.sequence import Work
 
 
@@ -17,6 +19,7 @@ class Runner:
 
     def __init__(self, model: LoadedModel, num_blocks: int, block_size: int) -> None:
         self._decoder = model.decoder
+        self._hidden: Decoder | None = None
         self._block_size = block_size
         self._device = model.decoder.device
         self._cache = KVCache.allocate(model.config, num_blocks, block_size, model.decoder.dtype, self._device)
@@ -25,8 +28,27 @@ class Runner:
     def forward(self, work: Seq[Work]) -> Tensor:
         """One forward pass over ``work``: float32 logits [R, vocab] on the host.
 
-        R counts, for every share that samples, one row for its last known token and one per draft token, in order.
+        R counts, for every share that samples, one row for its last known token and one per draft token, in order. Shares
+        that are pooled go through a pass of their own; their hidden states are added to what the sequence has.
         """
+        pooled = [share for share in work if share.sequence.pool is not None]
+        if pooled:
+            self._pool(pooled)
+            work = [share for share in work if share.sequence.pool is None]
+        if not work:
+            return torch.empty(0, 0)
+        return self._run(self._decoder, work)
+
+    def _pool(self, work: Seq[Work]) -> None:
+        if self._hidden is None:
+            self._hidden = without_head(self._decoder)
+        states = self._run(self._hidden, work, every_row=True)
+        for share, own in zip(work, torch.split(states, [share.count for share in work]), strict=True):
+            assert share.sequence.pool is not None
+            share.sequence.pool.add(share.sequence.computed, own)
+
+    def _run(self, decoder: Decoder, work: Seq[Work], *, every_row: bool = False) -> Tensor:
+        """What ``decoder`` says of the rows that are sampled, or of every row."""
         tokens: list[int] = []
         positions: list[int] = []
         slots: list[int] = []
@@ -41,7 +63,9 @@ class Runner:
             tokens += share.draft
             positions += range(first, end)
             slots += self._slots(sequence.table.blocks, first, end)
-            if share.samples:
+            if every_row:
+                wanted += range(starts[-1], starts[-1] + end - first)
+            elif share.samples:
                 wanted += range(starts[-1] + share.count - 1, starts[-1] + end - first)
             starts.append(starts[-1] + end - first)
             contexts.append(end)
@@ -57,7 +81,7 @@ class Runner:
             block_tables=self._tensor(tables),
             logit_rows=self._tensor(wanted),
         )
-        return self._decoder.forward(batch, self._cache).float().cpu()
+        return decoder.forward(batch, self._cache).float().cpu()
 
     def _slots(self, blocks: Seq[int], first: int, end: int) -> list[int]:
         size = self._block_size

@@ -63,7 +63,7 @@ class Scheduler:
 
     def computed(self, sequence: Sequence) -> None:
         """After a step: what is full by now may be reused by others."""
-        self._pool.remember(sequence.table, sequence.tokens, sequence.computed, sequence.request.cache_salt)
+        self._pool.remember(sequence.table, sequence.tokens, sequence.computed, sequence.salt)
 
     def rewound(self, sequence: Sequence) -> None:
         """After ``sequence`` dropped tokens: its blocks follow."""
@@ -106,7 +106,7 @@ class Scheduler:
             if sequence.waits:
                 break
             # A sequence starts only when all that is known of it fits: half-prefilled prompts must not block each other.
-            cached = self._pool.reuse(sequence.table, sequence.tokens, sequence.request.cache_salt)
+            cached = self._pool.reuse(sequence.table, sequence.tokens, sequence.salt)
             if cached < 0:
                 break
             sequence.computed = cached
@@ -123,7 +123,7 @@ class Scheduler:
     ) -> Work | None:
         count = min(sequence.pending, budget)
         draft = _NO_DRAFT
-        samples = count == sequence.pending
+        samples = count == sequence.pending and sequence.pool is None
         if samples:
             # Leave every decoding sequence its one row, whatever the drafts of the first ones.
             room = min(self._limits.max_draft, (budget - count) // max(1, decoding), sequence.left - 1)

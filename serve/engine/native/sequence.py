@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from dovetail.models.pooling import Pooled
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import Constraint, Waitable
-from dovetail.serve.engine.native.blocks import BlockTable
+from dovetail.serve.engine.native.blocks import ALONE, BlockTable, Salt
 from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, PredictionDrafter, SuffixDrafter
 from dovetail.serve.engine.native.pace import Acceptance
 from dovetail.serve.engine.native.sampler import needs_history
@@ -76,6 +77,7 @@ class Sequence:
     """Invariant between steps: ``computed < len(tokens)``, and the cache holds the keys and values of ``tokens[:computed]``.
 
     ``awaits``: what its constraint has to know before it can go on; it sits out steps until then.
+    ``pool``: takes the hidden states of a request that asks for their vector; nothing is drawn for it.
     ``cached``: tokens whose keys and values were found in the cache when the sequence first ran; None before that.
     """
 
@@ -96,12 +98,16 @@ class Sequence:
     predicted_accepted: int = 0
     passes: int = 0
     awaits: Waitable | None = None
+    pool: Pooled | None = None
 
     @classmethod
     def start(cls, request: Request, seed: int, tokenizer: Tokenizer, constraint: Constraint | None) -> Sequence:
         """A sequence of which nothing is computed yet."""
         drafter: Drafter | None = None
-        if constraint is not None:
+        pooling = request.pooling
+        if pooling is not None:
+            pass
+        elif constraint is not None:
             drafter = ConstraintDrafter(constraint, request.prompt)
         elif needs_history(request.sampling):
             pass  # each drafted row would need token counts of its own
@@ -110,7 +116,15 @@ class Sequence:
         else:
             drafter = SuffixDrafter(request.prompt)
         text = OutputText(tokenizer.detokenizer(request.visible), request.sampling.stop)
-        return cls(request, seed, list(request.prompt), text, constraint, drafter)
+        pool = Pooled(pooling) if pooling is not None else None
+        return cls(request, seed, list(request.prompt), text, constraint, drafter, pool=pool)
+
+    @property
+    def salt(self) -> Salt:
+        """Whose cached prefixes it shares. A mean needs the hidden states of every token, which no cache keeps."""
+        if self.request.pooling == "mean":
+            return ALONE
+        return self.request.cache_salt
 
     @property
     def generated(self) -> int:

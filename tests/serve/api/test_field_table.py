@@ -9,6 +9,7 @@ from anthropic.types import message_create_params as messages
 from anthropic.types.beta import message_create_params as beta_messages
 from openai.types import batch_create_params as batches
 from openai.types import completion_create_params as completions
+from openai.types import embedding_create_params as embeddings
 from openai.types.chat import completion_create_params as chat
 from openai.types.responses import response_create_params as responses
 
@@ -20,6 +21,7 @@ TYPES = [
     ("/v1/completions", completions.CompletionCreateParamsStreaming),
     ("/v1/responses", responses.ResponseCreateParamsStreaming),
     ("/v1/responses", responses.ResponseCreateParamsNonStreaming),
+    ("/v1/embeddings", embeddings.EmbeddingCreateParams),
     ("/v1/batches", batches.BatchCreateParams),
     ("/v1/messages", messages.MessageCreateParamsStreaming),
     ("/v1/messages", beta_messages.MessageCreateParamsNonStreaming),

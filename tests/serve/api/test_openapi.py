@@ -6,7 +6,7 @@ import re
 
 from jsonschema import Draft202012Validator
 
-BODILESS = {"/v1/responses/{response_id}/cancel", "/v1/batches/{id}/cancel", "/v1/embeddings"}
+BODILESS = {"/v1/responses/{response_id}/cancel", "/v1/batches/{id}/cancel"}
 FORMS = {"/v1/files"}
 
 

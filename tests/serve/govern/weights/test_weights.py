@@ -158,7 +158,7 @@ def test_the_embedded_model_is_what_its_manifest_lists(tmp_path: Path, monkeypat
     copy = tmp_path / "weights"
     shutil.copytree(WEIGHTS, copy)
     flip_weights(copy)
-    monkeypatch.setattr("dovetail.serve.wiring.WEIGHTS", copy)
+    monkeypatch.setattr("dovetail.serve.hosting.WEIGHTS", copy)
     with pytest.raises(ModelError, match=r"model\.safetensors was changed"):
         checked_weights(load_config({}, {}))
 

@@ -1,0 +1,168 @@
+"""From the configuration to the models that are served: what clients see of each, and what its engine process is told.
+
+Imports everything but HTTP endpoints and torch. Starts nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from dovetail.models.chat import ChatTemplate
+from dovetail.models.config import ModelConfig
+from dovetail.models.dialects.dialect import ModelDialect
+from dovetail.models.edit_prompt import EditTemplate
+from dovetail.models.embedded import NAME, WEIGHTS
+from dovetail.models.embedding_config import EmbeddingConfig
+from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
+from dovetail.models.fim import FillInMiddle
+from dovetail.models.generation import GenerationDefaults
+from dovetail.models.headers import stored_weights
+from dovetail.models.tokenizer import Tokenizer
+from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
+from dovetail.serve.config import ConfigError, ServerConfig, load_config
+from dovetail.serve.errors import ModelError, UserError
+from dovetail.serve.govern.weights.files import licence_of
+from dovetail.serve.named import parse_named
+from dovetail.serve.sizing import available_memory, plan_sizes
+from dovetail.serve.types import Markers, SourceFile
+from dovetail.serve.worker import WorkerConfig
+
+OWN_SETTINGS = (
+    "device",
+    "dtype",
+    "quantize",
+    "max_model_len",
+    "kv_cache_memory",
+    "threads",
+    "embeddings",
+)
+"""What an added model may have otherwise than the first."""
+
+
+def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
+    """One configuration for each model, the first model's first. Raises ConfigError."""
+    found = [config]
+    for text in config.add_model:
+        named = parse_named(text, "add_model", OWN_SETTINGS)
+        if not (named.path / "config.json").is_file():
+            raise ConfigError(
+                f"add_model: {named.path} is no model directory: it holds no config.json.", param="add_model"
+            )
+        own = load_config(named.options, {})
+        changed = {key: getattr(own, key) for key in named.options}
+        plain = dataclasses.replace(
+            config, model=named.path, model_name=named.name, add_model=(), model_alias=(), embeddings=None
+        )
+        found.append(dataclasses.replace(plain, **changed))
+    names = [name_of(each) for each in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"add_model: {', '.join(twice)} is the name of two models.", param="add_model")
+    return tuple(found)
+
+
+def model_path(config: ServerConfig) -> Path:
+    """The model directory to serve: the configured one or the embedded model."""
+    return config.model if config.model is not None else WEIGHTS
+
+
+def name_of(config: ServerConfig) -> str:
+    """The name that clients use."""
+    return config.model_name or (NAME if config.model is None else model_path(config).resolve().name)
+
+
+def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
+    """The text side of the model: tokenizer and templates, without weights. Raises ModelError."""
+    path = model_path(config)
+    try:
+        shape = ModelConfig.load(path)
+        tokenizer = Tokenizer.load(path)
+        chat = ChatTemplate.load(path, tokenizer)
+        edit = EditTemplate.load(path, tokenizer)
+        dialect = ModelDialect(tokenizer, chat) if chat is not None else None
+        defaults = GenerationDefaults.load(path)
+        declared = EmbeddingConfig.load(path)
+    except ModelDirectoryError as error:
+        raise ModelError(str(error)) from error
+    pooled = EmbeddingConfig(config.embeddings, normalize=True) if config.embeddings is not None else declared
+
+    def render_chat(
+        messages: list[ChatMessage], tools: Sequence[OfferedTool] = (), effort: str | None = None
+    ) -> list[int]:
+        assert dialect is not None
+        try:
+            return dialect.prompt(messages, tools, effort)
+        except ChatTemplateError as error:
+            raise UserError(f"the model's chat template refused the messages: {error}", param="messages") from error
+
+    def render_edit(files: tuple[SourceFile, ...], instruction: str, markers: Markers) -> list[int]:
+        assert edit is not None
+        sources = [{"path": source.path, "content": source.content} for source in files]
+        return tokenizer.encode_rendered(edit.render(sources, instruction, msgspec.structs.asdict(markers)))
+
+    embedding = None
+    if pooled is not None:
+        embedding = Embedding(
+            pooling=pooled.pooling,
+            normalize=pooled.normalize,
+            size=shape.hidden_size,
+            encode=tokenizer.encode_whole,
+        )
+    licence = licence_of(path)
+    return ServedModel(
+        name=name_of(config),
+        created=int((path / "config.json").stat().st_mtime),
+        max_model_len=worker.max_model_len,
+        codec=tokenizer,
+        render_chat=render_chat if chat is not None else None,
+        dialect=dialect,
+        render_edit=render_edit if edit is not None else None,
+        fim=FillInMiddle.find(tokenizer),
+        embedding=embedding,
+        generates=declared is None,
+        licence=licence,
+        defaults=msgspec.convert(defaults.given(), SamplingDefaults),
+    )
+
+
+def worker_configs(configs: Sequence[ServerConfig]) -> list[WorkerConfig]:
+    """What each engine process is told; where there are several, they share the memory that the weights leave. Raises ModelError."""
+    if len(configs) == 1:
+        return [worker_config(configs[0])]
+    stored = [stored_weights(model_path(config)).nbytes for config in configs]
+    share = max(0, available_memory() - sum(stored)) // len(configs)
+    return [worker_config(config, share + own) for config, own in zip(configs, stored, strict=True)]
+
+
+def worker_config(config: ServerConfig, available: int | None = None) -> WorkerConfig:
+    """What the engine process is told, every size derived; ``available``: bytes of memory to count on. Raises ModelError."""
+    path = model_path(config)
+    try:
+        model = ModelConfig.load(path)
+    except ModelDirectoryError as error:
+        raise ModelError(str(error)) from error
+    sizes = plan_sizes(config, model, stored_weights(path), available)
+    return WorkerConfig(
+        model=str(path),
+        dtype=config.dtype,
+        quantize=config.quantize,
+        device=sizes.device,
+        threads=config.threads,
+        max_model_len=sizes.max_model_len,
+        kv_blocks=sizes.kv_blocks,
+        block_size=config.block_size,
+        max_num_seqs=config.max_num_seqs,
+        max_batched_tokens=config.max_batched_tokens,
+        max_draft=config.max_draft,
+        debug=config.log_level == "debug",
+    )
+
+
+def engine_command(worker: WorkerConfig) -> list[str]:
+    """The command line of the engine process, less the socket address that is added to it."""
+    return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]
