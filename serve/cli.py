@@ -156,6 +156,12 @@ def serve(
     idle_unload: Annotated[
         int | None, typer.Option(help="Seconds after which an added model that nobody asks is unloaded.")
     ] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option("--lora", help="A LoRA adapter, NAME=DIR; repeatable (docs/adapters.md).")
+    ] = None,
+    lora_folder: Annotated[
+        Path | None, typer.Option(help="Where adapters lie that administrators may load at run time.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

@@ -66,7 +66,8 @@ class ServerConfig:
     key that signs cards (docs/system-card.md).
     ``embeddings``: how hidden states become the vectors of /v1/embeddings, for a model that does not say so itself.
     ``add_model``: more models, ``NAME=DIR:key=value...``; ``idle_unload``: seconds after which one of these that nobody asks
-    gives its memory back (docs/several-models.md).
+    gives its memory back (docs/several-models.md). ``lora``: adapters, ``NAME=DIR``; ``lora_folder``: where those lie that are loaded at
+    run time (docs/adapters.md).
     """
 
     model: Path | None = None
@@ -118,6 +119,8 @@ class ServerConfig:
     embeddings: Pooling | None = None
     add_model: tuple[str, ...] = ()
     idle_unload: int | None = None
+    lora: tuple[str, ...] = ()
+    lora_folder: Path | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -192,11 +195,12 @@ _PATHS = frozenset(
         "require_signature",
         "card",
         "card_key",
+        "lora_folder",
     }
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
 _WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", *_CHOICES})
-_LISTS = frozenset({"model_alias", "cors_origin", "add_model"})
+_LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 
 

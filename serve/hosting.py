@@ -56,7 +56,7 @@ def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
         own = load_config(named.options, {})
         changed = {key: getattr(own, key) for key in named.options}
         plain = dataclasses.replace(
-            config, model=named.path, model_name=named.name, add_model=(), model_alias=(), embeddings=None
+            config, model=named.path, model_name=named.name, add_model=(), lora=(), model_alias=(), embeddings=None
         )
         found.append(dataclasses.replace(plain, **changed))
     names = [name_of(each) for each in found]
@@ -64,6 +64,22 @@ def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
     if twice:
         raise ConfigError(f"add_model: {', '.join(twice)} is the name of two models.", param="add_model")
     return tuple(found)
+
+
+def adapters_of(config: ServerConfig, models: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """The adapters of each of ``models``, by name. Raises ConfigError."""
+    found: dict[str, dict[str, Path]] = {name: {} for name in models}
+    for text in config.lora:
+        named = parse_named(text, "lora", ("model",))
+        parent = named.options.get("model", models[0])
+        if parent not in found:
+            raise ConfigError(f"lora: {named.name} is for {parent!r}, which is not served.", param="lora")
+        if named.name in models or any(named.name in each for each in found.values()):
+            raise ConfigError(f"lora: there are two models named {named.name!r}.", param="lora")
+        if not (named.path / "adapter_config.json").is_file():
+            raise ConfigError(f"lora: {named.path} is no adapter: it holds no adapter_config.json.", param="lora")
+        found[parent][named.name] = named.path
+    return found
 
 
 def model_path(config: ServerConfig) -> Path:

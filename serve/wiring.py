@@ -17,16 +17,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 import msgspec
 import structlog
+from fastapi import APIRouter
 
 from dovetail import __version__
-from dovetail.serve.api.access.admin import create_admin_app
+from dovetail.serve.api.access.admin import Admit, create_admin_app
+from dovetail.serve.api.adapters import routes
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.http.metrics import Metrics
@@ -49,7 +52,15 @@ from dovetail.serve.govern.findings.scan import prepare
 from dovetail.serve.govern.governance import Governance, open_governance
 from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digests_of, require_as_listed
 from dovetail.serve.govern.weights.signature import require_signed
-from dovetail.serve.hosting import engine_command, model_configs, model_path, served_model, worker_configs
+from dovetail.serve.hosting import (
+    adapters_of,
+    engine_command,
+    model_configs,
+    model_path,
+    name_of,
+    served_model,
+    worker_configs,
+)
 from dovetail.serve.listening import UNIX, HttpServer, SideServer, is_loopback, listen, listen_for_admin, uvicorn_config
 
 Progress = Callable[[float, str], None]
@@ -161,14 +172,19 @@ async def _serve(
     policy = server_policy(config)
     conduct = server_conduct(config)
     configs = model_configs(config)
+    adapters = adapters_of(config, [name_of(each) for each in configs])
     digests = [await asyncio.to_thread(checked_weights, each) for each in configs]
+    for path in (path for each in adapters.values() for path in each.values()):
+        await asyncio.to_thread(checked_weights, dataclasses.replace(config, model=path))
     workers = worker_configs(configs)
     models = [served_model(each, worker) for each, worker in zip(configs, workers, strict=True)]
     weights = digests[0] if len(digests) == 1 or digests[0] is None else ",".join(str(digest) for digest in digests)
     governance = await asyncio.to_thread(audited, config, governance, weights, policy)
-    engine = EngineProcess(command if command is not None else engine_command(workers[0]), on_progress)
+    engine = EngineProcess(
+        command if command is not None else engine_command(workers[0]), on_progress, adapters=adapters[models[0].name]
+    )
     added = [
-        _added_engine(engine_command(worker), config.idle_unload, model.name, on_progress)
+        _added_engine(engine_command(worker), config.idle_unload, model.name, adapters[model.name], on_progress)
         for worker, model in zip(workers[1:], models[1:], strict=True)
     ]
     served = models[0]
@@ -188,6 +204,8 @@ async def _serve(
         policy=policy,
         cors_origins=config.cors_origin,
         conduct=conduct,
+        lora_folder=config.lora_folder,
+        require_signature=config.require_signature,
     )
     check = CheckProcesses()
     landings = LandingProcesses()
@@ -203,8 +221,11 @@ async def _serve(
     app = create_app(
         engine, served, settings, check=check, governance=governance, landings=landings, card=card, beside=beside
     )
+    for hosted in tuple(app.state.models):
+        for name in adapters[hosted.served.name]:
+            app.state.models.add_adapter(name, hosted)
     server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
-    admin = _admin_server(config, governance, app.state.metrics)
+    admin = _admin_server(config, governance, app.state.metrics, partial(routes, app.state.models, settings))
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     administering = None
     if admin_listener is not None:
@@ -243,12 +264,12 @@ async def _serve(
 
 
 def _added_engine(
-    command: list[str], idle_s: int | None, name: str, on_progress: Progress
+    command: list[str], idle_s: int | None, name: str, adapters: Mapping[str, Path], on_progress: Progress
 ) -> EngineProcess | OnDemandEngine:
     """The engine of a model beside the first one; with ``idle_s`` it ends while nobody asks."""
 
     def make() -> EngineProcess:
-        return EngineProcess(command, lambda share, stage: on_progress(share, f"{name}: {stage}"))
+        return EngineProcess(command, lambda share, stage: on_progress(share, f"{name}: {stage}"), adapters=adapters)
 
     return make() if idle_s is None else OnDemandEngine(make, idle_s)
 
@@ -259,10 +280,12 @@ async def _start_all(engines: Sequence[EngineProcess | OnDemandEngine]) -> None:
         await engine.start()
 
 
-def _admin_server(config: ServerConfig, governance: Governance, metrics: Metrics) -> SideServer:
+def _admin_server(
+    config: ServerConfig, governance: Governance, metrics: Metrics, adapters: Callable[[Admit], APIRouter]
+) -> SideServer:
     """The administrators' server: beyond a socket of the file system, which says itself who may open it, with TLS like the other."""
     trusted = config.admin is not None and config.admin.startswith(UNIX)
-    app = create_admin_app(governance, metrics, trusted=trusted)
+    app = create_admin_app(governance, metrics, trusted=trusted, more=[adapters])
     return SideServer(uvicorn_config(app, config, encrypted=not trusted))
 
 

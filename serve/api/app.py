@@ -9,7 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from dovetail import __version__
 from dovetail.serve.api import card as system_card
-from dovetail.serve.api import embeddings, health, models, openapi, tokenize
+from dovetail.serve.api import adapters, embeddings, health, models, openapi, tokenize
 from dovetail.serve.api.access.guard import Guard
 from dovetail.serve.api.access.inside import tenant
 from dovetail.serve.api.anthropic import endpoints as messages
@@ -87,6 +87,7 @@ def create_app(
         app.include_router(part.routes(context))
     if card is not None:
         app.include_router(system_card.routes(card))
+    app.include_router(adapters.routes(hosted, settings))
     records = Records(settings.store, tenant=tenant)
     app.include_router(Chat(context, records).routes())
     sealer = Sealer(settings.seal_key or kept_key(records))

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from dovetail.serve.api.adapters import LOAD, UNLOAD, LoadBody, UnloadBody
 from dovetail.serve.api.anthropic.body import ContextFields as MessagesContext
 from dovetail.serve.api.anthropic.body import MessagesBody
 from dovetail.serve.api.batches.batch import BatchBody
@@ -31,6 +32,8 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "/infill": InfillBody,
     "/tokenize": TokenizeBody,
     "/detokenize": DetokenizeBody,
+    LOAD: LoadBody,
+    UNLOAD: UnloadBody,
     "/v1/batches": BatchBody,
     "/v1/edits": EditsBody,
     "/v1/embeddings": EmbeddingsBody,

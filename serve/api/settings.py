@@ -24,7 +24,8 @@ class ApiSettings:
     text that the conversation has shown. ``drop_billing_header``: take the changing first line of Claude Code's system prompt
     out, which would spoil the prefix cache. ``max_output_tokens``: the longest answer, whatever is asked for; None: what the
     window leaves. ``policy``: holds for every edit; requests may narrow it. ``max_file_bytes``: of an uploaded file. ``batch_concurrency``: lines of batches
-    that are run at a time. ``cors_origins``: web pages that may read answers. ``conduct``: which requests are declined; None: none. ``limits``: of headers and of the time that bodies take.
+    that are run at a time. ``lora_folder``: where adapters that are loaded at run time lie; None: none are. ``require_signature``: the public
+    key that has signed them; None: anybody's will do. ``cors_origins``: web pages that may read answers. ``conduct``: which requests are declined; None: none. ``limits``: of headers and of the time that bodies take.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -42,6 +43,8 @@ class ApiSettings:
     max_file_bytes: int = 64 * MIB
     batch_concurrency: int = 4
     store: Path | None = None
+    lora_folder: Path | None = None
+    require_signature: Path | None = None
     cors_origins: tuple[str, ...] = ()
     conduct: Conduct | None = None
     limits: Limits = field(default_factory=Limits)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from dovetail.serve.types import Event, ModelInfo, Request, Stats
 
@@ -41,4 +42,17 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Stop generating and give back every resource."""
+        ...
+
+
+@runtime_checkable
+class Adapting(Engine, Protocol):
+    """An engine that takes LoRA adapters while it runs; requests name theirs."""
+
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """Take the adapter in this directory, in place of one of that name. Raises UserError where it cannot be used."""
+        ...
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; requests that have it go on."""
         ...

@@ -14,11 +14,12 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from peft_adapter import write_adapter
 from tiny import write_tiny_checkpoint
 from transformers import AutoModel, AutoTokenizer
 
 from dovetail.serve.config import ConfigError, ServerConfig
-from dovetail.serve.hosting import model_configs, name_of, worker_configs
+from dovetail.serve.hosting import adapters_of, model_configs, name_of, worker_configs
 
 SERVE = [sys.executable, "-m", "dovetail.serve.cli", "serve"]
 
@@ -33,6 +34,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (embedder / "modules.json").write_text(json.dumps(listed))
     (embedder / "1_Pooling").mkdir()
     (embedder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    for seed, name in enumerate(("sql", "later"), 1):
+        write_adapter(root / "adapters" / name, root / "large", seed=seed)
     (embedder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     return root
 
@@ -71,7 +74,9 @@ def test_what_cannot_be_added_is_named(folders: Path, text: str, said: str) -> N
 @pytest.fixture(scope="module")
 def server(folders: Path) -> Iterator[httpx.Client]:
     arguments = [str(folders / "large"), "--add-model", f"embedder={folders / 'embedder'}", "--idle-unload", "1"]
-    command = [*SERVE, *arguments, "--port", "0", "--threads", "1", "--embeddings", "last"]
+    arguments += ["--lora", f"sql={folders / 'adapters' / 'sql'}", "--lora-folder", str(folders / "adapters")]
+    arguments += ["--admin", f"unix:{folders / 'admin'}", "--embeddings", "last"]
+    command = [*SERVE, *arguments, "--port", "0", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         told = next(line for line in process.stderr if "url=" in line)
@@ -84,7 +89,8 @@ def server(folders: Path) -> Iterator[httpx.Client]:
 
 def test_two_models_behind_one_server(server: httpx.Client, folders: Path) -> None:
     entries = {each["id"]: each for each in server.get("/v1/models").json()["data"]}
-    assert list(entries) == ["large", "embedder"]
+    assert list(entries) == ["large", "embedder", "sql"]
+    assert entries["sql"]["parent"] == "large"
     assert entries["embedder"]["capabilities"] == ["embeddings"]
     assert (entries["embedder"]["license"], entries["embedder"]["context_length"]) == ("apache-2.0", 256)
     assert {"chat", "embeddings"} < set(entries["large"]["capabilities"])
@@ -105,3 +111,34 @@ def test_two_models_behind_one_server(server: httpx.Client, folders: Path) -> No
         time.sleep(1.5)
     answer = server.post("/v1/embeddings", json={"model": "large", "input": "x", "dimensions": 8}).json()
     assert abs(np.linalg.norm(answer["data"][0]["embedding"]) - 1) < 1e-6
+
+
+def test_adapters_at_start_and_at_run_time(server: httpx.Client, folders: Path) -> None:
+    def said(model: str) -> str:
+        body = {"model": model, "prompt": "def add(", "max_tokens": 12, "temperature": 0}
+        return str(server.post("/v1/completions", json=body).json()["choices"][0]["text"])
+
+    transport = httpx.HTTPTransport(uds=str(folders / "admin"))
+    with httpx.Client(transport=transport, base_url="http://admin") as admin:
+        loaded = admin.post("/v1/load_lora_adapter", json={"lora_name": "late", "lora_path": "later"})
+        assert loaded.status_code == 200, loaded.text
+        assert len({said("large"), said("sql"), said("late")}) == 3
+        assert admin.post("/v1/unload_lora_adapter", json={"lora_name": "late"}).status_code == 200
+    assert server.post("/v1/completions", json={"model": "late", "prompt": "a"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sql={root}/large", "holds no adapter_config.json"),
+        ("sql={root}/adapters/sql:model=other", "is for 'other', which is not served"),
+        ("large={root}/adapters/sql", "two models named 'large'"),
+        ("sql", "is not NAME=DIR"),
+    ],
+)
+def test_adapters_that_cannot_be_had_are_named(folders: Path, text: str, said: str) -> None:
+    config = ServerConfig(model=folders / "large", lora=(text.format(root=folders),))
+    with pytest.raises(ConfigError, match=said):
+        adapters_of(config, ["large"])
+    good = f"sql={folders}/adapters/sql:model=small"
+    assert adapters_of(ServerConfig(lora=(good,)), ["large", "small"])["small"] == {"sql": folders / "adapters" / "sql"}

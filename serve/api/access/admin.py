@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi import Request as HttpRequest
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +26,9 @@ from dovetail.serve.govern.keys.table import create_key, list_keys, revoke_key, 
 from dovetail.serve.govern.principal import Principal, Quota, Scopes
 from dovetail.serve.govern.quotas.usage import BY, report
 from dovetail.serve.govern.store.database import Database, Result, Work
+
+Admit = Callable[[HttpRequest], Awaitable[Any]]
+"""Raises a 401 or 403 unless an administrator asks."""
 
 _MOST_BYTES = 64 * 1024
 BY_SOCKET = Principal(id="socket", name="administrators' socket", kind="anonymous")
@@ -99,11 +103,19 @@ class Admin:
         return await database.run(work)
 
 
-def create_admin_app(governance: Governance, metrics: Metrics, *, trusted: bool) -> FastAPI:
-    """The application."""
+def create_admin_app(
+    governance: Governance,
+    metrics: Metrics,
+    *,
+    trusted: bool,
+    more: Sequence[Callable[[Admit], APIRouter]] = (),
+) -> FastAPI:
+    """The application. ``more``: other endpoints for administrators, each given the question who asks."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     admin = Admin(governance, trusted=trusted)
     install(app, Answers(1))
+    for routes in more:
+        app.include_router(routes(admin.admit))
 
     @app.get("/health")
     async def health() -> Response:

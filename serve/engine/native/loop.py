@@ -10,9 +10,12 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from dovetail.kernels.ops import describe
+from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.loader import LoadedModel
+from dovetail.models.lora import Adapter
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
 from dovetail.serve.engine.native.absorb import Absorb, error_event, pooled_event
@@ -82,6 +85,7 @@ class NativeEngine:
         self._cost = StepCost()
         self._acceptance = Acceptance(forget=0.99)
         self._prompts = PromptPace(settings.target_step_s)
+        self._adapters: dict[str, Adapter] = {}
         self._sequences: dict[str, Sequence] = {}
         self._deadlines: dict[str, tuple[float, float]] = {}
         self._waited_s = 0.0
@@ -112,6 +116,7 @@ class NativeEngine:
             room = self._pool.total * self._pool.block_size - (request.pooling is not None)
             longest = min(self._settings.max_model_len, room)
             check_request(request, longest, self._model.config.vocab_size)
+            self._adapter_of(request)
             constraint = self._compiling.start(request)
         except DovetailError as error:
             return [error_event(request.request_id, error)]
@@ -121,9 +126,28 @@ class NativeEngine:
             self._begin(request, constraint)
         return []
 
+    def load_adapter(self, name: str, path: str) -> None:
+        """Take the adapter in this directory, in place of one of that name; requests under way keep theirs. Raises UserError."""
+        try:
+            self._adapters[name] = Adapter.load(Path(path), self._model.decoder)
+        except ModelDirectoryError as error:
+            raise UserError(str(error), code="bad_adapter") from error
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; requests under way keep theirs. Raises UserError."""
+        if self._adapters.pop(name, None) is None:
+            raise UserError(f"there is no adapter {name!r} here", code="bad_adapter")
+
+    def _adapter_of(self, request: Request) -> Adapter | None:
+        if request.adapter is None:
+            return None
+        if request.adapter not in self._adapters:
+            raise UserError(f"the adapter {request.adapter!r} is not loaded", status=404, code="model_not_found")
+        return self._adapters[request.adapter]
+
     def _begin(self, request: Request, constraint: Constraint | None) -> None:
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
-        sequence = Sequence.start(request, seed, self._tokenizer, constraint)
+        sequence = Sequence.start(request, seed, self._tokenizer, constraint, self._adapter_of(request))
         sequence.acceptance = Acceptance(self._acceptance)
         self._sequences[request.request_id] = sequence
         self._scheduler.add(sequence)
@@ -132,11 +156,13 @@ class NativeEngine:
         """Queue the requests whose constraint has been compiled meanwhile."""
         events: list[Event] = []
         for request, compiled in self._compiling.finished():
-            if isinstance(compiled, DovetailError):
-                self._deadlines.pop(request.request_id, None)
-                events.append(error_event(request.request_id, compiled))
-            else:
+            try:
+                if isinstance(compiled, DovetailError):
+                    raise compiled
                 self._begin(request, compiled)
+            except DovetailError as error:
+                self._deadlines.pop(request.request_id, None)
+                events.append(error_event(request.request_id, error))
         return events
 
     def cancel(self, request_id: str) -> None:

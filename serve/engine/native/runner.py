@@ -10,6 +10,7 @@ from torch import Tensor
 from dovetail.models.batch import KVCache, RaggedBatch
 from dovetail.models.decoder import Decoder
 from dovetail.models.loader import LoadedModel
+from dovetail.models.lora import AdaptedDecoder
 from dovetail.models.pooling import without_head
 from dovetail.serve.engine.native.sequence import Work
 
@@ -20,6 +21,7 @@ class Runner:
     def __init__(self, model: LoadedModel, num_blocks: int, block_size: int) -> None:
         self._decoder = model.decoder
         self._hidden: Decoder | None = None
+        self._adapted: dict[bool, AdaptedDecoder] = {}
         self._block_size = block_size
         self._device = model.decoder.device
         self._cache = KVCache.allocate(model.config, num_blocks, block_size, model.decoder.dtype, self._device)
@@ -37,15 +39,24 @@ class Runner:
             work = [share for share in work if share.sequence.pool is None]
         if not work:
             return torch.empty(0, 0)
-        return self._run(self._decoder, work)
+        return self._run(self._decoder_of(work, headless=False), work)
 
     def _pool(self, work: Seq[Work]) -> None:
-        if self._hidden is None:
-            self._hidden = without_head(self._decoder)
-        states = self._run(self._hidden, work, every_row=True)
+        states = self._run(self._decoder_of(work, headless=True), work, every_row=True)
         for share, own in zip(work, torch.split(states, [share.count for share in work]), strict=True):
             assert share.sequence.pool is not None
             share.sequence.pool.add(share.sequence.computed, own)
+
+    def _decoder_of(self, work: Seq[Work], *, headless: bool) -> Decoder:
+        """The decoder without its head, or with adapters, is made when it is first needed; the weights are the same."""
+        if headless and self._hidden is None:
+            self._hidden = without_head(self._decoder)
+        decoder = self._hidden if headless and self._hidden is not None else self._decoder
+        if not any(share.sequence.adapter for share in work):
+            return decoder
+        if headless not in self._adapted:
+            self._adapted[headless] = AdaptedDecoder(decoder)
+        return self._adapted[headless].over([(share.rows, share.sequence.adapter) for share in work])
 
     def _run(self, decoder: Decoder, work: Seq[Work], *, every_row: bool = False) -> Tensor:
         """What ``decoder`` says of the rows that are sampled, or of every row."""

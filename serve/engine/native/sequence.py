@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from dovetail.models.lora import Adapter
 from dovetail.models.pooling import Pooled
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import Constraint, Waitable
@@ -99,9 +100,17 @@ class Sequence:
     passes: int = 0
     awaits: Waitable | None = None
     pool: Pooled | None = None
+    adapter: Adapter | None = None
 
     @classmethod
-    def start(cls, request: Request, seed: int, tokenizer: Tokenizer, constraint: Constraint | None) -> Sequence:
+    def start(
+        cls,
+        request: Request,
+        seed: int,
+        tokenizer: Tokenizer,
+        constraint: Constraint | None,
+        adapter: Adapter | None = None,
+    ) -> Sequence:
         """A sequence of which nothing is computed yet."""
         drafter: Drafter | None = None
         pooling = request.pooling
@@ -117,13 +126,15 @@ class Sequence:
             drafter = SuffixDrafter(request.prompt)
         text = OutputText(tokenizer.detokenizer(request.visible), request.sampling.stop)
         pool = Pooled(pooling) if pooling is not None else None
-        return cls(request, seed, list(request.prompt), text, constraint, drafter, pool=pool)
+        return cls(request, seed, list(request.prompt), text, constraint, drafter, pool=pool, adapter=adapter)
 
     @property
     def salt(self) -> Salt:
         """Whose cached prefixes it shares. A mean needs the hidden states of every token, which no cache keeps."""
         if self.request.pooling == "mean":
             return ALONE
+        if self.adapter is not None:
+            return ("adapter", str(self.adapter.number), self.request.cache_salt)
         return self.request.cache_salt
 
     @property

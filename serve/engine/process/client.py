@@ -10,14 +10,18 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import structlog
 import zmq
 
+from dovetail.serve.engine.process.adapters import Adapters
 from dovetail.serve.engine.process.breadcrumb import beside, last_note
 from dovetail.serve.engine.process.messages import (
+    AdapterAnswer,
     Add,
     Cancel,
     Dying,
@@ -52,11 +56,16 @@ class EngineProcess:
     """An Engine whose work is done by ``command``, a worker (see worker.py) given the socket's address as last argument.
 
     When the process dies, every request in flight ends with a 503 error event and a new process is started, after a wait
-    that grows with every death in a row. A process that has work and says nothing for ``hang_timeout_s`` seconds is killed.
+    that grows with every death in a row, and given the adapters again. A process that has work and says nothing for ``hang_timeout_s`` seconds is killed.
     """
 
     def __init__(
-        self, command: Sequence[str], on_progress: Progress = _ignore_progress, *, hang_timeout_s: float = 120.0
+        self,
+        command: Sequence[str],
+        on_progress: Progress = _ignore_progress,
+        *,
+        hang_timeout_s: float = 120.0,
+        adapters: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self._command = tuple(command)
         self._hang_timeout_s = hang_timeout_s
@@ -68,6 +77,7 @@ class EngineProcess:
         self._queues: dict[str, asyncio.Queue[Event]] = {}
         self._socket: zmq.Socket[bytes] | None = None
         self._drain: Callable[[], None] = lambda: None
+        self._adapters = Adapters(self._send, adapters)
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._info: ModelInfo | None = None
@@ -131,6 +141,16 @@ class EngineProcess:
             ErrorEvent(request_id=request_id, status=499, code="cancelled", message="the request was cancelled")
         )
 
+    async def load_adapter(self, name: str, path: Path) -> None:
+        """See Adapting.load_adapter."""
+        _ = self.info
+        await self._adapters.load(name, path)
+
+    async def unload_adapter(self, name: str) -> None:
+        """See Adapting.unload_adapter."""
+        _ = self.info
+        await self._adapters.unload(name)
+
     def stats(self) -> Stats:
         """The figures after the latest step."""
         return msgspec.structs.replace(self._stats, restarts=self.restarts)
@@ -186,6 +206,7 @@ class EngineProcess:
                 constraint_at_work=at_work,
             )
             self._fail_all(code, message)
+            self._adapters.fail(message)
             await asyncio.sleep(wait)
             self.restarts += 1
 
@@ -268,7 +289,10 @@ class EngineProcess:
             loop.remove_reader(descriptor)
 
     def _take(
-        self, message: Loading | Loaded | Dying | Report, socket: zmq.Socket[bytes], first: asyncio.Future[None]
+        self,
+        message: Loading | Loaded | Dying | AdapterAnswer | Report,
+        socket: zmq.Socket[bytes],
+        first: asyncio.Future[None],
     ) -> None:
         self._heard = time.monotonic()
         if isinstance(message, Report):
@@ -281,10 +305,11 @@ class EngineProcess:
             self._on_progress(message.fraction, message.what)
         elif isinstance(message, Dying):
             self._last_words = (message.code, message.message)
+        elif isinstance(message, AdapterAnswer):
+            self._adapters.answered(message)
         else:
             self._info, self._socket = message.info, socket
-            if not first.done():
-                first.set_result(None)
+            self._adapters.restore(first)
 
     def _fail_all(self, code: str, message: str) -> None:
         for request_id, queue in self._queues.items():

@@ -19,6 +19,19 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     request_id: str
 
 
+class LoadAdapter(msgspec.Struct, frozen=True, tag="load_adapter"):
+    """Take the adapter in the directory ``path`` under this name, in place of one that has it."""
+
+    name: str
+    path: str
+
+
+class UnloadAdapter(msgspec.Struct, frozen=True, tag="unload_adapter"):
+    """Forget an adapter; requests that have it go on."""
+
+    name: str
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Exit now."""
 
@@ -56,5 +69,12 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
     stats: Stats
 
 
-ToEngine = Add | Cancel | Stop
-FromEngine = Loading | Loaded | LoadFailed | Dying | Report
+class AdapterAnswer(msgspec.Struct, frozen=True, tag="adapter"):
+    """The oldest unanswered LoadAdapter or UnloadAdapter of this name is done, or why it cannot be."""
+
+    name: str
+    error: str = ""
+
+
+ToEngine = Add | Cancel | LoadAdapter | UnloadAdapter | Stop
+FromEngine = Loading | Loaded | LoadFailed | Dying | AdapterAnswer | Report

@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import zmq
 
 from dovetail.serve.engine.process.messages import (
+    AdapterAnswer,
     Add,
     Cancel,
     Dying,
     FromEngine,
+    LoadAdapter,
     Loaded,
     LoadFailed,
     Loading,
     Report,
     ToEngine,
+    UnloadAdapter,
 )
-from dovetail.serve.errors import ModelError
+from dovetail.serve.errors import DovetailError, ModelError
 from dovetail.serve.types import Event, ModelInfo, Request, Stats
 
 _IDLE_MS = 1000
@@ -48,6 +51,14 @@ class Core(Protocol):
     def step(self) -> list[Event]: ...
     def stats(self) -> Stats: ...
     def check(self) -> None: ...
+
+
+@runtime_checkable
+class AdaptingCore(Core, Protocol):
+    """One that takes adapters; both raise UserError or ModelError."""
+
+    def load_adapter(self, name: str, path: str) -> None: ...
+    def unload_adapter(self, name: str) -> None: ...
 
 
 Load = Callable[[Callable[[float, str], None]], Core]
@@ -93,6 +104,19 @@ def run_worker(address: str, load: Load, *, debug: bool = False) -> int:
         context.term()
 
 
+def _adapted(core: Core, message: LoadAdapter | UnloadAdapter) -> AdapterAnswer:
+    if not isinstance(core, AdaptingCore):
+        return AdapterAnswer(message.name, "this engine takes no adapters")
+    try:
+        if isinstance(message, LoadAdapter):
+            core.load_adapter(message.name, message.path)
+        else:
+            core.unload_adapter(message.name)
+    except DovetailError as error:
+        return AdapterAnswer(message.name, error.message)
+    return AdapterAnswer(message.name)
+
+
 def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], None], parent: int, debug: bool) -> None:
     decoder = msgspec.msgpack.Decoder(ToEngine)
     told = time.monotonic()
@@ -106,6 +130,8 @@ def _loop(socket: zmq.Socket[bytes], core: Core, send: Callable[[FromEngine], No
                 events += core.add(message.request)
             elif isinstance(message, Cancel):
                 core.cancel(message.request_id)
+            elif isinstance(message, LoadAdapter | UnloadAdapter):
+                send(_adapted(core, message))
             else:
                 return
         if core.busy:

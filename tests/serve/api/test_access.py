@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from functools import partial
 
 import anthropic
 import httpx
@@ -17,8 +18,10 @@ import openai
 import pytest
 from starlette.routing import Route
 
+from dovetail.serve.api import adapters
 from dovetail.serve.api.access.admin import create_admin_app
 from dovetail.serve.api.access.headers import duration
+from dovetail.serve.api.adapters import LOAD, UNLOAD
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.http.limits import Limits
 from dovetail.serve.api.served import ServedModel
@@ -180,9 +183,10 @@ async def test_every_route_but_health_refuses_without_a_credential_that_opens_it
 
 async def test_every_route_of_administrators_refuses_all_others(guarded) -> None:
     api = guarded()
-    admin = create_admin_app(api.governance, api.app.state.metrics, trusted=False)
+    more = [partial(adapters.routes, api.app.state.models, ApiSettings())]
+    admin = create_admin_app(api.governance, api.app.state.metrics, trusted=False, more=more)
     routes = calls(admin.routes)
-    assert len(routes) == 7
+    assert len(routes) == 9
     strangers = {None: 401, "dvt_a_b": 401, api.key(revoked=True, scopes=Scopes(admin=True)): 401, api.key(): 403}
     transport = httpx.ASGITransport(app=admin)
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
@@ -196,11 +200,14 @@ async def test_every_route_of_administrators_refuses_all_others(guarded) -> None
 
 async def test_every_route_lets_a_key_in(guarded) -> None:
     api = guarded(docs=True)
-    key = api.key()
+    key, administrators = api.key(), api.key(scopes=Scopes(admin=True))
     for method, path in calls(api.app.routes):
-        for headers in ({"authorization": f"bearer  {key} "}, {"x-api-key": key}):
+        own = administrators if path in (LOAD, UNLOAD) else key
+        for headers in ({"authorization": f"bearer  {own} "}, {"x-api-key": own}):
             answer = await api.client.request(method, path, headers=headers)
             assert answer.status_code not in (401, 403), f"{method} {path}"
+    for path in (LOAD, UNLOAD):
+        assert (await api.post(path, {}, key)).json()["error"]["code"] == "admin_only"
 
 
 async def test_health_and_ready_tell_nothing_to_strangers(guarded, api) -> None:

@@ -11,13 +11,14 @@ import sys
 import time
 
 from dovetail.serve.engine.process.worker import Core, run_worker
-from dovetail.serve.errors import ModelError
+from dovetail.serve.errors import ModelError, UserError
 from dovetail.serve.types import Event, FinishEvent, ModelInfo, Request, Stats, TokensEvent, Usage
 
 
 class Countdown:
     def __init__(self) -> None:
         self.left: dict[str, int] = {}
+        self.adapters: dict[str, str] = {}
 
     @property
     def info(self) -> ModelInfo:
@@ -33,6 +34,16 @@ class Countdown:
         self.left[request.request_id] = request.sampling.max_tokens
         return []
 
+    def load_adapter(self, name: str, path: str) -> None:
+        if path == "hang":
+            time.sleep(3600)
+        if path == "bad":
+            raise UserError("it does not fit")
+        self.adapters[name] = path
+
+    def unload_adapter(self, name: str) -> None:
+        del self.adapters[name]
+
     def cancel(self, request_id: str) -> None:
         self.left.pop(request_id, None)
 
@@ -43,7 +54,9 @@ class Countdown:
         events: list[Event] = []
         for name in list(self.left):
             self.left[name] -= 1
-            events.append(TokensEvent(request_id=name, tokens=(1,), text="x", origins=("sampled",)))
+            events.append(
+                TokensEvent(request_id=name, tokens=(1,), text="".join(self.adapters) or "x", origins=("sampled",))
+            )
             if not self.left[name]:
                 del self.left[name]
                 events.append(FinishEvent(request_id=name, reason="length", usage=Usage()))

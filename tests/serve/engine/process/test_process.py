@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dovetail.serve.engine.process.client import EngineProcess
-from dovetail.serve.errors import EngineError, ModelError
+from dovetail.serve.errors import EngineError, ModelError, UserError
 from dovetail.serve.types import ErrorEvent, Event, FinishEvent, Request, SamplingParams, TokensEvent
 
 WORKER = str(Path(__file__).parent / "countdown.py")
@@ -165,3 +165,39 @@ async def test_the_process_does_not_outlive_close() -> None:
         pid = int(engine.info.architecture)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def says(engine: EngineProcess) -> str:
+    """The names of the worker's adapters."""
+    return next(event.text for event in await collect(engine, "r", 1) if isinstance(event, TokensEvent))
+
+
+async def test_adapters_are_given_again_after_a_death() -> None:
+    engine = EngineProcess(command("ok"), adapters={"a": Path("one")})
+    try:
+        await engine.start()
+        assert await says(engine) == "a"
+        await engine.load_adapter("b", Path("two"))
+        with pytest.raises(UserError, match="does not fit"):
+            await engine.load_adapter("c", Path("bad"))
+        await engine.load_adapter("d", Path("two"))
+        await engine.unload_adapter("a")
+        assert await says(engine) == "bd"
+        hanging = asyncio.create_task(engine.load_adapter("e", Path("hang")))
+        await asyncio.sleep(0.05)
+        os.kill(int(engine.info.architecture), signal.SIGKILL)
+        with pytest.raises(EngineError):
+            await asyncio.wait_for(hanging, 10)
+        with pytest.raises(EngineError):
+            await engine.load_adapter("f", Path("too early"))
+        await eventually(lambda: engine.ready)
+        assert await says(engine) == "bd"
+    finally:
+        await engine.close()
+
+
+async def test_an_adapter_that_cannot_be_used_keeps_the_server_from_starting() -> None:
+    engine = EngineProcess(command("ok"), adapters={"a": Path("one"), "b": Path("bad")})
+    with pytest.raises(ModelError, match="does not fit"):
+        await engine.start()
+    await engine.close()
