@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from dovetail import __version__
-from dovetail.serve.api import card as system_card
 from dovetail.serve.api import adapters, embeddings, health, models, openapi, tokenize
+from dovetail.serve.api import card as system_card
 from dovetail.serve.api.access.guard import Guard
 from dovetail.serve.api.access.inside import tenant
 from dovetail.serve.api.anthropic import endpoints as messages
