@@ -8,13 +8,14 @@ STAMP  := $(VENV)/.installed
 # The whole suite in up to four processes, the tests of one file in one of them.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install run demo demo-agent test test-slow test-e2e check format bench clean
+.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
 	@echo "make demo     the same edit, then stop"
 	@echo "make demo-agent  the agent renames a function over three files, runs the tests contained, reports, stops"
 	@echo "make test     the test suite (make test-slow: the long fuzz runs)"
+	@echo "make test-triton  the GPU kernels, interpreted and compiled without a GPU (installs Triton, 188 MB)"
 	@echo "make test-e2e  real clients (Codex, Claude Code, opencode, aider, ...) against this server; needs npm"
 	@echo "make check    format, lint, types and tests"
 	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
@@ -46,6 +47,11 @@ demo-agent: install
 
 test: install
 	@$(PYTEST)
+
+# The GPU kernels, interpreted on the CPU and compiled for a GPU that need not be here.
+test-triton: install
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.6.0
+	@TRITON_INTERPRET=1 $(BIN)/pytest -m triton
 
 test-slow: install
 	@$(BIN)/pytest -m slow --timeout 3000

@@ -20,6 +20,7 @@ from dovetail.kernels.attention.open import attend_openly
 
 MAX_PADDING = 1.25
 """A group may gather at most this multiple of the key positions it needs."""
+_FP8_MAX = 448.0
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,13 @@ def write_kv(k: Tensor, v: Tensor, k_cache: Tensor, v_cache: Tensor, slots: Tens
         k_cache, v_cache: ``[num_blocks, block_size, kv_heads, D]``, contiguous; they may have a narrower type.
         slots: int64 ``[T]``, ``block * block_size + offset``, all different.
     """
-    k_cache.view(-1, *k.shape[1:]).index_copy_(0, slots, k.to(k_cache.dtype))
-    v_cache.view(-1, *v.shape[1:]).index_copy_(0, slots, v.to(v_cache.dtype))
+    for new, cache in ((k, k_cache), (v, v_cache)):
+        flat = cache.view(-1, *new.shape[1:])
+        if cache.dtype == torch.float8_e4m3fn:  # copied as bytes: torch has no such operation for this type
+            narrow = new.float().clamp(-_FP8_MAX, _FP8_MAX).to(cache.dtype)
+            flat.view(torch.uint8).index_copy_(0, slots, narrow.view(torch.uint8))
+        else:
+            flat.index_copy_(0, slots, new.to(cache.dtype))
 
 
 def _span(context: int, queries: int, window: int | None) -> tuple[int, int]:

@@ -1,0 +1,167 @@
+"""Do the Triton kernels compile for a GPU that is not here? Registers, spilled bytes and shared memory of each, for sm_90.
+
+python benchmarks/gpu/compile.py
+
+Nothing is launched: the operators are called with tensors on the CPU, their kernels are compiled with those arguments, and the
+disassembler that Triton brings reads what they use. The interpreter knows nothing of what a compiler refuses; this does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver, jit
+
+from dovetail.kernels import gpu
+
+CAPABILITY = 90
+
+
+class NoDevice:
+    """What Triton asks of a driver before it compiles."""
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", CAPABILITY, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def compile_all(cases: dict[str, Callable[[], Any]]) -> list[dict[str, Any]]:
+    """Call every case with launches replaced by compilation; one row per kernel that a case needs."""
+    found: list[dict[str, Any]] = []
+    case = ""
+    whole = jit.JITFunction.run
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+        kernel = whole(self, *args, grid=grid, warmup=True, **options)
+        use, text = _use(kernel.asm["cubin"]), kernel.asm["ptx"]
+        unit = next((name for name in ("wgmma", "mma.sync") if name in text), "none")
+        row = {"case": case, "kernel": kernel.metadata.name, "matrix": unit, **use, "shared": kernel.metadata.shared}
+        found.append(row)
+        return kernel
+
+    driver.set_active(NoDevice())
+    jit.JITFunction.run = compile_only
+    try:
+        for case, call in cases.items():  # noqa: B007
+            call()
+    finally:
+        jit.JITFunction.run = whole
+    return found
+
+
+def _use(cubin: bytes) -> dict[str, int]:
+    """Registers per thread and bytes of stack, as ``cuobjdump`` says."""
+    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        text = subprocess.run([program, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    registers, stack = re.search(r"REG:(\d+)", text), re.search(r"STACK:(\d+)", text)
+    assert registers is not None and stack is not None, text
+    return {"registers": int(registers[1]), "stack": int(stack[1])}
+
+
+def cases() -> dict[str, Callable[[], Any]]:
+    """Every operator with the types and sizes of real models."""
+    from dovetail.kernels.attention.device_plan import DeviceLengths, DevicePlan
+    from dovetail.kernels.attention.triton import attend
+    from dovetail.kernels.linear.device import DeviceWeight, quantise
+    from dovetail.kernels.linear.triton import linear
+    from dovetail.kernels.moe.triton import mix_experts
+    from dovetail.kernels.qkv.triton import prepare_qkv
+    from dovetail.kernels.rms_norm.triton import add_rms_norm, rms_norm
+    from dovetail.kernels.sampling.rows import Adjustments, SampleRows
+    from dovetail.kernels.sampling.triton import adjust, draw
+    from dovetail.kernels.silu_mul.triton import silu_mul
+
+    def rand(*shape: int) -> torch.Tensor:
+        return torch.randn(shape).to(torch.bfloat16)
+
+    def attention(
+        width: int,
+        queries: int,
+        context: int,
+        *,
+        invariant: bool = False,
+        cache: torch.dtype = torch.bfloat16,
+        **extra: Any,
+    ) -> Callable[[], Any]:
+        lengths = DeviceLengths(torch.tensor([0, queries], dtype=torch.int32), torch.tensor([context]).int(), context)
+        tables = torch.zeros(1, context // 16, dtype=torch.int64)
+        plan = DevicePlan(lengths, tables, (queries,), extra.pop("window", None), invariant)
+        caches = torch.zeros(4, 16, 4, width, dtype=torch.bfloat16).to(cache)
+        return lambda: attend(rand(queries, 28, width), caches, caches.clone(), plan, 0.1, **extra)
+
+    def qkv(cache: torch.dtype, normed: bool) -> Callable[[], Any]:
+        caches = torch.zeros(4, 16, 4, 128).to(cache)
+        norms = (rand(128), rand(128)) if normed else None
+        angles, slots = (rand(3, 64), rand(3, 64)), torch.arange(3)
+        return lambda: prepare_qkv(rand(3, 36 * 128), norms, 1e-6, angles, slots, caches, caches.clone())
+
+    def product(kind: str | None) -> Callable[[], Any]:
+        weight = DeviceWeight(None, 512, rand(256, 512), torch.bfloat16)
+        stored = weight if kind is None else quantise(weight.words, kind)  # type: ignore[arg-type]
+        return lambda: linear(rand(8, 512), stored, rand(256))
+
+    ones = torch.ones(2)
+    rows = SampleRows(ones, ones.int(), ones, ones, ones, torch.zeros(2, 4752).int(), ones.int())
+    logits = torch.randn(2, 152064)
+    chosen = torch.zeros(4, 2, dtype=torch.int64)
+    return {
+        "rms_norm": lambda: rms_norm(rand(2, 3584), rand(3584), 1e-6),
+        "add_rms_norm": lambda: add_rms_norm(rand(2, 3584), rand(2, 3584), rand(3584), 1e-6),
+        "silu_mul": lambda: silu_mul(rand(2, 2 * 18944)),
+        "qkv": qkv(torch.bfloat16, False),
+        "qkv, normed, cache of 8 bits": qkv(torch.float8_e4m3fn, True),
+        "attention, decoding": attention(128, 1, 32768),
+        "attention, decoding, cache of 8 bits": attention(128, 1, 32768, cache=torch.float8_e4m3fn),
+        "attention, drafts of 8": attention(128, 9, 32768),
+        "attention, heads of 64": attention(64, 1, 4096),
+        "attention, heads of 256": attention(256, 1, 4096),
+        "attention, prompt": attention(128, 2048, 4096),
+        "attention, prompt, heads of 64": attention(64, 2048, 4096),
+        "attention, prompt, heads of 256": attention(256, 2048, 4096),
+        "attention, window, sinks, cap": attention(64, 2048, 4096, window=128, sinks=torch.zeros(28), softcap=30.0),
+        "attention, invariant, decoding": attention(128, 1, 32768, invariant=True),
+        "attention, invariant, prompt": attention(128, 2048, 4096, invariant=True),
+        "adjust": lambda: adjust(logits, Adjustments(torch.zeros(3).int(), torch.zeros(4).int(), torch.ones(4), torch.ones(4))),
+        "draw": lambda: draw(logits, logits, rows),
+        "linear, bfloat16": product(None),
+        "linear, int8": product("int8"),
+        "linear, int4": product("int4"),
+        "experts": lambda: mix_experts(rand(4, 512), chosen, rand(4, 2), rand(8, 512, 512), rand(8, 512, 256)),
+    }  # fmt: skip
+
+
+def main() -> int:
+    """Print a table and one JSON object."""
+    gpu.INTERPRETED = True  # the operators take tensors on the CPU, whose kernels are compiled, not interpreted
+    found = compile_all(cases())
+    for row in found:
+        use = f"{row['registers']:4} registers {row['stack']:6} stack {row['shared']:7} shared  matrix unit {row['matrix']}"
+        print(f"{row['case']:40} {row['kernel']:14} {use}")
+    print(
+        json.dumps(
+            {"benchmark": "gpu_compile", "capability": CAPABILITY, "triton": triton.__version__, "kernels": found}
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

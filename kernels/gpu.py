@@ -1,0 +1,53 @@
+"""Whether tensors go to the Triton kernels, and how small tables get to where those run. Knows no kernel.
+
+A tensor on a CUDA device does, if Triton is installed. Under Triton's interpreter (``TRITON_INTERPRET=1``, for tests) every tensor does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Read once: Triton itself decides when a kernel is defined."""
+
+
+@cache
+def available() -> bool:
+    """Whether Triton is installed."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def on_gpu(x: Tensor) -> bool:
+    """Whether the Triton kernels take this tensor."""
+    return (x.is_cuda or INTERPRETED) and available()
+
+
+def is_gpu(device: torch.device | str) -> bool:
+    """Whether the Triton kernels take tensors of this device."""
+    return (torch.device(device).type == "cuda" or INTERPRETED) and available()
+
+
+@cache
+def processors(device: torch.device | str) -> int:
+    """Streaming multiprocessors of a device; under the interpreter few, so that small tests split their work too."""
+    place = torch.device(device)
+    return torch.cuda.get_device_properties(place).multi_processor_count if place.type == "cuda" else 4
+
+
+def upload(values: Sequence[int] | Sequence[Sequence[int]], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """A small table on the device. The host does not wait for it: it is copied from pinned memory, in the order of the stream."""
+    table = torch.tensor(values, dtype=dtype)
+    if torch.device(device).type != "cuda":
+        return table
+    return table.pin_memory().to(device, non_blocking=True)
+
+
+def power_of_two(number: int) -> int:
+    """The smallest one that is not below ``number``: Triton's tiles have such sides."""
+    return 1 << max(0, number - 1).bit_length()

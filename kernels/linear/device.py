@@ -1,0 +1,111 @@
+"""Weights for a GPU: quantised to 8 or 4 bits, or kept as they are where every row's result must be the same in any batch.
+
+Knows the layout and what it means (:func:`unpack`); the products are kernels/linear/triton.py's. A matrix is cut into chunks of 128
+weights in K; of 4-bit weights, byte ``j`` of a chunk holds weight ``j`` in its low half and weight ``j + 64`` in its high half, so that a tile's
+halves multiply two runs of the activations. K is padded to whole chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dovetail.kernels.gpu import on_gpu
+from dovetail.kernels.linear.packed import DEFAULT_GROUP, GROUPS, Storage
+
+CHUNK = 128
+
+
+@dataclass(frozen=True)
+class DeviceWeight:
+    """A ``[rows, columns]`` matrix on a GPU.
+
+    ``words``: the floats themselves, int8 ``[rows, padded K]``, or uint8 ``[rows, padded K / 2]``. ``scales``, ``offsets``: of every
+    ``group`` weights in K, in the type that is computed in, ``[rows, groups]``; a weight is ``scale * q + offset``.
+    """
+
+    storage: Storage | None
+    columns: int
+    words: Tensor
+    compute: torch.dtype
+    scales: Tensor | None = None
+    offsets: Tensor | None = None
+    group: int = CHUNK
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.words.shape[0], self.columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes they take, padding included."""
+        return sum(part.nbytes for part in (self.words, self.scales, self.offsets) if part is not None)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is float32."""
+        return self.words.dtype == torch.float32
+
+    def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``x @ weight.T + bias``: a row's result depends on the row alone."""
+        if on_gpu(x):
+            from dovetail.kernels.linear.triton import linear
+
+            return linear(x, self, bias)
+        return F.linear(x, unpack(self), bias)
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Embedding lookup."""
+        if self.storage is None:
+            return F.embedding(index, self.words)
+        scales, offsets = (None if part is None else part[index] for part in (self.scales, self.offsets))
+        return unpack(replace(self, words=self.words[index], scales=scales, offsets=offsets))
+
+
+def quantise(weight: Tensor, storage: Storage, group: int | None = None) -> DeviceWeight:
+    """Store a float matrix in 8 or 4 bits where it is.
+
+    Args:
+        weight: ``[rows, columns]``, of the type that is computed in.
+        storage: int8 (one scale per group) or int4 (scale and offset per group).
+        group: weights in K that share a scale; None: 128 and 32.
+    """
+    group = group or DEFAULT_GROUP[storage] or CHUNK
+    if storage not in ("int8", "int4") or group not in GROUPS:
+        raise ValueError(f"{storage} with group {group} is not supported on a GPU")
+    rows, columns = weight.shape
+    padded = F.pad(weight.float(), (0, -columns % CHUNK)).view(rows, -1, group)
+    if storage == "int8":
+        scales = (padded.abs().amax(-1) / 127).to(weight.dtype)
+        q = torch.round(padded / _nonzero(scales.float()).unsqueeze(-1)).clamp(-127, 127)
+        words = q.to(torch.int8).view(rows, -1)
+        return DeviceWeight(storage, columns, words, weight.dtype, scales, None, group)
+    low, high = padded.amin(-1), padded.amax(-1)
+    scales, offsets = ((high - low) / 15).to(weight.dtype), low.to(weight.dtype)
+    q = torch.round((padded - offsets.float().unsqueeze(-1)) / _nonzero(scales.float()).unsqueeze(-1)).clamp(0, 15)
+    halves = q.to(torch.uint8).view(rows, -1, 2, CHUNK // 2)
+    words = (halves[:, :, 0] | halves[:, :, 1] << 4).reshape(rows, -1).contiguous()
+    return DeviceWeight(storage, columns, words, weight.dtype, scales, offsets, group)
+
+
+def unpack(weight: DeviceWeight) -> Tensor:
+    """``[rows, columns]`` in the type that is computed in: what the kernel multiplies with."""
+    words, rows = weight.words, weight.words.shape[0]
+    if weight.storage is None:
+        return words
+    if weight.storage == "int4":
+        pairs = words.view(rows, -1, 1, CHUNK // 2)
+        words = torch.cat((pairs & 15, pairs >> 4), dim=2).view(rows, -1)
+    assert weight.scales is not None
+    values = words.float() * weight.scales.float().repeat_interleave(weight.group, dim=1)
+    if weight.offsets is not None:
+        values += weight.offsets.float().repeat_interleave(weight.group, dim=1)
+    return values[:, : weight.columns].to(weight.compute)
+
+
+def _nonzero(scales: Tensor) -> Tensor:
+    return torch.where(scales == 0, 1.0, scales)

@@ -1,0 +1,1 @@
+"""Layers whose rows each go through some of many experts."""

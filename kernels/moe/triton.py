@@ -1,0 +1,139 @@
+"""Experts on a GPU: rows sorted by expert without asking the host, then one grouped product per matrix.
+
+A program computes a tile of one expert's rows. Every expert's rows are padded to whole tiles, and the number of tiles is bounded by
+the number of rows and experts alone, so the launch can be captured in a graph. Bytes moved while decoding: the weights of the experts
+that were chosen, once (two bytes each in bfloat16); the floor is that over the copy bandwidth. Not run on a GPU yet.
+
+A row's result depends on the row alone: the tile size is one, K is not split, and a row's experts are summed in the order they were
+chosen in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from dovetail.kernels.silu_mul.triton import silu_mul
+
+_FEW, _MANY = 16, 64
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Choices by expert. ``places``: int64 ``[tiles * rows]``, numbers of choices (row * chosen per row + rank), -1: padding;
+    ``experts``: int64 ``[tiles]``, each tile's expert, -1: no rows are left for it."""
+
+    places: Tensor
+    experts: Tensor
+    rows: int
+
+
+def sort_by_expert(chosen: Tensor, experts: int, rows: int) -> Sorted:
+    """Tiles of ``rows`` choices that go to the same expert. ``chosen``: ``[T, K]``, the experts of every row."""
+    flat = chosen.reshape(-1).long()
+    device = flat.device
+    counts = torch.zeros(experts, dtype=torch.int64, device=device).scatter_add_(0, flat, torch.ones_like(flat))
+    ends = ((counts + rows - 1) // rows).cumsum(0)  # in tiles
+    order = flat.sort(stable=True)
+    first_tile = ends - (counts + rows - 1) // rows
+    rank = torch.arange(len(flat), device=device) - (counts.cumsum(0) - counts)[order.values]
+    tiles = len(flat) // rows + min(experts, len(flat))
+    places = torch.full((tiles * rows,), -1, dtype=torch.int64, device=device)
+    places.scatter_(0, first_tile[order.values] * rows + rank, order.indices)
+    owner = torch.searchsorted(ends, torch.arange(tiles, device=device), right=True)
+    return Sorted(places, torch.where(owner < experts, owner, -1), rows)
+
+
+@triton.jit
+def _grouped(
+    out_ptr, x_ptr, weight_ptr, bias_ptr, places_ptr, experts_ptr, outputs, columns, x_row, expert_stride, bias_stride,
+    PER_ROW: tl.constexpr, BIASED: tl.constexpr, EXACT: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(1)
+    expert = tl.load(experts_ptr + tile)
+    if expert >= 0:
+        place = tl.load(places_ptr + tile * BLOCK_M + tl.arange(0, BLOCK_M))
+        real = place >= 0
+        row = place // PER_ROW
+        n = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
+        sums = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+        for first in range(0, columns, BLOCK_K):
+            k = first + tl.arange(0, BLOCK_K)
+            inside = k < columns
+            x = tl.load(x_ptr + row[:, None] * x_row + k[None, :], mask=real[:, None] & inside[None, :], other=0.0)
+            weight = tl.load(
+                weight_ptr + expert * expert_stride + n[:, None] * columns + k[None, :],
+                mask=(n < outputs)[:, None] & inside[None, :],
+                other=0.0,
+            )
+            if EXACT:
+                sums = tl.dot(x, tl.trans(weight), sums, input_precision="ieee")
+            else:
+                sums = tl.dot(x, tl.trans(weight), sums)
+        if BIASED:
+            bias = tl.load(bias_ptr + expert * bias_stride + n, mask=n < outputs, other=0.0)
+            sums += bias.to(tl.float32)[None, :]
+        mask = real[:, None] & (n < outputs)[None, :]
+        tl.store(out_ptr + place[:, None] * outputs + n[None, :], sums.to(out_ptr.dtype.element_ty), mask=mask)
+
+
+def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor | None, by: Sorted, choices: int) -> Tensor:
+    """Every choice's row times its expert's matrix.
+
+    Args:
+        x: ``[T, K]``, or ``[choices, K]`` where every choice has a row of its own.
+        weight: ``[E, N, K]``, dense.
+        bias: ``[E, N]``.
+        by: the choices, sorted.
+        choices: how many there are.
+
+    Returns:
+        ``[choices, N]``, in the order of the choices before they were sorted.
+    """
+    outputs, columns = weight.shape[1:]
+    out = torch.empty((choices, outputs), dtype=x.dtype, device=x.device)
+    block_n = 64
+    _grouped[(triton.cdiv(outputs, block_n), len(by.experts))](
+        out,
+        x,
+        weight,
+        weight if bias is None else bias,
+        by.places,
+        by.experts,
+        outputs,
+        columns,
+        x.stride(0),
+        weight.stride(0),
+        0 if bias is None else bias.stride(0),
+        PER_ROW=choices // x.shape[0],
+        BIASED=bias is not None,
+        EXACT=x.dtype == torch.float32,
+        BLOCK_M=by.rows,
+        BLOCK_N=block_n,
+        BLOCK_K=64,
+        num_warps=4,
+        num_stages=4,
+    )
+    return out
+
+
+def mix_experts(
+    x: Tensor, chosen: Tensor, shares: Tensor, gate_up: Tensor, down: Tensor, *, invariant: bool = False
+) -> Tensor:
+    """As the reference."""
+    rows, per_row = chosen.shape
+    if not rows:
+        return torch.empty_like(x)
+    many = invariant or rows * per_row > _FEW * gate_up.shape[0]
+    by = sort_by_expert(chosen, gate_up.shape[0], _MANY if many else _FEW)
+    inner = silu_mul(grouped_linear(x, gate_up, None, by, rows * per_row))
+    outer = grouped_linear(inner, down, None, by, rows * per_row).view(rows, per_row, -1)
+    total = outer[:, 0].float() * shares[:, 0, None].float()
+    for rank in range(1, per_row):
+        total = torch.addcmul(total, outer[:, rank].float(), shares[:, rank, None].float())
+    return total.to(x.dtype)
