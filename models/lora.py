@@ -23,7 +23,8 @@ from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.fields import Fields, read_json
-from dovetail.models.parameters import DecoderParameters, LayerParameters, Projection
+from dovetail.models.mlp import Projection
+from dovetail.models.parameters import DecoderParameters, LayerParameters
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

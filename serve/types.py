@@ -310,7 +310,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of the engine: gauges, and counters since its start.
 
     ``constraint_s``: seconds of steps spent in constraints; ``awaited_s``: spent waiting for their answers; ``sat_out``: times
-    a sequence sat out steps instead; ``overruled``: as in ConstraintReport.
+    a sequence sat out steps instead; ``overruled``: as in ConstraintReport. ``resident_bytes``: memory of the engine's process;
+    ``device_bytes`` of ``device_total_bytes`` are in use on its accelerator, 0 without one.
     """
 
     running: int = 0
@@ -331,6 +332,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     sat_out: int = 0
     overruled: int = 0
     restarts: int = 0
+    resident_bytes: int = 0
+    device_bytes: int = 0
+    device_total_bytes: int = 0
     finished: dict[str, int] = {}
 
 

@@ -31,6 +31,8 @@ from dovetail import __version__
 from dovetail.serve.api.access.admin import Admit, create_admin_app
 from dovetail.serve.api.adapters import routes
 from dovetail.serve.api.app import create_app
+from dovetail.serve.api.console import endpoints as console
+from dovetail.serve.api.console import pages
 from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.settings import ApiSettings
@@ -225,7 +227,12 @@ async def _serve(
         for name in adapters[hosted.served.name]:
             app.state.models.add_adapter(name, hosted)
     server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
-    admin = _admin_server(config, governance, app.state.metrics, partial(routes, app.state.models, settings))
+    more = (
+        partial(routes, app.state.models, settings),
+        partial(console.routes, app.state.context),
+        lambda _: pages.routes(),
+    )
+    admin = _admin_server(config, governance, app.state.context.metrics, more)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     administering = None
     if admin_listener is not None:
@@ -281,11 +288,11 @@ async def _start_all(engines: Sequence[EngineProcess | OnDemandEngine]) -> None:
 
 
 def _admin_server(
-    config: ServerConfig, governance: Governance, metrics: Metrics, adapters: Callable[[Admit], APIRouter]
+    config: ServerConfig, governance: Governance, metrics: Metrics, more: Sequence[Callable[[Admit], APIRouter]]
 ) -> SideServer:
     """The administrators' server: beyond a socket of the file system, which says itself who may open it, with TLS like the other."""
     trusted = config.admin is not None and config.admin.startswith(UNIX)
-    app = create_admin_app(governance, metrics, trusted=trusted, more=[adapters])
+    app = create_admin_app(governance, metrics, trusted=trusted, more=more)
     return SideServer(uvicorn_config(app, config, encrypted=not trusted))
 
 

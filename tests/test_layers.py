@@ -40,8 +40,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "serve.errors",
     ),
     "serve/govern": ("serve.govern", "serve.config", "serve.types", "serve.errors"),
+    "serve/console": (),
     "serve/api": (
         "serve.api",
+        "serve.console",
         "serve.edit",
         "serve.constrain",
         "serve.govern",

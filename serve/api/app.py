@@ -20,6 +20,8 @@ from dovetail.serve.api.batches.runner import Batches
 from dovetail.serve.api.chat.endpoints import Chat
 from dovetail.serve.api.completions import endpoints as completions
 from dovetail.serve.api.completions import infill
+from dovetail.serve.api.console import endpoints as console
+from dovetail.serve.api.console import pages
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.edits import apply
 from dovetail.serve.api.edits import endpoints as edits
@@ -88,6 +90,8 @@ def create_app(
     if card is not None:
         app.include_router(system_card.routes(card))
     app.include_router(adapters.routes(hosted, settings))
+    app.include_router(pages.routes())
+    app.include_router(console.routes(context))
     records = Records(settings.store, tenant=tenant)
     app.include_router(Chat(context, records).routes())
     sealer = Sealer(settings.seal_key or kept_key(records))
@@ -105,7 +109,7 @@ def create_app(
     # For whoever runs the application: what it has to wait for, and what it has to take up and to close.
     app.state.load = context.load
     app.state.models = hosted
-    app.state.metrics = context.metrics
+    app.state.context = context
     app.state.batches = batches
     # The last one that is added is the first that a request meets.
     app.add_middleware(Guard, governance=context.governance, say=answers.to)

@@ -23,6 +23,7 @@ from dovetail.serve.api.access.visit import Visit, visiting
 from dovetail.serve.api.generation import Indexed, run
 from dovetail.serve.api.hosted import Hosted, Models
 from dovetail.serve.api.http.metrics import Metrics
+from dovetail.serve.api.http.recent import PASSING, Passing
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
@@ -160,6 +161,7 @@ class ApiContext:
         arrived: float = http.scope.get("dovetail.arrived", time.perf_counter())
         last: dict[int, float] = {}
         between = self.metrics.between_tokens.labels(endpoint)
+        passing = http.scope.get(PASSING)
         await visit.trail.asked(requests, self.served.codec.decode)
         with self._counted(len(requests)), _spent(visit, requests, made):
             async with aclosing(run(self.engine, requests)) as events:
@@ -167,8 +169,10 @@ class ApiContext:
                     visit.trail.event(index, event)
                     if isinstance(event, TokensEvent) and event.tokens:
                         now = time.perf_counter()
+                        self.metrics.recent.tokens(len(event.tokens))
                         if not last:
                             self.metrics.first_token.labels(endpoint).observe(now - arrived)
+                            _first_token(passing, now - arrived)
                         elif index in last:
                             between.observe(now - last[index])
                         last[index] = now
@@ -177,6 +181,7 @@ class ApiContext:
                         made[index] = event.usage.completion_tokens
                         self.metrics.prompt_tokens.labels(endpoint).inc(event.usage.prompt_tokens)
                         self.metrics.completion_tokens.labels(endpoint).inc(event.usage.completion_tokens)
+                        _finished(passing, event)
                     yield index, event
 
     @contextmanager
@@ -209,6 +214,17 @@ def _spent(visit: Visit, requests: Sequence[Request], made: list[int]) -> Iterat
     finally:
         if not refused:
             visit.spent(requests, sum(made))
+
+
+def _first_token(passing: Passing | None, seconds: float) -> None:
+    if passing is not None and passing.first_token_s is None:
+        passing.first_token_s = seconds
+
+
+def _finished(passing: Passing | None, event: FinishEvent) -> None:
+    if passing is not None:
+        passing.prompt_tokens += event.usage.prompt_tokens
+        passing.completion_tokens += event.usage.completion_tokens
 
 
 def fingerprint_of(served: ServedModel) -> str:

@@ -1,4 +1,4 @@
-"""The administrators' endpoints, an application of its own on a port or socket of its own: keys, usage, metrics."""
+"""The administrators' endpoints, an application of its own on a port or socket of its own: keys, usage, metrics, the console."""
 
 from __future__ import annotations
 

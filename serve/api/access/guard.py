@@ -13,14 +13,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dovetail.serve.api.access.headers import anthropic_headers, credential_of, openai_headers
 from dovetail.serve.api.access.visit import CURRENT, Visit
 from dovetail.serve.api.http.failures import CLIENT_GONE, ERROR_CODE
+from dovetail.serve.api.http.recent import PASSING, Passing
+from dovetail.serve.console.files import PATHS
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.access.access import require
 from dovetail.serve.govern.audit.trail import READING, Trail
 from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.principal import Principal
 
-OPEN = frozenset({"/health", "/ready"})
-"""For load balancers, which have no key. They tell nothing but whether the server lives and takes requests."""
+OPEN = frozenset({"/health", "/ready", *PATHS})
+"""For load balancers, which have no key: they are told nothing but whether the server lives and takes requests. And the console's own
+files, by name: public code, the same for everybody, with nothing of this deployment in it (docs/decisions/016)."""
 
 PRINCIPAL = "dovetail.principal"
 """In the scope: who is calling. Whoever asks the application in its own process sets it beforehand; no client can."""
@@ -57,6 +60,9 @@ class Guard:
         try:
             principal = await self._principal(scope)
             trail.principal = principal
+            passing = scope.get(PASSING)
+            if isinstance(passing, Passing):
+                passing.who = principal.name
             if trail.log is not None and trail.method not in READING:
                 trail.log.require()
             require(principal, scope["path"])
@@ -88,7 +94,7 @@ class Guard:
             await self._app(scope, receive, told)
         finally:
             CURRENT.reset(before)
-            trail.code = trail.code or scope.get(ERROR_CODE)
+            trail.code = scope[ERROR_CODE] = trail.code or scope.get(ERROR_CODE)
             if scope.get("dovetail.client_gone"):
                 trail.status = CLIENT_GONE
             if not visit.detached:

@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
@@ -28,8 +29,8 @@ from dovetail.serve.api.edits.report import (
     edits_of,
     land,
     scan_of,
-    trace_of,
 )
+from dovetail.serve.api.edits.trace import Trace
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
@@ -114,6 +115,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
             body,
             context.served,
             max_tokens=min(body.max_tokens or usual, room),
+            logprobs=0 if body.trace else None,
             defaults=dataclasses.replace(context.served.defaults, temperature=0.0, repetition_penalty=1.0),
         ),
         **body.scheduling(),
@@ -156,10 +158,13 @@ async def _whole(context: ApiContext, http: HttpRequest, task: Task) -> dict[str
     if refused is not None:
         return _declined(context, task, refused)
     output = Output()
+    trace = Trace(context.served.codec)
     async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
         async for _, event in events:
             output.take(event)
-    return await _answer(context, task, output)
+            if task.body.trace:
+                trace.after(event)
+    return await _answer(context, task, output, trace)
 
 
 def _declined(context: ApiContext, task: Task, refused: Decline) -> dict[str, Any]:
@@ -168,7 +173,7 @@ def _declined(context: ApiContext, task: Task, refused: Decline) -> dict[str, An
     return {**_told(context, task, output, NOTHING), **told}
 
 
-async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, Any]:
+async def _answer(context: ApiContext, task: Task, output: Output, trace: Trace) -> dict[str, Any]:
     unchecked = output.constraint.unchecked if output.constraint is not None else {}
     with _violations_counted(context):
         landed = await asyncio.to_thread(land, output.text, task.spec, context.landings, unchecked)
@@ -184,7 +189,7 @@ async def _answer(context: ApiContext, task: Task, output: Output) -> dict[str, 
     if blocked:
         answer["finish_reason"] = "content_filter"
     elif task.body.trace:
-        answer["tokens"] = trace_of(context.served.codec, output)
+        answer["tokens"] = trace.tokens
     return answer
 
 
@@ -209,7 +214,9 @@ async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGe
     output = Output()
     blocks = task.spec.format == "blocks" and not task.spec.operations
     growing = EditEvents(task.spec.files, task.spec.markers) if blocks else TextEvents()
-    yield sse.typed("edits.started", _head(context, task))
+    trace = Trace(context.served.codec)
+    markers = {"markers": msgspec.structs.asdict(task.spec.markers)} if task.body.trace else {}
+    yield sse.typed("edits.started", {**_head(context, task), **markers})
     refused = await declined_said(context, http, [Said(task.body.instruction, True)])
     if refused is not None:
         yield sse.typed("edits.completed", _declined(context, task, refused))
@@ -217,13 +224,14 @@ async def _stream(context: ApiContext, http: HttpRequest, task: Task) -> AsyncGe
     async with aclosing(context.generate(http, ENDPOINT, [task.request])) as events:
         async for _, event in events:
             output.take(event)
+            traced = trace.after(event) if task.body.trace else ()
             if task.rules.blocking:
                 continue  # what may be withheld in the end is not told before
             with _violations_counted(context):
                 grown = growing.after(event)
-            for name, payload in grown:
+            for name, payload in (*traced, *grown):
                 yield sse.typed(name, payload)
-    yield sse.typed("edits.completed", await _answer(context, task, output))
+    yield sse.typed("edits.completed", await _answer(context, task, output, trace))
 
 
 def _said(error: DovetailError) -> bytes:
@@ -234,8 +242,9 @@ def _said(error: DovetailError) -> bytes:
 def _violations_counted(context: ApiContext) -> Iterator[None]:
     try:
         yield
-    except GuaranteeViolated:
+    except GuaranteeViolated as error:
         context.metrics.violations.inc()
+        visiting().trail.code = error.code
         raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import structlog
 from dovetail.serve.api.edits.policy import PolicyRefused
 from dovetail.serve.api.generation import Output
 from dovetail.serve.api.logprobs import LEAST
-from dovetail.serve.api.served import TextCodec
 from dovetail.serve.edit.block import Block, EditError, Edits, Operation
 from dovetail.serve.edit.formats.registry import FORMATS
 from dovetail.serve.edit.landing.job import Job
@@ -175,13 +173,3 @@ def constraint_of(output: Output, landed: Landed) -> dict[str, Any]:
         **unchecked_of(landed.unchecked),
         "origins": {origin: origins[origin] for origin in ORIGINS},
     }
-
-
-def trace_of(codec: TextCodec, output: Output) -> list[dict[str, str]]:
-    """The final output token by token; a character of several tokens is shown with the last of them."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    traced = []
-    for token, origin in zip(output.tokens, output.origins, strict=True):
-        text = decoder.decode(codec.token_bytes(token) or b"")
-        traced.append({"text": text, "origin": origin})
-    return traced

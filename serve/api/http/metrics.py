@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from dovetail.serve.api.http.recent import Recent
 from dovetail.serve.govern.audit.log import Counts as AuditCounts
 from dovetail.serve.types import Stats
 
@@ -17,12 +18,13 @@ _WHOLE = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 class Metrics:
-    """One deployment's instruments."""
+    """One deployment's instruments. ``recent``: the latest requests, for whoever looks at them one by one."""
 
     def __init__(
         self, stats: Callable[[], Stats], policy_digest: str | None = None, audit: AuditCounts | None = None
     ) -> None:
         self.registry = CollectorRegistry()
+        self.recent = Recent()
         if audit is not None:
             self.registry.register(AuditCollector(audit))
         if policy_digest is not None:
@@ -127,6 +129,9 @@ class EngineCollector(Collector):
             "kv_blocks": (stats.kv_blocks_total, "KV blocks."),
             "kv_blocks_free": (stats.kv_blocks_free, "KV blocks that no running request holds."),
             "kv_blocks_cached": (stats.kv_blocks_cached, "KV blocks that a new request may reuse."),
+            "resident_bytes": (stats.resident_bytes, "Memory of the engine process."),
+            "device_bytes": (stats.device_bytes, "Memory in use on the engine's accelerator; 0 without one."),
+            "device_total_bytes": (stats.device_total_bytes, "Memory of the engine's accelerator; 0 without one."),
         }
         counters: dict[str, tuple[float, str]] = {
             "steps": (stats.steps, "Forward passes."),

@@ -1,4 +1,4 @@
-"""ASGI middleware around every request: its id, its metrics, its log line. Looks at no body."""
+"""ASGI middleware around every request: its id, its metrics, its log line, its place among the latest. Looks at no body."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dovetail.serve.api.http.failures import CLIENT_GONE
+from dovetail.serve.api.http.failures import CLIENT_GONE, ERROR_CODE
 from dovetail.serve.api.http.metrics import Metrics
+from dovetail.serve.api.http.recent import PASSING, Passing
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
+
+_QUIET = frozenset({"/health", "/ready", "/metrics", "/"})
+_QUIET_BELOW = "/console/"
+"""What is asked again and again by machines and open pages: not among the latest requests, and not in the log unless it fails."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
@@ -32,6 +37,7 @@ class Observe:
         arrived = time.perf_counter()
         scope["dovetail.request_id"] = request_id
         scope["dovetail.arrived"] = arrived
+        passing = scope[PASSING] = self._passing(scope, request_id)
         status = 500
 
         async def send_with_id(message: Message) -> None:
@@ -47,14 +53,24 @@ class Observe:
             finally:
                 if scope.get("dovetail.client_gone"):
                     status = CLIENT_GONE
-                self._record(scope, request_id, status, time.perf_counter() - arrived)
+                seconds = time.perf_counter() - arrived
+                if passing is not None:
+                    self._metrics.recent.end(passing, status, scope.get(ERROR_CODE), seconds)
+                self._record(scope, request_id, status, seconds)
+
+    def _passing(self, scope: Scope, request_id: str) -> Passing | None:
+        path = scope["path"]
+        if path in _QUIET or path.startswith(_QUIET_BELOW):
+            return None
+        client = scope.get("client")
+        return self._metrics.recent.begin(request_id, scope["method"], path, client[0] if client else "")
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         # The router leaves the matched route in the scope; unknown paths must not become label values.
         endpoint = getattr(scope.get("route"), "path", "unknown")
         self._metrics.requests.labels(endpoint, str(status)).inc()
         self._metrics.duration.labels(endpoint).observe(seconds)
-        quiet = endpoint in ("/health", "/ready", "/metrics") and status != 500
+        quiet = (endpoint in _QUIET or endpoint.startswith(_QUIET_BELOW)) and status != 500
         (log.debug if quiet else log.info)(
             "request",
             request_id=request_id,

@@ -23,7 +23,7 @@ from dovetail.serve.engine.native.admission import check_request
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.compiling import Compiling
 from dovetail.serve.engine.native.draw import Draw, Sample
-from dovetail.serve.engine.native.memory import memory_errors
+from dovetail.serve.engine.native.memory import DeviceMemory, memory_errors
 from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.sampler import sample
@@ -78,6 +78,7 @@ class NativeEngine:
         limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
         self._scheduler = Scheduler(self._pool, limits)
         self._runner = Runner(model, settings.kv_blocks, settings.block_size)
+        self._device_memory = DeviceMemory(model.decoder.device)
         self._totals = Totals()
         self._absorb = Absorb(self._scheduler, tokenizer.eos_ids, self._totals)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
@@ -243,6 +244,7 @@ class NativeEngine:
 
     def stats(self) -> Stats:
         """Gauges now, counters since the start."""
+        device_bytes, device_total_bytes = self._device_memory()
         return Stats(
             running=self._scheduler.running,
             waiting=self._scheduler.waiting + len(self._compiling),
@@ -261,6 +263,8 @@ class NativeEngine:
             awaited_s=self._waited_s + self._draw.awaited_s,
             sat_out=self._totals.sat_out,
             overruled=self._totals.overruled,
+            device_bytes=device_bytes,
+            device_total_bytes=device_total_bytes,
             finished=dict(self._totals.finished),
         )
 

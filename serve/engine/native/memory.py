@@ -1,8 +1,10 @@
-"""Memory that ran out, told the same way wherever it did: torch's own errors become MemoryError. Knows nothing of the step."""
+"""Memory of whatever device: how much is in use, and that it ran out: torch's own errors become MemoryError. Knows nothing of the step."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator
 
 import torch
@@ -21,3 +23,20 @@ def memory_errors() -> Iterator[None]:
         if any(words in str(error) for words in _CPU_WORDS):
             raise MemoryError(str(error)) from error
         raise
+
+
+class DeviceMemory:
+    """Bytes in use, and all bytes, of an accelerator; nothing of a CPU, whose memory the system tells."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._asked_at = -math.inf
+        self._told = (0, 0)
+
+    def __call__(self) -> tuple[int, int]:
+        """As of a second ago at most: to ask the driver in every step would cost as much as a kernel."""
+        now = time.monotonic()
+        if self._device.type == "cuda" and now - self._asked_at > 1.0:
+            free, total = torch.cuda.mem_get_info(self._device)
+            self._asked_at, self._told = now, (total - free, total)
+        return self._told

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -153,7 +154,7 @@ class EngineProcess:
 
     def stats(self) -> Stats:
         """The figures after the latest step."""
-        return msgspec.structs.replace(self._stats, restarts=self.restarts)
+        return msgspec.structs.replace(self._stats, restarts=self.restarts, resident_bytes=self._resident_bytes())
 
     async def close(self) -> None:
         """Stop the process (killed when it does not stop in time) and remove the socket."""
@@ -170,6 +171,15 @@ class EngineProcess:
                 await self._supervisor
         self._context.destroy(linger=0)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _resident_bytes(self) -> int:
+        """Memory of the process now; 0 where there is none, or the system does not say."""
+        if self._process is None or self._process.returncode is not None:
+            return 0
+        try:
+            return int(Path(f"/proc/{self._process.pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            return 0
 
     def _send(self, message: ToEngine) -> None:
         if self._socket is None:

@@ -130,6 +130,11 @@ class AuditLog:
             raise AuditUnavailable("The audit log is written too slowly, so requests are refused for a moment.")
 
     @property
+    def settings(self) -> AuditSettings:
+        """Where its files lie."""
+        return self._settings
+
+    @property
     def waits(self) -> bool:
         """Whether a request has to wait until its record is on the disk."""
         return self._settings.fsync == "always"

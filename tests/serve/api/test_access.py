@@ -20,9 +20,12 @@ from starlette.routing import Route
 
 from dovetail.serve.api import adapters
 from dovetail.serve.api.access.admin import create_admin_app
+from dovetail.serve.api.access.guard import OPEN
 from dovetail.serve.api.access.headers import duration
 from dovetail.serve.api.adapters import LOAD, UNLOAD
 from dovetail.serve.api.app import create_app
+from dovetail.serve.api.console import endpoints as console
+from dovetail.serve.api.console import pages
 from dovetail.serve.api.http.limits import Limits
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
@@ -46,6 +49,11 @@ ASKED = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
 PROMPT = len("<user>hi\n")
 BLOCK = "a\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n"
 ANSWER = len("Hello, wörld".encode())
+WEB = Path(__file__).parents[3] / "serve/console/web"
+CONSOLE = {
+    "/" if file.name == "index.html" else f"/console/{file.name}": file for file in WEB.iterdir() if file.is_file()
+}
+CONSOLE_ASKS = ("session", "live", "keys", "usage", "audit")
 GENERATING = {
     CHAT: ASKED,
     "/v1/responses": {"model": "tiny", "input": "hi"},
@@ -158,7 +166,10 @@ async def test_every_route_but_health_refuses_without_a_credential_that_opens_it
     routes = calls(api.app.routes)
     assert len(routes) > 50
     assert {("POST", path) for path in GENERATING} <= set(routes)
-    for method, path in [*routes, ("GET", "/no/such/route"), ("POST", "/v1/messages/none")]:
+    assert frozenset({"/health", "/ready", *CONSOLE}) == OPEN
+    assert {path for _, path in routes} >= {*CONSOLE, *(f"/console/api/{name}" for name in CONSOLE_ASKS)}
+    nowhere = [("GET", "/no/such/route"), ("POST", "/v1/messages/none"), ("GET", "/console/"), ("GET", "/console/x.js")]
+    for method, path in [*routes, *nowhere]:
         for name, (key, status) in refused.items():
             for header in ("authorization", "x-api-key"):
                 headers = {} if key is None else {header: f"Bearer {key}" if header == "authorization" else key}
@@ -166,6 +177,11 @@ async def test_every_route_but_health_refuses_without_a_credential_that_opens_it
                 where = f"{method} {path} with {name}"
                 if path in ("/health", "/ready"):
                     assert answer.status_code == 200, where
+                    continue
+                if path in CONSOLE:
+                    # Public code: whoever asks gets the bytes of the file, and a path that is no file of it is guarded.
+                    assert answer.status_code == 200, where
+                    assert answer.content == (b"" if method == "HEAD" else CONSOLE[path].read_bytes()), where
                     continue
                 assert answer.status_code == status, where
                 if method == "HEAD":
@@ -183,17 +199,24 @@ async def test_every_route_but_health_refuses_without_a_credential_that_opens_it
 
 async def test_every_route_of_administrators_refuses_all_others(guarded) -> None:
     api = guarded()
-    more = [partial(adapters.routes, api.app.state.models, ApiSettings())]
-    admin = create_admin_app(api.governance, api.app.state.metrics, trusted=False, more=more)
+    context = api.app.state.context
+    more = [
+        partial(adapters.routes, api.app.state.models, ApiSettings()),
+        partial(console.routes, context),
+        lambda _: pages.routes(),
+    ]
+    admin = create_admin_app(api.governance, context.metrics, trusted=False, more=more)
     routes = calls(admin.routes)
-    assert len(routes) == 9
+    assert len(routes) == 9 + 2 * len(CONSOLE) + len(CONSOLE_ASKS)
     strangers = {None: 401, "dvt_a_b": 401, api.key(revoked=True, scopes=Scopes(admin=True)): 401, api.key(): 403}
     transport = httpx.ASGITransport(app=admin)
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         for method, path in routes:
             for key, status in strangers.items():
                 answer = await client.request(method, path, headers={} if key is None else {"x-api-key": key})
-                assert answer.status_code == (200 if path == "/health" else status), f"{method} {path}"
+                assert answer.status_code == (200 if path == "/health" or path in CONSOLE else status), (
+                    f"{method} {path}"
+                )
             own = {"x-api-key": api.key(scopes=Scopes(admin=True))}
             assert (await client.request(method, path, headers=own)).status_code not in (401, 403)
 
@@ -201,8 +224,10 @@ async def test_every_route_of_administrators_refuses_all_others(guarded) -> None
 async def test_every_route_lets_a_key_in(guarded) -> None:
     api = guarded(docs=True)
     key, administrators = api.key(), api.key(scopes=Scopes(admin=True))
+    for path in CONSOLE_ASKS[1:]:
+        assert (await api.client.get(f"/console/api/{path}", headers={"x-api-key": key})).status_code == 403
     for method, path in calls(api.app.routes):
-        own = administrators if path in (LOAD, UNLOAD) else key
+        own = administrators if path in (LOAD, UNLOAD) or path.startswith("/console/api/") else key
         for headers in ({"authorization": f"bearer  {own} "}, {"x-api-key": own}):
             answer = await api.client.request(method, path, headers=headers)
             assert answer.status_code not in (401, 403), f"{method} {path}"

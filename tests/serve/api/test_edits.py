@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from edit_scripts import CALC, URL, events_of, writes
 
+from dovetail.serve.engine.fake import reply
 from dovetail.serve.types import EditSpec
 
 ASK: dict[str, Any] = {
@@ -90,6 +92,33 @@ async def test_a_trace_of_origins(make_api):
     body = (await make_api(writes(FIRST[0])).post(URL, {**ASK, "trace": True})).json()
     assert "".join(token["text"] for token in body["tokens"]) == FIRST[0]
     assert body["tokens"][0] == {"text": "c", "origin": "forced"}
+
+
+async def test_a_traced_stream_tells_each_token_once_and_takes_back_what_is_rolled_back(make_api):
+    wrong = "calc.py\n<<<<<<< SEARCH\n    return add(a, a)\n=======\n    return (((é"
+    api = make_api(writes(FIRST[0], wrong, len(FIRST[0]), FIRST[1]))
+    events = events_of((await api.post(URL, {**ASK, "stream": True, "trace": True})).text)
+    assert api.engine.requests[0].sampling.logprobs == 0
+    assert events[0][1]["markers"]["divider"] == "======="
+    tokens: list[dict[str, object]] = []
+    for name, data in events:
+        if name == "edits.tokens":
+            tokens += data["tokens"]
+        elif name == "edits.tokens.rollback":
+            assert "".join(str(token["text"]) for token in tokens).endswith("é")
+            del tokens[data["keep_tokens"] :]
+    assert tokens == events[-1][1]["tokens"]
+    assert "".join(str(token["text"]) for token in tokens) == "".join(FIRST)
+    plain = events_of((await make_api(writes(FIRST[0])).post(URL, {**ASK, "stream": True})).text)
+    assert not [name for name, _ in plain if name.startswith("edits.tokens")]
+    assert "markers" not in plain[0][1]
+
+
+async def test_probabilities_are_those_of_the_model(make_api):
+    text = "calc.py\n<<<<<<< SEARCH\ndef add(a, b):\n=======\ndef plus(a, b):\n>>>>>>> REPLACE\n"
+    api = make_api(lambda request: reply(request, [text], lambda piece: list(piece.encode())))
+    body = (await api.post(URL, {**ASK, "trace": True})).json()
+    assert {round(token["probability"], 4) for token in body["tokens"]} == {round(math.exp(-0.5), 4)}
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
