@@ -39,8 +39,10 @@ function open() {
   shown = name;
   document.title = `${title} · Dovetail`;
   for (const link of document.querySelectorAll("#views a")) {
-    if (link.getAttribute("href") === `#/${name}`) link.setAttribute("aria-current", "page");
+    const here = link.getAttribute("href") === `#/${name}`;
+    if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
+    if (here) link.scrollIntoView({ block: "nearest", inline: "center" });
   }
   const root = h("div", { class: `view view-${name}` });
   replace(main, root);

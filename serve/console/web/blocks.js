@@ -2,6 +2,7 @@
 // Reads the search/replace blocks that the model writes; other formats are shown as they are written.
 
 const MOST_COMPARED = 1_000_000;
+const AROUND = 3;
 
 // A row: kind (file, del, add, same, text), segs [{ text, token }], and line numbers once they are known.
 function row(kind, segs) {
@@ -150,16 +151,49 @@ export class BlockReader extends TextReader {
     return this.blocks.filter((each) => each.path === block.path).reduce((least, each) => Math.min(least, each.from), block.from);
   }
 
+  // All of the output is there: the rows in the files' own order, with the lines around each edit.
+  landed() {
+    const rows = [];
+    for (const path of new Set(this.blocks.map((each) => each.path))) {
+      const own = this.blocks.filter((each) => each.path === path && each.start !== null).sort((a, b) => a.start - b.start);
+      const unplaced = this.blocks.filter((each) => each.path === path && each.start === null);
+      const lines = (this.contents.get(path) ?? "").split(/\r*\n/);
+      if (lines.at(-1) === "") lines.pop();
+      rows.push(this.rows[this.blocks.find((each) => each.path === path).from - 1]);
+      let [shown, moved] = [0, 0];
+      const around = (from, to) => {
+        for (let at = Math.max(from, shown + 1); at <= Math.min(to, lines.length); at += 1) {
+          rows.push({ ...row("around", [{ text: lines[at - 1], token: null }]), before: at, after: at + moved });
+          shown = at;
+        }
+      };
+      for (const block of own) {
+        if (rows.at(-1).kind !== "file" && block.start - AROUND > shown + 1) rows.push(row("gap", []));
+        around(block.start - AROUND, block.start - 1);
+        rows.push(...this.rowsOf(block));
+        shown = block.start + block.search.length - 1;
+        moved += block.replace.length - block.search.length;
+        const next = own[own.indexOf(block) + 1];
+        around(shown + 1, Math.min(shown + AROUND, (next?.start ?? Infinity) - 1));
+      }
+      for (const block of unplaced) rows.push(...this.rowsOf(block));
+    }
+    this.rows.splice(0, this.rows.length, ...rows);
+    return 0;
+  }
+
+  rowsOf(block) {
+    const next = this.blocks[this.blocks.indexOf(block) + 1];
+    return this.rows.slice(block.from, next ? next.from - 1 : this.rows.length);
+  }
+
   // Line numbers after all complete edits of a file.
   number(path) {
     const placed = this.blocks.filter((each) => each.path === path && each.start !== null).sort((a, b) => a.start - b.start);
     let moved = 0;
     for (const block of placed) {
       let after = block.start + moved;
-      const index = this.blocks.indexOf(block);
-      const next = this.blocks[index + 1];
-      const until = next ? next.from - 1 : this.rows.length;
-      for (const each of this.rows.slice(block.from, until)) {
+      for (const each of this.rowsOf(block)) {
         if (each.kind !== "same" && each.kind !== "add") continue;
         each.after = after++;
       }

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const CHUNK = 60;
-const SIGNS = { add: "+", del: "−", same: "", file: "", gap: "⋯", text: "" };
+const SIGNS = { add: "+", del: "−", same: "", around: "", file: "", gap: "⋯", text: "" };
 
 export class DiffView {
   constructor(label) {

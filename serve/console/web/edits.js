@@ -21,6 +21,13 @@ const EXAMPLES = {
 const FORMATS = ["blocks", "apply_patch", "unified_diff", "whole_file", "str_replace"].map((name) => [name, name]);
 const SYNTAX = [["each", "after every edit"], ["final", "when the output ends"], ["off", "not at all"]];
 
+const RESTARTING = new Map([
+  ["engine_died", "The engine stopped, and is being started again."],
+  ["out_of_memory", "The engine stopped, and is being started again."],
+  ["model_loading", "The engine is not ready."],
+  ["not_ready", "The engine is not ready."],
+]);
+
 // What was typed stays while the page is open, whichever view is shown.
 const kept = { ...structuredClone(EXAMPLES["Rename a function"]), format: "blocks", syntax: "each", max_tokens: "", temperature: "0", seed: "" };
 
@@ -90,7 +97,7 @@ class EditPlayground {
     const path = h("input", { class: "path", value: file.path, "aria-label": `Path of file ${index + 1}`, required: true, spellcheck: "false", oninput: () => { file.path = path.value; } });
     const content = h("textarea", { class: "source", rows: Math.min(14, Math.max(5, file.content.split("\n").length)), value: file.content, "aria-label": `Content of file ${index + 1}`, spellcheck: "false", wrap: "off", oninput: () => { file.content = content.value; } });
     const remove = h("button", { type: "button", class: "quiet", "aria-label": `Remove ${file.path}`, onclick: () => { kept.files.splice(index, 1); this.list(); } }, "Remove");
-    return h("div", { class: "file" }, h("div", { class: "file-head" }, path, remove), content);
+    return h("div", { class: "source-file" }, h("div", { class: "file-head" }, path, remove), content);
   }
 
   add() {
@@ -231,7 +238,9 @@ class Result {
     if (answer.refusal) replace(this.problem, notice("warn", "Declined.", answer.refusal));
     else if (answer.finish_reason === "content_filter") replace(this.problem, notice("warn", "Withheld:", "the edit had a finding that is blocked (docs/findings.md)."));
     replace(this.said, changed ? `${plural(changed, "edit")} in ${plural(answer.files.length, "file")}, ${seconds(took)}` : nothing(answer));
-    if (!(this.reader instanceof BlockReader) || !this.tokens.length) this.turn(this.shown);
+    if (this.reader instanceof BlockReader && this.tokens.length) this.reader.landed();
+    this.diff.follows = false;
+    this.turn(this.shown);
     if (changed) replace(this.checks, h("h2", {}, "Guarantees"), checklist(guarantees(answer, this.asked.files)));
     replace(this.figures, figures(answer, took, this.first === null ? null : (this.first - this.began) / 1000));
   }
@@ -246,8 +255,8 @@ class Result {
       return;
     }
     if (!this.reader) this.turn("diff");
-    const restarting = error.code === "engine_died" || error.code === "model_loading" || error.code === "not_ready" || error.code === "out_of_memory";
-    const title = restarting ? "The engine stopped, and is being started again." : error.status === 401 ? "The key is not taken any more." : "The edit failed.";
+    const restarting = RESTARTING.has(error.code);
+    const title = RESTARTING.get(error.code) ?? (error.status === 401 ? "The key is not taken any more." : "The edit failed.");
     const wait = h("span", { class: "waiting" });
     const id = error.requestId ? h("span", { class: "soft" }, " Request ", h("code", {}, error.requestId), ".") : null;
     replace(this.problem, notice("bad", title, sentence(error.message), id, " ", wait));

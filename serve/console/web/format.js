@@ -8,6 +8,7 @@ export function count(value) {
 
 export function rate(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
+  if (value === 0) return "0";
   return value >= 100 ? count(value) : value >= 10 ? value.toFixed(0) : value.toFixed(1);
 }
 

@@ -8,6 +8,10 @@ const BY = [["key", "key"], ["group", "group"], ["model", "model"], ["endpoint",
 const SINCE = [["1", "the last day"], ["7", "the last 7 days"], ["30", "the last 30 days"], ["0", "the beginning"]];
 
 export function mount(root, who) {
+  if (!who.keys) {
+    root.append(heading("Keys and usage"), none());
+    return;
+  }
   const keys = new Keys(who);
   const usage = new Usage();
   root.append(heading("Keys and usage"), keys.node, usage.node);
@@ -24,7 +28,7 @@ class Keys {
   }
 
   where() {
-    return h("p", { class: "hint" }, "Keys are made and revoked on the administrators' port, where this console is too (", h("code", {}, "dovetail serve --admin 127.0.0.1:8001"), "), or with ", h("code", {}, "dovetail keys"), ".");
+    return h("p", { class: "hint below" }, "Keys are made and revoked on the administrators' port, where this console is too (", h("code", {}, "dovetail serve --admin 127.0.0.1:8001"), "), or with ", h("code", {}, "dovetail keys"), ".");
   }
 
   form() {

@@ -25,16 +25,16 @@ class Live {
     this.figures = h("dl", { class: "headline" });
     this.requests = new Requests();
     this.tokens = new Plot("Tokens per second", [["tokens", "tokens"]], { unit: "tokens/s", format: rate, bucket: BUCKET });
-    this.ended = new Plot("Requests per second", [["answered", "answered"], ["refused or left", "refused"], ["failed", "failed"]], { unit: "/s", format: rate, bucket: BUCKET });
-    this.flight = new Plot("Requests in flight", [["in flight", "answered"]], { unit: "at most", format: count, bucket: BUCKET, peak: true });
+    this.ended = new Plot("Requests", [["answered", "answered"], ["refused", "refused"], ["failed", "failed"]], { unit: "per s", format: rate, bucket: BUCKET });
+    this.flight = new Plot("In flight, at most", [["in flight", "answered"]], { unit: "", format: count, bucket: BUCKET, peak: true });
     this.latency = h("tbody", {});
     this.latencyNote = h("p", { class: "hint" });
     this.meters = {
       blocks: new Meter("KV blocks"),
       prefix: new Meter("Prompt tokens from the cache"),
       drafts: new Meter("Draft tokens confirmed"),
-      machine: new Meter("Memory of this machine"),
-      device: new Meter("Memory of the accelerator"),
+      machine: new Meter("This machine"),
+      device: new Meter("Accelerator"),
     };
     this.engine = h("dl", { class: "facts" });
     this.node = this.page();
@@ -63,10 +63,14 @@ class Live {
       h(
         "div",
         { class: "columns" },
-        group("Latency", latency, this.latencyNote),
-        group("Cache and drafts", h("dl", { class: "meters" }, blocks.node, prefix.node, drafts.node)),
-        group("Memory", h("dl", { class: "meters" }, machine.node, device.node)),
-        group("Engine", this.engine),
+        h(
+          "div",
+          {},
+          group("Latency", latency, this.latencyNote),
+          group("Cache and drafts", h("dl", { class: "meters" }, blocks.node, prefix.node, drafts.node)),
+          group("Memory", h("dl", { class: "meters" }, machine.node, device.node)),
+        ),
+        h("div", {}, group("Engine", this.engine)),
       ),
     );
   }
@@ -129,7 +133,7 @@ class Live {
     this.dot.className = `dot ${{ ready: "good", loading: "warn", draining: "warn" }[state]}`;
     const sentence = { ready: ["Up, serving ", h("b", {}, server.model)], loading: engine.restarts ? ["The engine is being started again"] : ["Loading ", h("b", {}, server.model)], draining: ["Shutting down: finishing what is running"] }[state];
     replace(this.state, sentence);
-    const restarts = engine.restarts ? ` The engine was started again ${plural(engine.restarts, "time")}.` : " The engine has not been started again since.";
+    const restarts = engine.restarts ? ` The engine was started again ${plural(engine.restarts, "time")}.` : " The engine has run since then.";
     replace(this.detail, `For ${lasting(time - since)}, since ${new Date(since * 1000).toLocaleString("en-GB")}.${state === "ready" ? restarts : ""}`);
   }
 

@@ -1,7 +1,7 @@
 // Talk to the model, let it go on, or let it fill a gap. What is sent and what comes is shown as text, never as markup.
 
 import { stream } from "./api.js";
-import { choice, field, h, heading, notice, replace } from "./dom.js";
+import { choice, empty, field, h, heading, notice, replace } from "./dom.js";
 import { plural, rate, seconds } from "./format.js";
 
 const MODES = [["chat", "Chat"], ["completion", "Completion"], ["infill", "Fill in the middle"]];
@@ -63,8 +63,10 @@ class Playground {
     return { area, node: field(label, area) };
   }
 
-  form(inside, run) {
-    const form = h("form", { class: "play-form" }, ...inside, this.settings(), h("div", { class: "actions" }, this.go, h("span", { class: "hint" }, "Ctrl + Enter"), this.said));
+  form(inside, run, more = [], button = null) {
+    const settings = h("details", {}, h("summary", {}, "Settings"), ...more, this.settings());
+    const actions = h("div", { class: "actions" }, this.go, h("span", { class: "hint" }, "Ctrl + Enter"), button, this.said);
+    const form = h("form", { class: "play-form" }, ...inside, settings, actions);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.running) this.stop();
@@ -78,7 +80,12 @@ class Playground {
     const said = this.text("said", "Your message", 3, { required: true });
     const system = this.text("system", "System message", 2);
     const again = h("button", { type: "button", class: "quiet", onclick: () => { this.stop(); kept.messages.length = 0; draw(); said.area.focus(); } }, "Begin anew");
-    const draw = () => replace(list, kept.messages.map((each) => message(each).node));
+    const draw = () => {
+      replace(list, kept.messages.map((each) => message(each).node));
+      list.hidden = again.hidden = !kept.messages.length;
+      nobody.hidden = Boolean(kept.messages.length);
+    };
+    const nobody = empty("Nothing has been said yet.", "The conversation stays in this page, and is sent to this server with every message.");
     draw();
     const run = async () => {
       kept.messages.push({ role: "user", content: kept.said });
@@ -99,7 +106,7 @@ class Playground {
       if (answer.content) kept.messages.push({ role: "assistant", content: answer.content, reasoning: answer.reasoning });
       else shown.node.remove();
     };
-    return h("div", { class: "chat" }, list, this.problem, this.form([said.node, h("details", {}, h("summary", {}, "System message"), system.node), h("div", {}, again)], run));
+    return h("div", { class: "chat" }, nobody, list, this.problem, this.form([said.node], run, [system.node], again));
   }
 
   completion() {
