@@ -19,6 +19,7 @@ from dovetail import __version__
 from dovetail.agent import cli as agent_cli
 from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.models.check import cli as check_cli
+from dovetail.serve.capacity import cli as capacity_cli
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern import cli as govern_cli
@@ -52,6 +53,7 @@ app.add_typer(govern_cli.usage_app)
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(weights_cli.app)
 app.add_typer(card_cli.app)
+app.add_typer(capacity_cli.app)
 app.add_typer(bundle_cli.app)
 app.add_typer(check_cli.app)
 

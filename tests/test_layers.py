@@ -54,6 +54,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "serve/catalogue.py": ("serve.errors",),
     "serve/sizing.py": ("serve.config", "serve.errors"),
     "serve/worker.py": ("serve", "models", "kernels"),
+    "serve/capacity": ("serve.capacity", "serve.errors"),
     "serve/card.py": (
         "serve.api.served",
         "serve.config",

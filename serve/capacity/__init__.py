@@ -1,0 +1,1 @@
+"""Capacity on paper: how many machines a number of users needs, from the model's shape and the machine's limits."""
