@@ -242,9 +242,9 @@ def test_the_gate_process_is_killed_again_and_again(
     gates = edit_gates()
 
     def kill(step: int) -> None:
-        child = gates._child
-        if step % 7 == 3 and child is not None and child.process.poll() is None:
-            child.process.kill()
+        for child in list(gates._children) if step % 7 == 3 else ():
+            if child.process.poll() is None:
+                child.process.kill()
 
     try:
         engine = workshop.engine(gates, Babble(workshop.tokenizer, name, 3))
