@@ -1,5 +1,7 @@
 """The draft of a replacement: a pointer into the quoted text that finds its place again after every difference.
 
+Two tokens in a row say where it is again; until they come, one will do that stands close behind where it got lost: a guess.
+
 Works on token ids only. Drafts cost nothing when wrong, so this may guess; it decides nothing.
 """
 
@@ -12,6 +14,7 @@ _GRAMS = (5, 3, 2)
 _BACK, _AHEAD = 120, 600
 _BACK_PENALTY = 200
 _SUBSTITUTE = 8
+_CLOSE_BY = 8
 _TRUSTED = 16
 
 
@@ -49,7 +52,8 @@ class Trail:
         if place is not None:
             if place < len(self.tokens) and self.tokens[place] == token:
                 return Pointer(place + 1, place + 1, 0, recent, pointer.agreed + 1)
-            last, since = place, 0
+            if pointer.agreed > 1:  # Found by one token, it never was there.
+                last, since = place, 0
             place = None
         since += 1
         agreed = 0
@@ -59,6 +63,10 @@ class Trail:
                 place = min(near, key=lambda found: abs(found - last) + (_BACK_PENALTY if found < last else 0))
                 agreed = size
                 break
+        if place is None:
+            close_by = range(last, min(last + _CLOSE_BY, len(self.tokens)))
+            found = next((index for index in close_by if self.tokens[index] == token), None)
+            place, agreed = (found + 1, 1) if found is not None else (None, 0)
         return Pointer(place, last, since, recent, agreed)
 
     def propose(self, pointer: Pointer, limit: int) -> list[int]:

@@ -39,3 +39,14 @@ def test_evidence_grows_with_every_token_that_agrees() -> None:
         pointer = trail.after(pointer, token)
         seen.append(pointer.evidence)
     assert seen == [17, 1, 1, 2, 3, 4]
+
+
+def test_one_token_close_by_is_a_guess_that_is_taken_back() -> None:
+    trail, pointer = Trail([1, 2, 3, 4, 5, 6, 7, 8]), Pointer()
+    for token in (1, 2, 90):
+        pointer = trail.after(pointer, token)
+    found = trail.after(pointer, 4)
+    assert (trail.propose(found, 2), found.evidence) == ([5, 6], 1)
+    wrong = trail.after(found, 91)
+    assert (wrong.place, wrong.last) == (None, pointer.last)
+    assert trail.propose(trail.after(wrong, 3), 2) == [4, 5]
