@@ -60,14 +60,17 @@ def create(
     scopes = Scopes(
         models=tuple(model or ("*",)), endpoints=tuple(endpoint or ("*",)), tools=tuple(tool or ("*",)), admin=admin
     )
-    quota = Quota(
-        requests_per_minute=requests_per_minute,
-        requests_per_day=requests_per_day,
-        tokens_per_minute=tokens_per_minute,
-        tokens_per_day=tokens_per_day,
-        streams=streams,
-        context=context,
-    )
+    try:
+        quota = Quota(
+            requests_per_minute=requests_per_minute,
+            requests_per_day=requests_per_day,
+            tokens_per_minute=tokens_per_minute,
+            tokens_per_day=tokens_per_day,
+            streams=streams,
+            context=context,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
     now = time.time()
     until = None if expires is None else now + span_of(expires)
     with _database(keys, config, group) as database:
@@ -171,7 +174,12 @@ def span_of(text: str) -> float:
     match = _SPAN.fullmatch(text)
     if match is None:
         raise ConfigError(f"{text!r} is no time such as 90d, 12h, 30m or 10s.")
-    return float(int(match[1]) * _SECONDS[match[2]])
+    from dovetail.serve.govern.keys.key import LONGEST_SECONDS
+
+    seconds = int(match[1]) * _SECONDS[match[2]] if len(match[1]) < 12 else LONGEST_SECONDS + 1
+    if seconds > LONGEST_SECONDS:
+        raise ConfigError(f"{text!r} is longer than a hundred years.")
+    return float(seconds)
 
 
 def since_of(text: str) -> float:

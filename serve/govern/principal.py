@@ -24,6 +24,10 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     admin: bool = False
 
 
+MOST = 10**15
+"""More than anybody uses, and less than what databases and formats cannot hold."""
+
+
 class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How much may be used; None: as much as the server gives.
 
@@ -41,8 +45,8 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+            if value is not None and not 1 <= value <= MOST:
+                raise ValueError(f"{name} must be between 1 and {MOST}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,53 @@ def calls(server: httpx.Client, body: dict[str, Any], stream: bool) -> list[dict
                 kind, key = ("custom", "input") if "custom" in delta else ("function", "arguments")
                 call[kind][key] += delta[kind][key]
     return list(whole.values())
+
+
+MANY = "\n".join(f'r{each}: %json {{"type": "array", "items": {{"type": "integer"}}}}' for each in range(300))
+HOSTILE: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/completions", {"grammar": f"start: {' | '.join(f'r{each}' for each in range(300))}\n{MANY}"}),
+    ("/v1/completions", {"grammar": "start: A\nA: " + " & ".join(f"/(?s:.*)w{each}(?s:.*)/" for each in range(14))}),
+    ("/v1/completions", {"regex": "(a{1,1000}){1,1000}"}),
+    ("/v1/completions", {"regex": "(.*a){20}"}),
+    ("/v1/completions", {"prompt": "[" * 60_000}),
+    ("/v1/completions", {"prompt": [0] * 5000, "stream": True}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}] * 40_000}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "tools": [LEVEL] * 500}),
+    ("/v1/edits", {"instruction": "x", "files": [{"path": "a.py", "content": "/*\n" * 8000}]}),
+    ("/v1/edits", {"instruction": "x", "files": [{"path": "a.yaml", "content": "? " * 4000}]}),
+    ("/v1/edits/apply", {"text": "a.cs\n", "files": [{"path": "a.cs", "content": "}-" * 8000}]}),
+    ("/v1/security/scan", {"files": [{"path": "a.java", "content": "x=>" * 8000}]}),
+    ("/v1/moderations", {"input": "write " * 100_000}),
+]
+
+
+def test_hostile_requests_harm_nobody_beside_them(server: httpx.Client) -> None:
+    def hostile(asked: tuple[str, dict[str, Any]]) -> int:
+        with httpx.Client(base_url=server.base_url, timeout=110) as client:
+            body = {"prompt": "def", "max_tokens": 5, **asked[1]} if asked[0] == "/v1/completions" else asked[1]
+            return client.post(asked[0], json=body).status_code
+
+    def broken(data: bytes) -> bytes:
+        with socket.create_connection((server.base_url.host, server.base_url.port or 0), timeout=110) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            return connection.recv(20)
+
+    heads = [
+        b"\x00" * 500,
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+    ]
+    with ThreadPoolExecutor(len(HOSTILE) + len(heads)) as threads:
+        asked = [threads.submit(hostile, each) for each in HOSTILE]
+        refused = [threads.submit(broken, head) for head in heads]
+        for _ in range(5):
+            assert ask(server).status_code == 200
+        statuses = [each.result() for each in asked]
+        assert all(each.result() in (b"", b"HTTP/1.1 400 Bad Req") for each in refused)
+    assert not [told for told in zip(HOSTILE, statuses, strict=True) if told[1] not in (200, 400, 422)], statuses
+    assert ask(server).status_code == 200
+    assert "dovetail_engine_restarts_total 0.0" in server.get("/metrics").text
 
 
 def test_a_gap_is_filled_in_three_ways_alike(server: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.govern.access.access import require_admin
 from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.keys.describe import described
-from dovetail.serve.govern.keys.key import Key
+from dovetail.serve.govern.keys.key import LONGEST_SECONDS, Key
 from dovetail.serve.govern.keys.table import create_key, list_keys, revoke_key, rotate_key
 from dovetail.serve.govern.principal import Principal, Quota, Scopes
 from dovetail.serve.govern.quotas.usage import BY, report
@@ -40,11 +41,11 @@ class KeyBody(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
     group: str | None = None
     scopes: dict[str, Any] | None = None
     quota: dict[str, Any] | None = None
-    expires_seconds: int | None = Field(default=None, ge=1)
+    expires_seconds: int | None = Field(default=None, ge=1, le=LONGEST_SECONDS)
 
 
 class RotateBody(BaseModel):
@@ -52,7 +53,7 @@ class RotateBody(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    grace_seconds: int = Field(default=0, ge=0)
+    grace_seconds: int = Field(default=0, ge=0, le=LONGEST_SECONDS)
 
 
 class Admin:
@@ -171,7 +172,7 @@ def create_admin_app(
         await admin.admit(http)
         by = http.query_params.get("by", "key")
         since = http.query_params.get("since", "0")
-        if by not in BY or not since.isdecimal():
+        if by not in BY or not _WHOLE.fullmatch(since):
             raise UserError(f"by must be one of {', '.join(BY)}, and since seconds since 1970.", param="by")
         if governance.usage is not None:
             await governance.usage.flush()
@@ -181,6 +182,7 @@ def create_admin_app(
     return app
 
 
+_WHOLE = re.compile(r"[0-9]{1,12}")
 _LINE = ("what", "name", "requests", "refused", "prompt_tokens", "completion_tokens")
 
 

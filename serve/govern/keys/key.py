@@ -19,6 +19,8 @@ from dovetail.serve.govern.principal import Quota, Scopes
 PREFIX = "dvt"
 ID_LENGTH = 12
 SECRET_LENGTH = 43
+LONGEST_SECONDS = 100 * 365 * 86_400
+"""How far ahead a key may expire, or an old secret be good."""
 _ALPHABET = string.ascii_letters + string.digits
 
 Standing = Literal["live", "expired", "revoked"]

@@ -221,6 +221,31 @@ async def test_every_route_of_administrators_refuses_all_others(guarded) -> None
             assert (await client.request(method, path, headers=own)).status_code not in (401, 403)
 
 
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"expires_seconds": 10**400}, "expires_seconds"),
+        ({"expires_seconds": 10**15}, "expires_seconds"),
+        ({"quota": {"streams": 10**30}}, "quota"),
+        ({"quota": {"streams": 0}}, "quota"),
+        ({"name": "a\0b"}, "name"),
+        ({"scopes": {"models": "*"}}, "scopes"),
+    ],
+)
+async def test_numbers_that_nothing_can_hold_are_refused(guarded, change: dict[str, object], param: str) -> None:
+    api = guarded()
+    admin = create_admin_app(api.governance, api.app.state.metrics, trusted=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=admin), base_url="http://admin") as client:
+        refused = await client.post("/keys", json={"name": "a", **change})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+        made = (await client.post("/keys", json={"name": "a", "quota": {"streams": 5}})).json()["id"]
+        too_long = {"grace_seconds": 10**400}
+        assert (await client.post(f"/keys/{made}/rotate", json=too_long)).status_code == 400
+        assert (await client.get("/usage", params={"since": "9" * 400})).status_code == 400
+        assert (await client.delete("/keys/%00")).status_code == 404
+        assert (await client.get("/keys")).status_code == 200
+
+
 async def test_every_route_lets_a_key_in(guarded) -> None:
     api = guarded(docs=True)
     key, administrators = api.key(), api.key(scopes=Scopes(admin=True))

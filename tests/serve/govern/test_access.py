@@ -156,7 +156,7 @@ async def test_owners_are_found_again_while_they_may_do_anything(access: Access,
     [
         ("quotas = 1", "unknown field `quotas`"),
         ("[groups.a]\nmodel = ['x']", "unknown field `model`.*groups"),
-        ("[quota]\nstreams = 0", "streams must be at least 1"),
+        ("[quota]\nstreams = 0", "streams must be between 1"),
         ("[quota]\nstreams = 'many'", r"Expected `int \| null`, got `str` - at `\$.quota.streams`"),
         ("[certificates]\ngroups = { x = 'y' }", "certificates names the group 'y'"),
         ("[[oidc]]\nissuer='i'\naudience='a'\njwks='f'\nalgorithms=['HS256']", "'HS256' is none of RS256"),

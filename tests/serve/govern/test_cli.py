@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from dovetail.serve import cli
+from dovetail.serve.config import ConfigError
 from dovetail.serve.govern.cli import since_of, span_of
 from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.principal import Principal, Quota, Scopes
@@ -107,3 +108,6 @@ async def test_usage_in_every_form(run: Callable[..., Result], store_url: str) -
 def test_times() -> None:
     assert [span_of(text) for text in ("10s", "2m", "3h", "90d", "1w")] == [10, 120, 10_800, 7_776_000, 604_800]
     assert since_of("1970-01-02") == 86_400
+    for text in ("9" * 400 + "d", "101000w"):
+        with pytest.raises(ConfigError, match="hundred years"):
+            span_of(text)
