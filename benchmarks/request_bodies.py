@@ -185,6 +185,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "metadata": {"a": "b"},
         "output_expires_after": {"anchor": "created_at", "seconds": 3600},
     },
+    "/v1/load_lora_adapter": {"lora_name": "a", "lora_path": "a", "load_inplace": True, "model": None},
+    "/v1/unload_lora_adapter": {"lora_name": "a", "lora_int_id": 1},
     "/v1/embeddings": {"input": ["a"], "encoding_format": "float", "dimensions": 3},
 }
 

@@ -80,10 +80,11 @@ def server(folder: Path) -> Iterator[Server]:
     model = write_tiny_checkpoint(folder / "tiny", markers=(*MARKER_TOKENS, *FIM_TOKENS))
     keys, door = str(folder / "keys"), f"{folder}/admin.sock"
     made = subprocess.run(
-        [*dovetail, "keys", "create", "fuzz", "--keys", keys], capture_output=True, text=True, check=True
+        [*dovetail, "keys", "create", "fuzz", "--admin", "--keys", keys], capture_output=True, text=True, check=True
     )
     key = next(word for word in made.stdout.split() if word.startswith("dvt_"))
     port = free_port()
+    (folder / "adapters").mkdir()
     settings = ["--port", str(port), "--keys", keys, "--admin", f"unix:{door}", "--audit", str(folder / "audit")]
     settings += [
         "--store",

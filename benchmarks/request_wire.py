@@ -15,6 +15,10 @@ from request_bodies import BODIES, damage, damaged, written
 
 Headers = list[tuple[str, str | bytes]]
 
+CONSOLE = tuple(
+    ("GET", f"/console{path}")
+    for path in ("", "/{page}", "/api/session", "/api/live", "/api/keys", "/api/usage", "/api/audit")
+)
 ROUTES: Sequence[tuple[str, str]] = (
     *(("GET", path) for path in ("/health", "/ready", "/metrics", "/v1/models", "/v1/models/{model}", "/api/hello")),
     ("GET", "/v1/chat/completions"),
@@ -38,15 +42,18 @@ ROUTES: Sequence[tuple[str, str]] = (
     ("GET", "/v1/files/{file}"),
     ("GET", "/v1/files/{file}/content"),
     ("DELETE", "/v1/files/{file}"),
+    *(("GET", f"/v1/system-card{path}") for path in ("", "/schema", "/history", "/{card}")),
     ("GET", "/v1/batches"),
     ("GET", "/v1/batches/{batch}"),
     ("POST", "/v1/batches/{batch}/cancel"),
+    *CONSOLE,
 )
 ADMIN: Sequence[tuple[str, str]] = (
     *(("GET", path) for path in ("/health", "/metrics", "/keys", "/usage")),
     ("POST", "/keys"),
     ("POST", "/keys/{key}/rotate"),
     ("DELETE", "/keys/{key}"),
+    *CONSOLE,
 )
 ROUTE_BODIES = {
     "completion": {"metadata": {"a": "b"}},
@@ -72,6 +79,9 @@ QUERY = (
     "purpose",
     "by",
     "since",
+    "before",
+    "kind",
+    "who",
     "x",
 )
 

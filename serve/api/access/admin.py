@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from dovetail.serve.govern.keys.describe import described
 from dovetail.serve.govern.keys.key import LONGEST_SECONDS, Key
 from dovetail.serve.govern.keys.table import create_key, list_keys, revoke_key, rotate_key
 from dovetail.serve.govern.principal import Principal, Quota, Scopes
-from dovetail.serve.govern.quotas.usage import BY, report
+from dovetail.serve.govern.quotas.usage import asked_report, report
 from dovetail.serve.govern.store.database import Database, Result, Work
 
 Admit = Callable[[HttpRequest], Awaitable[Any]]
@@ -170,19 +169,15 @@ def create_admin_app(
     @app.get("/usage")
     async def usage(http: HttpRequest) -> Response:
         await admin.admit(http)
-        by = http.query_params.get("by", "key")
-        since = http.query_params.get("since", "0")
-        if by not in BY or not _WHOLE.fullmatch(since):
-            raise UserError(f"by must be one of {', '.join(BY)}, and since seconds since 1970.", param="by")
+        by, since = asked_report(http.query_params.get("by", "key"), http.query_params.get("since", "0"))
         if governance.usage is not None:
             await governance.usage.flush()
-        lines = await admin.run(lambda session: report(session, by, float(since)))
+        lines = await admin.run(lambda session: report(session, by, since))
         return JSONResponse({"by": by, "usage": [{name: getattr(line, name) for name in _LINE} for line in lines]})
 
     return app
 
 
-_WHOLE = re.compile(r"[0-9]{1,12}")
 _LINE = ("what", "name", "requests", "refused", "prompt_tokens", "completion_tokens")
 
 

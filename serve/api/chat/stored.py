@@ -102,7 +102,7 @@ def page(items: Iterable[dict[str, Any]], query: QueryParams, *, most: int = MAX
     if order not in ("asc", "desc"):
         refuse("order", "must be asc or desc")
     limit = query.get("limit", "20")
-    if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:6]) <= most:
+    if not re.fullmatch("[0-9]{1,6}", limit) or not 1 <= int(limit) <= most:
         refuse("limit", f"must be between 1 and {most}")
     ordered = list(items) if order == "asc" else list(items)[::-1]
     after = query.get("after")

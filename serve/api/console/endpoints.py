@@ -7,6 +7,7 @@ the audit log then is for the command line alone.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -27,7 +28,7 @@ from dovetail.serve.govern.governance import Governance
 from dovetail.serve.govern.keys.describe import described
 from dovetail.serve.govern.keys.table import list_keys
 from dovetail.serve.govern.principal import ANONYMOUS, Principal
-from dovetail.serve.govern.quotas.usage import BY, report
+from dovetail.serve.govern.quotas.usage import asked_report, report
 
 _PRIVATE = {"cache-control": "no-store"}
 _MOST_RECORDS = 200
@@ -99,15 +100,14 @@ def _caller(http: HttpRequest) -> Principal:
     return found if isinstance(found, Principal) else ANONYMOUS
 
 
-async def _usage(governance: Governance, by: str, since: str) -> dict[str, Any]:
-    if by not in BY or not since.isdecimal():
-        raise UserError(f"by must be one of {', '.join(BY)}, and since seconds since 1970.", param="by")
+async def _usage(governance: Governance, asked: str, since_text: str) -> dict[str, Any]:
+    by, since = asked_report(asked, since_text)
     database = governance.database
     if database is None:
         return {"by": by, "usage": None}
     if governance.usage is not None:
         await governance.usage.flush()
-    lines = await database.run(lambda session: report(session, by, float(since)))
+    lines = await database.run(lambda session: report(session, by, since))
     return {"by": by, "usage": [vars(line) for line in lines]}
 
 
@@ -134,7 +134,7 @@ def _audit(governance: Governance, asked: dict[str, str]) -> dict[str, Any]:
     if governance.audit is None:
         return {"records": None, "before": None}
     limit = asked.get("limit", "100")
-    if not limit.isdecimal() or not 1 <= int(limit) <= _MOST_RECORDS:
+    if not re.fullmatch("[0-9]{1,9}", limit) or not 1 <= int(limit) <= _MOST_RECORDS:
         raise UserError(f"limit must be from 1 to {_MOST_RECORDS}.", code="invalid_value", param="limit")
     wanted = Filter(**{name: asked.get(name) or None for name in ("who", "since", "endpoint", "decision")})
     page = search(

@@ -67,7 +67,8 @@ def _segments(settings: AuditSettings, before: str | None) -> Iterator[tuple[int
 def _lines_backwards(path: Path, end: int | None) -> Iterator[tuple[bytes, int]]:
     """Lines and where they begin, the last one first; one that is still being written is left out."""
     with path.open("rb") as file:
-        position = file.seek(0, 2) if end is None else end
+        length = file.seek(0, 2)
+        position = length if end is None else min(end, length)
         rest = b""
         while position > 0:
             size = min(_PIECE, position)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal, get_args
 
 import structlog
 
+from dovetail.serve.errors import UserError
 from dovetail.serve.govern.quotas.gate import Asked
 from dovetail.serve.govern.store.database import Database, Session, StoreError
 
@@ -32,6 +34,7 @@ ON CONFLICT (hour, principal, owner_group, model, endpoint) DO UPDATE SET
     prompt_tokens = usage_by_hour.prompt_tokens + excluded.prompt_tokens,
     completion_tokens = usage_by_hour.completion_tokens + excluded.completion_tokens
 """
+_WHOLE = re.compile(r"[0-9]{1,12}")
 _COLUMN = {
     "key": "principal",
     "group": "owner_group",
@@ -123,6 +126,14 @@ class UsageLog:
 def _write(session: Session, gathered: dict[Slot, Amounts]) -> None:
     for slot, amounts in gathered.items():
         session.execute(_ADD, *slot, amounts.requests, amounts.refused, amounts.prompt, amounts.completion)
+
+
+def asked_report(by: str, since: str) -> tuple[By, float]:
+    """What of usage a query asks for. Raises UserError."""
+    known: dict[str, By] = {each: each for each in BY}
+    if by not in known or not _WHOLE.fullmatch(since):
+        raise UserError(f"by must be one of {', '.join(BY)}, and since seconds since 1970.", param="by")
+    return known[by], float(since)
 
 
 def report(session: Session, by: By, since: float = 0.0) -> Sequence[Line]:

@@ -78,6 +78,10 @@ def test_a_line_that_is_being_written_is_left_out(settings) -> None:
         os.truncate(last, last.stat().st_size - 22)
 
 
+def test_a_cursor_behind_the_end_is_the_end(settings) -> None:
+    assert search(settings, Filter(), before="000002-" + "9" * 15).records == search(settings, Filter()).records
+
+
 @pytest.mark.parametrize("before", ["", "x", "000001", "1-1", "000001--5"])
 def test_a_cursor_from_elsewhere_is_refused(settings, before: str) -> None:
     with pytest.raises(UserError):
