@@ -48,7 +48,7 @@ def test_the_server_and_its_clients_ask_for_no_network(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_clients_tests_pass_and_ask_for_no_network(tmp_path: Path) -> None:
     tests = ["tests/serve/test_server.py", "tests/serve/test_governed_server.py", "tests/serve/api"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "1200", *tests]
     _, attempts = run_isolated(tmp_path, *command, timeout=2500)
     assert attempts == {"no route": 0, "datagrams": 0}
 

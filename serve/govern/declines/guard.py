@@ -10,7 +10,7 @@ import httpx
 import structlog
 
 from dovetail.serve.errors import EngineError
-from dovetail.serve.govern.declines.document import AcceptableUse, GuardSettings
+from dovetail.serve.govern.declines.document import AcceptableUse, Clause, GuardSettings
 from dovetail.serve.govern.declines.judge import Decline
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.govern")
@@ -53,21 +53,25 @@ class Guard:
                 f"{self._settings.url.rstrip('/')}/chat/completions", json=self._body(text)
             )
             answer.raise_for_status()
-            said = json.loads(answer.json()["choices"][0]["message"]["content"])
-            broken = bool(said["declined"])
-            clause = self._policy.clause_of(str(said["clause"])) if broken else None
-        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+            choice = answer.json()["choices"][0]
+            if choice.get("finish_reason") == "content_filter":
+                # Its own server would not even ask it.
+                return Decline(self._clause(_clause_named(choice)), "guard")
+            said = json.loads(choice["message"]["content"])
+            broken, clause = bool(said["declined"]), str(said["clause"])
+        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             log.warning("guard model failed", reason=type(error).__name__, on_failure=self._settings.on_failure)
             if self._settings.on_failure == "open":
                 return None
             raise EngineError("The guard model gave no answer; try again later.", code="guard_unavailable") from error
-        if not broken:
-            return None
-        return Decline(clause or self._policy.clause[0], "guard")
+        return Decline(self._clause(clause), "guard") if broken else None
 
     async def close(self) -> None:
         """Close its connections."""
         await self._client.aclose()
+
+    def _clause(self, name: str) -> Clause:
+        return self._policy.clause_of(name) or self._policy.clause[0]
 
     def _body(self, text: str) -> dict[str, Any]:
         clauses = [each.id for each in self._policy.clause]
@@ -92,3 +96,9 @@ class Guard:
                 "json_schema": {"name": "verdict", "strict": True, "schema": schema},
             },
         }
+
+
+def _clause_named(choice: dict[str, Any]) -> str:
+    """The clause that a Dovetail server names where it declines; nothing where another one does."""
+    declined = (choice.get("security") or {}).get("declined") or {}
+    return str((declined.get("clause") or {}).get("id", ""))

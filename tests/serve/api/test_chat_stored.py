@@ -51,7 +51,9 @@ async def test_only_what_is_to_be_stored_is(api):
     assert kept["choices"][0]["message"]["content"] == "Hello, wörld"
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=000001" + "0" * 5000, "limit=x", "order=up", "after=nothing"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=000001" + "0" * 5000, "limit=x", "order=up", "after=nothing"]
+)
 async def test_a_bad_query_is_named(api, query):
     answer = await api.client.get(f"{URL}?{query}")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, query.split("=")[0])
