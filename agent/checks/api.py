@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from dovetail.agent.checks.case import Case
 from dovetail.agent.checks.finding import Finding
+from dovetail.agent.checks.python_api import ModulePair
 from dovetail.agent.repo.facts import CONTAINERS, FileFacts, Symbol
 from dovetail.agent.repo.testfiles import supports_tests
 
 
 class PublicApi:
-    """Compares the exported definitions of changed files; in Python also their parameters one by one."""
+    """Compares the exported definitions of changed files; in Python also parameters, kinds, bases, attributes, re-exports."""
 
     name = "public API"
 
@@ -32,19 +33,45 @@ class PublicApi:
         there = exported(after) if after is not None else {}
         imported = {made.alias or made.name for made in after.imports} if after is not None else set()
         old_parameters, new_parameters = parameters(before, old_text), parameters(after, new_text)
+        python = ModulePair(before.path, old_text, new_text) if before.language == "python" else None
+        told: set[str] = set()
         for name, symbol in exported(before).items():
-            if {symbol.name, name, name.split(".")[0]} & set(case.grants.api):
+            if _granted(case, name):
                 continue
             if name not in there:
-                if name not in imported:
+                if name not in imported and not (python is not None and "." in name and python.has(name)):
+                    told.add(name)
                     yield Finding(self.name, f"{name} is public and would be gone", before.path, symbol.line)
             elif name in old_parameters and name in new_parameters:
                 broken = misfit(old_parameters[name], new_parameters[name])
                 if broken:
+                    told.add(name)
                     yield Finding(self.name, f"{name}: {broken}", before.path, there[name].line, there[name].signature)
             elif before.language != "python" and _bare(symbol) != _bare(there[name]):
                 what = f"the signature of {name} would change from: {symbol.signature}"
                 yield Finding(self.name, what, before.path, there[name].line, there[name].signature)
+        if python is not None and after is not None:
+            yield from self._python(case, before, after, python, told)
+
+    def _python(
+        self, case: Case, before: FileFacts, after: FileFacts, pair: ModulePair, told: set[str]
+    ) -> Iterator[Finding]:
+        """What definitions and parameters do not show: ``told`` names what was said already."""
+        broken = {found.name: found.message for found in pair.breakages()}
+        if before.path.endswith("__init__.py"):
+            here = {made.alias or made.name for made in after.imports}
+            gone = {made.alias or made.name for made in before.imports if made.alias or made.name} - here
+            broken |= {name: f"{name} would not be re-exported any more" for name in gone if not pair.has(name)}
+        for name, message in sorted(broken.items()):
+            owners = {name.rsplit(".", number)[0] for number in range(1 + name.count("."))}
+            private = any(part.startswith("_") and not part.endswith("__") for part in name.split("."))
+            if not owners & told and not private and not _granted(case, name):
+                yield Finding(self.name, message, before.path)
+
+
+def _granted(case: Case, name: str) -> bool:
+    """Whether the user allows a name to change, alone or with what it is in."""
+    return bool({name, name.split(".")[0], name.rpartition(".")[2]} & set(case.grants.api))
 
 
 def exported(facts: FileFacts) -> dict[str, Symbol]:

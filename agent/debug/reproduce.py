@@ -48,7 +48,9 @@ def shell(root: Path, command: str) -> tuple[str, ...]:
     """The user's command, with the project's own programs first and the agent's interpreter last."""
     first = [str(root / name / "bin") for name in (".venv", "venv") if (root / name / "bin").is_dir()]
     first += [str(root / "node_modules" / ".bin")] if (root / "node_modules" / ".bin").is_dir() else []
-    path = ":".join([*map(shlex.quote, first), '"$PATH"', shlex.quote(os.path.dirname(sys.executable))])
+    path = ":".join(
+        [*map(shlex.quote, first), '"$PATH"', shlex.quote(os.path.dirname(os.path.normpath(sys.executable)))]
+    )
     return ("/bin/sh", "-c", f"export PATH={path}\n{command}")
 
 

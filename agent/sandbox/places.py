@@ -79,7 +79,7 @@ def _below(root: Path, name: str) -> Path:
 
 def _toolchains(root: Path) -> Iterator[Path]:
     """The interpreter of this process and of the project's own environment, and what PATH offers from a home."""
-    yield from (Path(each) for each in (sys.base_prefix, sys.prefix))
+    yield from (Path(os.path.normpath(each)) for each in (sys.base_prefix, sys.prefix))
     for name in TOOLS:
         python = root / name / "bin" / "python"
         if os.path.exists(python):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import sys
@@ -59,7 +60,9 @@ def run_hidden(task: Task, files: Mapping[str, str]) -> dict[str, bool]:
         options = ("-q", "-p", "no:cacheprovider", "--noconftest", "--junitxml=judge.xml", "-o", "junit_family=xunit1")
         sandbox = Sandbox.choose(SandboxConfig(root))
         paths = ":".join(str(each) for each in (root / "src", root) if each.is_dir())
-        sandbox.run([sys.executable, "-m", "pytest", *options, *tests], timeout=120, env={"PYTHONPATH": paths})
+        sandbox.run(
+            [os.path.normpath(sys.executable), "-m", "pytest", *options, *tests], timeout=120, env={"PYTHONPATH": paths}
+        )
         report = root / "judge.xml"
         if not report.is_file():
             return {}

@@ -48,7 +48,7 @@ def _python(root: Path, files: Mapping[str, FileFacts]) -> Iterator[Tool]:
             for name in (".venv", "venv")
             if (root / name / "bin" / "python").exists()
         ),
-        sys.executable,
+        os.path.normpath(sys.executable),
     )
     if "mypy" in settings or "[mypy" in ini or (root / "mypy.ini").exists():
         where = () if "files" in settings.get("mypy", {}) or "packages" in settings.get("mypy", {}) else (".",)
