@@ -160,7 +160,11 @@ def agent(
         )
         raise typer.Exit(start_fix(wanted, serving, server, yes=yes, as_json=as_json))
     if resume is not None:
-        raise typer.Exit(continue_run(resume, limits, serving, server, yes=yes, as_json=as_json))
+        from dovetail.agent.debug.command import continue_fix
+        from dovetail.agent.loop.trajectory import is_repair
+
+        again = continue_fix if is_repair(resume) else continue_run
+        raise typer.Exit(again(resume, limits, serving, server, yes=yes, as_json=as_json))
     if issue is not None or branch is not None:
         from dovetail.agent.issue.text import read_issue
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from dovetail.agent.debug.settings import FixSettings
 from dovetail.agent.diff import colour_diff
 from dovetail.agent.loop import events, trajectory
 from dovetail.agent.loop.command import Serving, listener, tell_report
+from dovetail.agent.loop.limits import RunLimits
 from dovetail.agent.repo.text import words_of
 from dovetail.agent.terminal import confirmed
 
@@ -25,10 +27,25 @@ def start_fix(settings: FixSettings, serving: Serving, server: str | None, *, ye
     """Mend what a failing command shows."""
     name = "-".join(words_of(settings.command))[:40] or "command"
     path = trajectory.default_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-fix-{name}-{os.getpid()}.jsonl"
+    return _run(settings, path, serving, server, yes=yes, as_json=as_json, resume=False)
+
+
+def continue_fix(
+    path: Path, limits: RunLimits, serving: Serving, server: str | None, *, yes: bool, as_json: bool
+) -> int:
+    """Take up an earlier repair."""
+    records, _ = trajectory.read(path)
+    settings = FixSettings.from_header(records[0], limits)
+    return _run(settings, path, serving, server, yes=yes, as_json=as_json, resume=True)
+
+
+def _run(
+    settings: FixSettings, path: Path, serving: Serving, server: str | None, *, yes: bool, as_json: bool, resume: bool
+) -> int:
     console = Console(stderr=as_json)
     with ExitStack() as stack:
         client = None if settings.explain_only else stack.enter_context(serving(server, console))
-        report = Fixer(settings, client, path, listener=listener(console, as_json, _lines)).run()
+        report = Fixer(settings, client, path, resume=resume, listener=listener(console, as_json, _lines)).run()
     if report.patch and not as_json:
         console.print(colour_diff(report.patch))
     report.keep(settings.root, write=report.outcome == "fixed" and _wanted(report, yes, as_json))

@@ -29,6 +29,7 @@ class Fixer:
         settings: what is asked.
         client: of the server that holds the model; None: explain only.
         path: where the record of the run is kept.
+        resume: go on with the run of that record: commands are run again, the model is asked only what it was not.
         runner: runs commands contained; by default the sandbox.
         listener: is told each event.
     """
@@ -39,10 +40,11 @@ class Fixer:
         client: DovetailClient | None,
         path: Path,
         *,
+        resume: bool = False,
         runner: Runner | None = None,
         listener: events.Listener = lambda event: None,
     ) -> None:
-        self._settings, self._client, self._path = settings, client, path
+        self._settings, self._client, self._path, self._resume = settings, client, path, resume
         self._runner = runner or SandboxRunner(settings.root)
         self._listener = listener
 
@@ -52,7 +54,7 @@ class Fixer:
         report = FixReport(settings.command, trajectory=str(self._path))
         with Workspace.open(settings.root) as workspace:
             header = {"task": settings.command, "settings": settings.to_header(), "tree": workspace.tree}
-            trajectory = Trajectory.start(self._path, header)
+            trajectory = Trajectory.begin(self._path, header, resume=self._resume)
             budget = Budget(settings.limits)
             try:
                 self._go(workspace, trajectory, budget, report)

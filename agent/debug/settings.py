@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail.agent.loop.limits import RunLimits
+from dovetail.agent.loop.settings import known_settings
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,8 @@ class FixSettings:
     def to_header(self) -> dict[str, Any]:
         """What a trajectory keeps of them."""
         return {**asdict(self), "root": str(self.root)}
+
+    @classmethod
+    def from_header(cls, header: dict[str, Any], limits: RunLimits) -> FixSettings:
+        """The settings of an earlier run, with new limits."""
+        return cls(**known_settings(header, cls.__dataclass_fields__), limits=limits)

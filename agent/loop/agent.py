@@ -70,14 +70,8 @@ class Agent:
                 trajectory.close()
 
     def _trajectory(self, workspace: Workspace) -> Trajectory:
-        if not self._resume:
-            header = {"task": self._settings.task, "settings": self._settings.to_header(), "tree": workspace.tree}
-            return Trajectory.start(self._path, header)
-        trajectory = Trajectory.resume(self._path)
-        if trajectory.header.get("tree") != workspace.tree:
-            trajectory.close()
-            raise FileProblem("The repository has changed since that run began; start a new one.")
-        return trajectory
+        header = {"task": self._settings.task, "settings": self._settings.to_header(), "tree": workspace.tree}
+        return Trajectory.begin(self._path, header, resume=self._resume)
 
     def _state(self, workspace: Workspace, trajectory: Trajectory) -> State:
         settings = self._settings

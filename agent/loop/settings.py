@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,17 @@ class Settings:
     @classmethod
     def from_header(cls, header: dict[str, Any], limits: RunLimits) -> Settings:
         """The settings of an earlier run, with new limits."""
-        known = header.get("settings")
-        if not isinstance(known, dict) or set(known) != set(cls.__dataclass_fields__):
-            raise FileProblem("The trajectory's settings are not of this version.")
-        lists = {name: tuple(known[name]) for name in ("checks", "allow", "allow_api")}
-        return cls(**{**known, **lists, "root": Path(known["root"]), "limits": limits})
+        return cls(**known_settings(header, cls.__dataclass_fields__), limits=limits)
+
+
+def known_settings(header: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The settings that a trajectory keeps, but for the limits.
+
+    Raises:
+        FileProblem: they are not the named ones.
+    """
+    known = header.get("settings")
+    if not isinstance(known, dict) or set(known) != set(names):
+        raise FileProblem("The trajectory's settings are not of this version.")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    return {**{name: value for name, value in values.items() if name != "limits"}, "root": Path(known["root"])}

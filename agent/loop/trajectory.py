@@ -72,6 +72,17 @@ class Trajectory:
         made.append({"kind": "resumed"})
         return made
 
+    @classmethod
+    def begin(cls, path: Path, header: Mapping[str, Any], *, resume: bool) -> Self:
+        """A new record, or an earlier one to go on with, if the files are as they were then (``tree`` of the header)."""
+        if not resume:
+            return cls.start(path, header)
+        made = cls.resume(path)
+        if made.header.get("tree") != header.get("tree"):
+            made.close()
+            raise FileProblem("The repository has changed since that run began; start a new one.")
+        return made
+
     def append(self, record: Mapping[str, Any]) -> None:
         """Keep a record: it is on the disk when this returns."""
         line = json.dumps({**record, "at": round(time.time(), 3)}, ensure_ascii=True)
@@ -87,6 +98,12 @@ class Trajectory:
     def close(self) -> None:
         """Give the file back."""
         self._file.close()
+
+
+def is_repair(path: Path) -> bool:
+    """Whether a record is one of a failing command that was to be mended, not of a task."""
+    settings = read(path)[0][0].get("settings")
+    return isinstance(settings, dict) and "command" in settings
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], int]:

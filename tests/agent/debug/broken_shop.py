@@ -196,12 +196,13 @@ class Here:
         return Outcome(tuple(command), done.returncode, done.stdout.decode("utf-8", "replace"), "exit", 0.0, "none")
 
 
-def fix(root: Path, command: str, server: Scripted, **settings: Any) -> FixReport:
+def fix(root: Path, command: str, server: Scripted, *, resume: bool = False, **settings: Any) -> FixReport:
     """The report of a run there; the record lies beside the project."""
     given = {"repeats": 1, **settings}
     path = root.parent / f"{root.name}.jsonl"
-    path.unlink(missing_ok=True)
-    return Fixer(FixSettings(command, root, **given), server.client, path, runner=Here()).run()
+    if not resume:
+        path.unlink(missing_ok=True)
+    return Fixer(FixSettings(command, root, **given), server.client, path, resume=resume, runner=Here()).run()
 
 
 FIRST_WRONG = BUGS[0].code.replace(BUGS[0].right, BUGS[0].wrong, 1)

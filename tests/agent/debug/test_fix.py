@@ -10,6 +10,8 @@ from broken_shop import BUGS, Bug, fix, make_shop, module
 from repositories import git, write
 from scripted_edits import Scripted, replacing
 
+from dovetail.agent.problems import FileProblem
+
 BY_KIND = {bug.kind: bug for bug in BUGS}
 FIRST = BUGS[0]
 
@@ -170,6 +172,23 @@ def test_the_models_words_are_marked_as_such_and_the_budget_ends_a_run(root: Pat
 
     short = fix(root, command(FIRST), _answer(FIRST.code), limits=RunLimits(steps=3))
     assert short.outcome == "limit reached" and not short.changes
+
+
+def test_a_repair_that_was_interrupted_goes_on_where_it_was(root: Path) -> None:
+    make_shop(root, FIRST)
+
+    def stopped(files: object) -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    wrong = replacing("- 1", "- 2")
+    assert fix(root, command(FIRST), Scripted(wrong, stopped)).outcome == "interrupted"
+    server = Scripted(lambda files: {"shop/off_by_one.py": FIRST.code})
+    report = fix(root, command(FIRST), server, resume=True)
+    assert report.outcome == "fixed" and len(server.asked) == 1
+    assert ["still fails" in each.refused for each in report.attempts] == [True, False]
+    write(root, {"new.py": ""})
+    with pytest.raises(FileProblem, match="has changed since"):
+        fix(root, command(FIRST), server, resume=True)
 
 
 def test_nothing_in_a_report_moves_the_cursor(root: Path) -> None:

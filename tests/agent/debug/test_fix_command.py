@@ -34,14 +34,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(root: Path, server: Scripted, *options: str, answer: str = "") -> Any:
+def serving(server: Scripted) -> Any:
     @contextmanager
-    def serving(url: Any, console: Any) -> Any:
+    def connect(url: Any, console: Any) -> Any:
         with server.client as client:
             yield client
 
+    return connect
+
+
+def run(root: Path, server: Scripted, *options: str, answer: str = "") -> Any:
     command = ["agent", "--fix", "pytest -q", "--path", str(root), "--repeats", "1", *options]
-    return CliRunner().invoke(app, command, input=answer, obj=serving)
+    return CliRunner().invoke(app, command, input=answer, obj=serving(server))
 
 
 def right() -> Scripted:
@@ -63,6 +67,14 @@ def test_nothing_is_written_where_the_person_says_no(root: Path, tmp_path: Path)
     assert done.exit_code == 1 and (root / "cart.py").read_text() == FIRST_WRONG
     assert sorted(path.name for path in root.iterdir()) == ["cart.py", "pytest.ini", "test_cart.py"]
     assert len(list((tmp_path / "state" / "dovetail" / "runs").glob("*-fix-*.patch"))) == 1
+
+
+def test_a_repair_is_taken_up_by_its_record(root: Path, tmp_path: Path) -> None:
+    assert run(root, right(), "--max-steps", "1").exit_code == 1
+    [record] = (tmp_path / "state" / "dovetail" / "runs").glob("*-fix-*.jsonl")
+    done = CliRunner().invoke(app, ["agent", "--resume", str(record), "--yes", "--json"], obj=serving(right()))
+    report = json.loads(done.stdout.splitlines()[-1])["report"]
+    assert done.exit_code == 0 and report["command"] == "pytest -q" and report["written"]
 
 
 def test_a_task_beside_a_command_is_refused(root: Path) -> None:
