@@ -62,6 +62,7 @@ class Bubblewrap:
             limits=run.limits,
             filter=code,
             hand_over=True,
+            places=[str(run.places.root)],
         )
 
 

@@ -79,6 +79,7 @@ class Confined:
             rights=rights,
             landlock_version=self.version,
             network=run.network,
+            places=[str(each) for each in (run.places.root, home, temporary)],
         )
 
 

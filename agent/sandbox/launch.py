@@ -17,11 +17,12 @@ import struct
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dovetail.agent.sandbox import cgroup, kernel, landlock, processes, seccomp
+from dovetail.agent.sandbox.disk import DiskUse
 from dovetail.agent.sandbox.outcome import Limits
 
 FILTER_DESCRIPTOR = 9
@@ -34,7 +35,10 @@ _GLANCE, _LOOK = 0.03, 0.1
 
 @dataclass(frozen=True)
 class Order:
-    """What the launcher is told. ``filter``: the seccomp program; ``hand_over``: the command installs it itself."""
+    """What the launcher is told. ``filter``: the seccomp program; ``hand_over``: the command installs it itself.
+
+    ``places``: the folders on disk that the command can write to; empty: nobody knows.
+    """
 
     command: list[str]
     environment: dict[str, str]
@@ -45,6 +49,7 @@ class Order:
     rights: landlock.Rights | None = None
     landlock_version: int = 0
     network: bool = False
+    places: list[str] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
         """The order with its length before it."""
@@ -86,8 +91,7 @@ class _Watch:
     def __init__(self, order: Order, group: Path | None) -> None:
         self._order, self._limits, self._group = order, order.limits, group
         self._peak_memory = self._peak_processes = 0
-        self._folder = os.open(order.folder, os.O_RDONLY | os.O_DIRECTORY)
-        self._free = _free_space(self._folder)
+        self._disk = DiskUse(order.folder, order.places, self._limits.disk)
         self._wake, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -160,7 +164,7 @@ class _Watch:
         self._peak_memory = max(self._peak_memory, memory)
         if memory > self._limits.memory:
             return "memory"
-        return "disk" if self._free - _free_space(self._folder) > self._limits.disk else None
+        return "disk" if self._disk.exceeded(alive) else None
 
     def _report(self, exit_code: int, ended_by: str) -> dict[str, Any]:
         if ended_by in {"exit", "signal"} and self._group is not None and cgroup.out_of_memory(self._group):
@@ -253,11 +257,6 @@ def _ending(status: int) -> tuple[int, str]:
     if number == signal.SIGXFSZ:
         return 128 + number, "file size"
     return (128 - code, "signal") if code < 0 else (code, "exit")
-
-
-def _free_space(folder: int) -> int:
-    space = os.fstatvfs(folder)
-    return space.f_bavail * space.f_frsize
 
 
 def _read(source: int, size: int) -> bytes:

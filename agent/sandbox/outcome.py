@@ -24,7 +24,7 @@ class Limits:
     processes: int = 512
     file_size: int = 1024 * MIB
     disk: int = 4096 * MIB
-    """How much less free space the work tree's disk may have; private files in memory count too."""
+    """Bytes that it writes to the work tree and to its private folders on disk."""
     open_files: int = 4096
     output: int = 256 * 1024
     """Bytes of output that are kept: the first half and the last half."""

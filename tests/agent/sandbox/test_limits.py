@@ -115,11 +115,33 @@ def test_large_file(sandbox: Sandbox) -> None:
 
 
 def test_full_disk(sandbox: Sandbox) -> None:
-    # What others write to the same disk counts as well: only this test has a limit that they could reach.
     limits = replace(SMALL, disk=32 * MIB)
     command = "i=0; while true; do i=$((i+1)); head -c 4000000 /dev/zero > fill.$i || exit 1; done"
     assert sandbox.run(command, limits=limits).ended_by == "disk"
     assert sandbox.run("rm -f fill.* big").ok
+
+
+def test_what_others_write_to_the_disk_does_not_count(sandbox: Sandbox, tmp_path: Path) -> None:
+    def fill() -> None:
+        with (tmp_path / "others").open("wb") as file:
+            for _ in range(48):
+                file.write(os.urandom(MIB))
+                os.fsync(file.fileno())
+
+    others = threading.Thread(target=fill)
+    others.start()
+    own = "head -c 3000000 /dev/zero > own; for i in $(seq 12); do sleep 0.1; done; rm own; echo done"
+    outcome = sandbox.run(own, limits=replace(SMALL, disk=8 * MIB))
+    others.join()
+    assert outcome.ok, outcome.ended_by
+
+
+def test_deleted_files_that_are_open_count(sandbox: Sandbox) -> None:
+    code = (
+        "import os, time\nkept = []\nfor n in range(12):\n    kept.append(open(f'gone.{n}', 'wb', buffering=0))\n"
+        "    os.unlink(f'gone.{n}')\n    kept[-1].write(os.urandom(4 << 20))\ntime.sleep(600)"
+    )
+    assert sandbox.run(python(code), limits=replace(SMALL, disk=32 * MIB)).ended_by == "disk"
 
 
 def test_output(sandbox: Sandbox) -> None:
