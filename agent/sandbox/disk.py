@@ -51,7 +51,9 @@ class DiskUse:
         return taken > self._most
 
     def _space(self) -> dict[int, int]:
-        return {disk: space.f_bavail * space.f_frsize for disk, path in self._disks.items() for space in [os.statvfs(path)]}
+        return {
+            disk: space.f_bavail * space.f_frsize for disk, path in self._disks.items() for space in [os.statvfs(path)]
+        }
 
     def _taken(self, processes: Sequence[int]) -> int:
         """Bytes of files in the command's places that changed since the start, and of deleted ones that are open."""

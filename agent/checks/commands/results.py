@@ -12,6 +12,9 @@ from dovetail.agent.checks.finding import Finding
 _PLACE = re.compile(
     r"^(?:\./)?(?P<path>[\w@./+\-\\ ]+?\.\w+)(?::(?P<line>\d+)(?::\d+)?:|\((?P<row>\d+),\d+\):)\s*(?P<what>.+)$"
 )
+_FILE = re.compile(r"^(?:\./|/)?[\w@+\-][\w@./+\-\\ ]*\.\w+$")
+_BELOW_FILE = re.compile(r"^\s+(?P<line>\d+):\d+\s+error\s+(?P<what>.+)$")
+_TAP = re.compile(r"^\s*(?P<how>ok|not ok) \d+ - (?P<name>[^#]*[^#\s])(?P<skip>\s+# SKIP\b)?")
 _GO = re.compile(r"^\s*--- (?P<how>FAIL|PASS|SKIP): (?P<name>\S+)")
 _RUST = re.compile(r"^test (?P<name>\S+) \.\.\. (?P<how>ok|FAILED|ignored)")
 _UNITTEST = re.compile(r"^(?P<name>\w+ \([\w.]+\))(?:\n.*)? \.\.\. (?P<how>ok|FAIL|ERROR|skipped)", re.MULTILINE)
@@ -45,9 +48,14 @@ class TestRun:
 
 
 def read_diagnostics(rung: str, output: str) -> list[Finding]:
-    """Findings from lines such as ``path:line:column: message`` or ``path(line,column): message``."""
+    """Findings from lines such as ``path:line:column: message`` or ``path(line,column): message``, or listed below a path."""
     found: list[Finding] = []
+    file = ""
     for line in output.splitlines():
+        file = line if _FILE.match(line) else file
+        below = _BELOW_FILE.match(line) if file else None
+        if below and len(found) < _MOST:
+            found.append(Finding(rung, " ".join(below["what"].split())[:200], file, int(below["line"])))
         match = _PLACE.match(line.strip())
         if match and len(found) < _MOST and ": note:" not in line:
             found.append(
@@ -80,7 +88,7 @@ def read_junit(rung: str, xml: str) -> TestRun:
 
 
 def read_test_lines(rung: str, output: str) -> TestRun:
-    """Outcomes from the lines of go test, cargo test and unittest."""
+    """Outcomes from the lines of go test, cargo test, unittest, and TAP as node prints it."""
     run = TestRun()
     for name, how in _named(output):
         outcome = _HOW.get(how, "failed")
@@ -96,6 +104,9 @@ def _named(output: str) -> Iterator[tuple[str, str]]:
         match = _GO.match(line) or _RUST.match(line)
         if match:
             yield match["name"], match["how"]
+        tap = _TAP.match(line)
+        if tap:
+            yield tap["name"], "skipped" if tap["skip"] else tap["how"]
     for match in _UNITTEST.finditer(output):
         yield match["name"], match["how"]
 

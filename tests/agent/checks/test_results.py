@@ -114,3 +114,14 @@ def test_tools_come_from_the_projects_own_settings(tmp_path: Path, monkeypatch: 
     assert found["mypy"].command[-1] == "." and found["make check"].command == ("/bin/sh", "-c", "make check")
     (root / "pyproject.toml").write_text("not toml [")
     assert "mypy" not in {tool.name for tool in find_tools(root, index.files)}
+
+
+def test_findings_below_a_path_and_outcomes_as_node_prints_them() -> None:
+    eslint = (
+        "\n/tree/sum.js\n  3:9  error    'c' is never used  no-unused-vars\n  4:1  warning  odd  x\n\n✖ 1 problem\n"
+    )
+    assert [(each.path, each.line, each.message) for each in read_diagnostics("eslint", eslint)] == [
+        ("/tree/sum.js", 3, "'c' is never used no-unused-vars")
+    ]
+    tap = "TAP version 13\n# Subtest: a sum\nnot ok 1 - a sum\n    ok 1 - inner\nok 2 - later # SKIP\nok 3\n1..3\n"
+    assert read_test_lines("npm", tap).outcomes == {"a sum": "failed", "inner": "passed", "later": "skipped"}
