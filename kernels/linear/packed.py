@@ -45,6 +45,13 @@ class Packed:
         return self.words.nbytes + (self.params.nbytes if self.params is not None else 0)
 
 
+def packed_bytes(rows: int, columns: int, storage: Storage) -> int:
+    """What :func:`pack` makes of a matrix takes, in bytes, padding included."""
+    padded, group = -(-rows // PANEL) * PANEL, DEFAULT_GROUP[storage]
+    groups = 0 if group is None else -(-columns // group)
+    return 4 * padded * (-(-columns // PER_WORD[storage]) + groups)
+
+
 def pack(weight: Tensor, storage: Storage, group: int | None = None) -> Packed:
     """Quantise and pack a float matrix.
 
