@@ -40,7 +40,7 @@ class Decoder:
         self._rounded = not all(layer.exact for layer in parameters.layers)
         ropes = list(dict.fromkeys(config.ropes))
         self._rope_of = [ropes.index(rope) for rope in config.ropes]
-        length = length or config.max_position_embeddings
+        length = self.length = length or config.max_position_embeddings
         self._frequencies: list[tuple[Tensor, float | Tensor]] = []
         for rope in ropes:
             each, factor = rotary_frequencies(rope, config.head_dim, length)

@@ -82,7 +82,7 @@ def load_model(
 
 def _with_head(config: ModelConfig, files: WeightFiles) -> ModelConfig:
     """Embedding models are saved without their head, under names without the prefix: then the embedding stands for the head."""
-    embedding = config.family.names.embedding
+    embedding = config.family.names.embedding + ".weight"
     prefix = embedding.partition(".")[0] + "."
     if embedding.removeprefix(prefix) not in files.names():
         return config

@@ -23,7 +23,7 @@ from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.fields import Fields, read_json
-from dovetail.models.mlp import Projection
+from dovetail.models.mlp import GatedMlp, PlainMlp, Projection
 from dovetail.models.parameters import DecoderParameters, LayerParameters
 
 CONFIG = "adapter_config.json"
@@ -41,7 +41,7 @@ _MUST_BE: Mapping[str, tuple[object, ...]] = {
 """Settings of PEFT, and what they have to be for an adapter that is nothing but pairs of matrices."""
 
 Slot = tuple[int, str]
-"""A layer, and the name of one of its projections (LayerParameters)."""
+"""A layer, and one of its projections: qkv, output, gate_up (or up alone), down."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,10 @@ class Adapter:
                 raise ModelDirectoryError(
                     f"{fields.where}: {name} {values.get(name)!r} is not supported; supported: {allowed[0]!r}"
                 )
+        if decoder.config.rotary_width != decoder.config.head_dim:
+            raise ModelDirectoryError(
+                f"{fields.where}: adapters of {decoder.config.architecture} are not supported, which turns a part of each head"
+            )
         tensors = _read(directory / WEIGHTS)
         places = _places(decoder.config)
         parts: dict[Slot, list[Part]] = {}
@@ -113,7 +117,7 @@ class AdaptedDecoder:
         self._rows = _Rows()
         layers = tuple(_adapted(index, layer, self._rows) for index, layer in enumerate(decoder.weights.layers))
         weights: DecoderParameters = dataclasses.replace(decoder.weights, layers=layers)
-        self._decoder = Decoder(decoder.config, weights)
+        self._decoder = Decoder(decoder.config, weights, decoder.length)
 
     def over(self, adapters: Sequence[tuple[int, Adapter | None]]) -> Decoder:
         """The decoder for a batch of which so many rows, in order, are each adapter's."""
@@ -174,31 +178,40 @@ class _AdaptedWeight:
 
 
 def _adapted(index: int, layer: LayerParameters, whose: _Rows) -> LayerParameters:
-    changed: dict[str, Any] = {
-        name: Projection(_AdaptedWeight(projection.weight, (index, name), whose), projection.bias)
-        for name, projection in vars(layer).items()
-        if isinstance(projection, Projection)
-    }
-    return dataclasses.replace(layer, **changed)
+    def adapted(name: str, projection: Projection) -> Projection:
+        return Projection(_AdaptedWeight(projection.weight, (index, name), whose), projection.bias)
+
+    mlp = layer.mlp
+    if isinstance(mlp, GatedMlp):
+        gate_up, down = adapted("gate_up", mlp.gate_up), adapted("down", mlp.down)
+        mlp = dataclasses.replace(mlp, gate_up=gate_up, down=down)
+    elif isinstance(mlp, PlainMlp):
+        mlp = dataclasses.replace(mlp, up=adapted("gate_up", mlp.up), down=adapted("down", mlp.down))
+    return dataclasses.replace(layer, qkv=adapted("qkv", layer.qkv), output=adapted("output", layer.output), mlp=mlp)
 
 
 def _places(config: ModelConfig) -> dict[str, tuple[Slot, int, int, int]]:
     """By the name of a projection in the checkpoint: where it lies, its first output there, and its sizes."""
     names, hidden, inner = config.family.names, config.hidden_size, config.intermediate_size
     query, kv = config.query_size, config.kv_size
-    found: dict[str, tuple[Slot, int, int, int]] = {}
-    for i in range(config.num_layers):
-        for name, slot, first, out_size, in_size in (
-            (names.query, "qkv", 0, query, hidden),
-            (names.key, "qkv", query, kv, hidden),
-            (names.value, "qkv", query + kv, kv, hidden),
-            (names.output, "output", 0, hidden, query),
-            (names.gate, "gate_up", 0, inner, hidden),
-            (names.up, "gate_up", inner, inner, hidden),
-            (names.down, "down", 0, hidden, inner),
-        ):
-            found[name.format(i=i)] = ((i, slot), first, out_size, in_size)
-    return found
+    whole = query + 2 * kv
+    attention = [("qkv", names.qkv, 0, whole, hidden), ("output", names.output, 0, hidden, query)]
+    if not names.qkv:
+        attention += [
+            ("qkv", names.query, 0, query, hidden),
+            ("qkv", names.key, query, kv, hidden),
+            ("qkv", names.value, query + kv, kv, hidden),
+        ]
+    mlp = [("gate_up", names.gate_up, 0, 2 * inner, hidden), ("down", names.down, 0, hidden, inner)]
+    if not names.gate_up:
+        first = inner if config.family.gated else 0
+        mlp += [("gate_up", names.gate, 0, inner, hidden), ("gate_up", names.up, first, inner, hidden)]
+    return {
+        name.format(i=i): ((i, slot), first, out_size, in_size)
+        for i in range(config.num_layers)
+        for slot, name, first, out_size, in_size in (attention if config.has_experts(i) else attention + mlp)
+        if name
+    }
 
 
 def _scale(fields: Fields, module: str, rank: int) -> float:

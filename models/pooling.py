@@ -15,7 +15,10 @@ from dovetail.models.embedding_config import Pooling
 
 def without_head(decoder: Decoder) -> Decoder:
     """The same decoder over the same weights; what it gives for a row is its final hidden state."""
-    return Decoder(decoder.config, dataclasses.replace(decoder.weights, head=_Same(decoder.config.hidden_size)))
+    config = decoder.config
+    unscaled = dataclasses.replace(config.scales, logits=1.0, logit_softcap=None)
+    headless = dataclasses.replace(decoder.weights, head=_Same(config.hidden_size))
+    return Decoder(dataclasses.replace(config, scales=unscaled), headless, decoder.length)
 
 
 class Pooled:
