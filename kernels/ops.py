@@ -15,6 +15,7 @@ from dovetail.kernels.attention.reference import write_kv
 from dovetail.kernels.cpu.library import instruction_set, library
 from dovetail.kernels.decoder_step.layer import StepLayer, StepShape
 from dovetail.kernels.decoder_step.native import DecoderStep
+from dovetail.kernels.linear.grouped import pack_groups
 from dovetail.kernels.linear.packed import STORAGES, Storage, packed_bytes
 from dovetail.kernels.linear.weight import DenseWeight, Linear, PackedWeight, pack_weight
 from dovetail.kernels.logit_mask import native as logit_mask_native
@@ -45,6 +46,7 @@ __all__ = [
     "attend",
     "describe",
     "mask_logits",
+    "pack_groups",
     "pack_weight",
     "packed_bytes",
     "paged_attention",

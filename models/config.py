@@ -22,6 +22,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_fast": "gelu_tanh",
 }
 
+QUANTISATIONS = ("fp8", "awq", "gptq", "compressed-tensors")
+"""Methods by which matrices of any architecture may be stored (models/quantised)."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -190,10 +193,11 @@ def _quantization(fields: Fields, family: Family) -> str | None:
     if given is None:
         return None
     method = given.get("quant_method", "unnamed") if isinstance(given, dict) else given
-    if method in family.quantizations:
+    if method in family.quantizations or method in QUANTISATIONS:
         return str(method)
     raise ModelDirectoryError(
-        f"{fields.where}: quantised weights ({method}) are not supported; use the float16, bfloat16 or float32 weights"
+        f"{fields.where}: quantised weights ({method}) are not supported; supported: {', '.join(QUANTISATIONS)}, or use "
+        "the float16, bfloat16 or float32 weights"
     )
 
 

@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from dovetail.models.gguf.describe import gguf_of
+from dovetail.models.gguf.file import GgufFile
+
 _LONGEST_HEADER = 100_000_000
 """As the safetensors format has it."""
 
@@ -20,7 +23,12 @@ class Stored:
 
 
 def stored_weights(directory: Path) -> Stored:
-    """Add up every safetensors file of ``directory``. Files that cannot be read count nothing: loading them says what is wrong."""
+    """Add up every safetensors file of ``directory``, or the GGUF file that it stands for. Files that cannot be read count nothing: loading them says what is wrong."""
+    gguf = gguf_of(directory)
+    if gguf is not None:
+        with GgufFile(gguf) as file:
+            tensors = file.tensors.values()
+            return Stored(sum(math.prod(each.shape) for each in tensors), sum(each.nbytes for each in tensors))
     files = [_stored(path) for path in sorted(directory.glob("*.safetensors"))]
     return Stored(sum(file.parameters for file in files), sum(file.nbytes for file in files))
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from dovetail.kernels.ops import Storage
 from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
 from dovetail.models.errors import ModelDirectoryError
+from dovetail.models.fields import read_json
+from dovetail.models.gguf.describe import gguf_of
+from dovetail.models.gguf.file import GgufFile
+from dovetail.models.gguf.weights import GgufWeights
 from dovetail.models.mxfp4 import Mxfp4Files
 from dovetail.models.parameters import WeightFormat
-from dovetail.models.read_parameters import read_parameters
+from dovetail.models.quantised.checkpoint import QuantisedFiles
+from dovetail.models.quantised.grouped import QuantisedSource
+from dovetail.models.quantised.kept import kept_storage
+from dovetail.models.read_parameters import TensorSource, read_parameters
 from dovetail.models.tensors import tensor_shapes
 from dovetail.models.weights import WeightFiles
 
@@ -50,13 +59,14 @@ def load_model(
     max_model_len: int | None = None,
     progress: Progress | None = None,
 ) -> LoadedModel:
-    """Read config.json and the safetensors weights of ``path``.
+    """Read config.json and the weights of ``path``.
 
     Args:
         path: a Hugging Face model directory.
-        dtype: the type of the weights; "auto" keeps bfloat16 and (on a GPU) float16 files as they are and reads anything
-            else as float32. On the CPU, bfloat16 is for storage: everything is computed in float32, but that processors
-            with AMX round the activations of prompts to bfloat16 too. Elsewhere it is also the type to compute in.
+        dtype: the type of the weights; "auto" keeps bfloat16 and (on a GPU) float16 files as they are, on the CPU matrices
+            in few bits as well, and reads anything else as float32. On the CPU, bfloat16 is for storage: everything is
+            computed in float32, but that processors with AMX round the activations of prompts to bfloat16 too. Elsewhere
+            it is also the type to compute in.
         quantize: store the matrices in 8 or 4 bits with a scale per group of weights; CPU only.
         device: where the weights go.
         max_model_len: the longest context that is served, which LongRoPE's angles depend on; None: the longest there is.
@@ -68,13 +78,9 @@ def load_model(
     report = progress or (lambda fraction, step: None)
     report(0.0, "reading config.json")
     config = ModelConfig.load(path)
-    with WeightFiles(path) as files:
-        config = _with_head(config, files)
-        if dtype == "auto":
-            dtype = _stored_type(config, files, device)
-        weight_format = _weight_format(dtype, quantize, torch.device(device))
-        source = Mxfp4Files(files, str(path)) if config.quantization == "mxfp4" else files
-        parameters = read_parameters(config, source, weight_format, report)
+    with _open(path, config) as (config, files):
+        weight_format = _weight_format(config, files, dtype, quantize, torch.device(device))
+        parameters = read_parameters(config, files, weight_format, report)
     report(1.0, "loaded")
     decoder = Decoder(config, parameters, max_model_len)
     return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, weight_format.name)
@@ -90,18 +96,58 @@ def _with_head(config: ModelConfig, files: WeightFiles) -> ModelConfig:
     return dataclasses.replace(config, tie_word_embeddings=True)
 
 
-def _weight_format(dtype: torch.dtype, quantize: Quantization | None, device: torch.device) -> WeightFormat:
+def _quantization(path: Path) -> dict[str, Any]:
+    values = read_json(path / "config.json")
+    given = values.get("quantization_config") or values.get("text_config", {}).get("quantization_config")
+    if not isinstance(given, dict):
+        raise ModelDirectoryError(f"{path / 'config.json'}: quantization_config must be an object")
+    return given
+
+
+@contextmanager
+def _open(path: Path, config: ModelConfig) -> Iterator[tuple[ModelConfig, TensorSource]]:
+    """The tensors of a model, whatever they are stored in."""
+    gguf = gguf_of(path)
+    if gguf is not None:
+        with GgufFile(gguf) as file:
+            yield config, GgufWeights(file, config)
+        return
+    with WeightFiles(path) as files:
+        config = _with_head(config, files)
+        if config.quantization == "mxfp4":
+            yield config, Mxfp4Files(files, str(path))
+        elif config.quantization is not None:
+            yield config, QuantisedFiles(files, _quantization(path), str(path))
+        else:
+            yield config, files
+
+
+def _weight_format(
+    config: ModelConfig,
+    files: TensorSource,
+    dtype: torch.dtype | Literal["auto"],
+    quantize: Quantization | None,
+    device: torch.device,
+) -> WeightFormat:
     if quantize is not None and device.type != "cpu":
         raise ModelDirectoryError(f"{quantize} weights are for the CPU only; leave --quantize out on {device}")
+    kept: Storage | None = None
+    if dtype == "auto":
+        dtype, kept = _stored_type(config, files, device)
     if device.type == "cpu" and (quantize is not None or dtype in (torch.float32, torch.bfloat16)):
-        return WeightFormat(torch.float32, device, quantize or ("bfloat16" if dtype == torch.bfloat16 else "float32"))
+        storage: Storage = "bfloat16" if dtype == torch.bfloat16 else "float32"
+        return WeightFormat(torch.float32, device, quantize or storage, None if quantize else kept)
     return WeightFormat(dtype, device, None)
 
 
-def _stored_type(config: ModelConfig, files: WeightFiles, device: str) -> torch.dtype:
-    """The type of the first layer's attention weights, where there are kernels for it here."""
+def _stored_type(config: ModelConfig, files: TensorSource, device: torch.device) -> tuple[torch.dtype, Storage | None]:
+    """The type of the first layer's attention weights, where there are kernels for it here; what those in few bits become."""
     name = config.family.names.output.format(i=0) + ".weight"
     files.check({name: tensor_shapes(config)[name]}, lambda name: True)
+    if isinstance(files, QuantisedSource):
+        kept = kept_storage(files.bits(name))
+        if kept is not None:
+            return torch.bfloat16, kept
     found = files.tensor(name).dtype
-    kept = (torch.bfloat16,) if device == "cpu" else (torch.bfloat16, torch.float16)
-    return found if found in kept else torch.float32
+    types = (torch.bfloat16,) if device.type == "cpu" else (torch.bfloat16, torch.float16)
+    return (found if found in types else torch.float32), None

@@ -17,22 +17,24 @@ from dovetail.models.norms import Norm
 class WeightFormat:
     """How weights are held. ``compute``: the type of activations and biases.
 
-    ``storage``: how the matrices are packed for the CPU kernels; None: plain tensors of the compute type.
+    ``storage``: how the matrices are packed for the CPU kernels; None: plain tensors of the compute type. ``as_stored``: those that
+    the files hold in few bits keep them, and most of these become this; None: all are packed alike.
     """
 
     compute: torch.dtype
     device: torch.device
     storage: Storage | None
+    as_stored: Storage | None = None
 
     @property
     def quantized(self) -> bool:
         """Whether weights are rounded to few levels."""
-        return self.storage in ("int8", "int4")
+        return self.as_stored is not None or self.storage in ("int8", "int4")
 
     @property
     def name(self) -> str:
         """What one weight is stored as."""
-        return self.storage or str(self.compute).removeprefix("torch.")
+        return self.as_stored or self.storage or str(self.compute).removeprefix("torch.")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from dovetail.models.config import ModelConfig
 from dovetail.models.mlp import ExpertsMlp, GatedMlp, Mlp, PlainMlp, Projection
 from dovetail.models.norms import LayerNorm, Norm, RmsNorm
 from dovetail.models.parameters import DecoderParameters, LayerParameters, WeightFormat
+from dovetail.models.quantised.grouped import QuantisedSource
+from dovetail.models.quantised.kept import packed_as_stored
 from dovetail.models.tensors import harmless, tensor_shapes
 
 
@@ -115,13 +117,13 @@ class _Reader:
         """Query, key and value rows; those that are turned together half a head apart."""
         names, config = self._config.family.names, self._config
         parts = [names.qkv] if names.qkv else [names.query, names.key, names.value]
+        if self._order is None:
+            return self._projection([name.format(i=i) for name in parts])
         weight, bias = self._fused([name.format(i=i) for name in parts])
-        if self._order is not None:
-            heads = config.num_heads + config.num_kv_heads
-            starts = torch.arange(heads).unsqueeze(1) * config.head_dim
-            rows = torch.cat(((starts + self._order).flatten(), torch.arange(heads * config.head_dim, len(weight))))
-            weight, bias = weight[rows], None if bias is None else bias[rows]
-        return Projection(self._stored(weight), bias)
+        heads = config.num_heads + config.num_kv_heads
+        starts = torch.arange(heads).unsqueeze(1) * config.head_dim
+        rows = torch.cat(((starts + self._order).flatten(), torch.arange(heads * config.head_dim, len(weight))))
+        return Projection(self._stored(weight[rows]), None if bias is None else bias[rows])
 
     def _mlp(self, i: int) -> Mlp:
         names, config = self._config.family.names, self._config
@@ -168,8 +170,18 @@ class _Reader:
         return Projection(self._stored(weight.contiguous()), bias)
 
     def _projection(self, names: Sequence[str]) -> Projection:
+        kept = self._as_stored(names)
+        if kept is not None:
+            biased = names[0] + ".bias" in self._shapes
+            return Projection(kept, self._stack([name + ".bias" for name in names]) if biased else None)
         weight, bias = self._fused(names)
         return Projection(self._stored(weight), bias)
+
+    def _as_stored(self, names: Sequence[str]) -> Linear | None:
+        """The fused matrix in the bits that its files hold it in, where that is wanted and they are few."""
+        if not self._format.as_stored or not isinstance(self._files, QuantisedSource):
+            return None
+        return packed_as_stored(self._files, [name + ".weight" for name in names])
 
     def _fused(self, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         biased = names[0] + ".bias" in self._shapes

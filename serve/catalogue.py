@@ -1,4 +1,4 @@
-"""Which model directories are on this machine: looks for config.json beside weights. Reads no weights, downloads nothing."""
+"""Which models are on this machine: looks for config.json beside weights, and for GGUF files. Reads no weights, downloads nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A directory that looks like a model."""
+    """A directory that looks like a model, or a GGUF file."""
 
     name: str
     architecture: str
@@ -19,17 +19,19 @@ class FoundModel:
 
 
 def find_models(embedded: Path, folders: Sequence[Path], environ: Mapping[str, str]) -> list[FoundModel]:
-    """The embedded model, then those in or directly below ``folders``, then those in the Hugging Face cache."""
+    """The embedded model, then those in or directly below ``folders``, then those in the Hugging Face cache, then GGUF files."""
     candidates = [embedded]
     for folder in folders:
         candidates += [folder, *_children(folder)]
+    found: dict[Path, FoundModel] = {}
     for repository in _children(_hub(environ)):
         candidates += _children(repository / "snapshots")
-    found: dict[Path, FoundModel] = {}
     for candidate in candidates:
         model = _model_at(candidate)
         if model is not None:
             found.setdefault(candidate.resolve(), model)
+    for file in (file for folder in folders for file in sorted(folder.glob("*.gguf"))):
+        found[file.resolve()] = FoundModel(file.stem, "GGUF", file.stat().st_size, file)
     return list(found.values())
 
 

@@ -74,7 +74,9 @@ def _root(
 
 @app.command()
 def serve(
-    model: Annotated[Path | None, typer.Argument(metavar="[MODEL_DIR]", help="Default: the embedded model.")] = None,
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL_DIR|FILE.gguf]", help="Default: the embedded model.")
+    ] = None,
     model_name: Annotated[str | None, typer.Option(help="The name clients use. Default: the directory's.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (8000); 0: any free one.")] = None,

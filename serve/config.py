@@ -230,8 +230,8 @@ def parse_size(text: str) -> int:
 
 def require_servable(config: ServerConfig) -> None:
     """Raise a ConfigError now, not after a model has been loaded, if the model is not there or the port is taken."""
-    if config.model is not None and not (config.model / "config.json").is_file():
-        raise ConfigError(f"{config.model} is no model directory: it holds no config.json.", param="model")
+    if config.model is not None:
+        require_model(config.model, "model")
     host, port = config.host, config.port
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -245,6 +245,12 @@ def require_servable(config: ServerConfig) -> None:
             advice = f"Stop what listens there, or choose another with --port, such as --port {port + 1}."
             raise ConfigError(f"Port {port} on {host} is taken. {advice}", param="port") from error
         raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.", param="host") from error
+
+
+def require_model(path: Path, param: str) -> None:
+    """Raise a ConfigError unless this looks like a model directory or a GGUF file."""
+    if not (path / "config.json").is_file() and not (path.suffix == ".gguf" and path.is_file()):
+        raise ConfigError(f"{path} is no model directory: it holds no config.json, nor is it a GGUF file.", param=param)
 
 
 def _from_file(file: Path) -> dict[str, Any]:

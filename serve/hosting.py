@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -21,10 +23,11 @@ from dovetail.models.embedding_config import EmbeddingConfig
 from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
 from dovetail.models.fim import FillInMiddle
 from dovetail.models.generation import GenerationDefaults
+from dovetail.models.gguf.describe import describe, is_gguf
 from dovetail.models.headers import stored_weights
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
-from dovetail.serve.config import ConfigError, ServerConfig, load_config
+from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_model
 from dovetail.serve.errors import ModelError, UserError
 from dovetail.serve.govern.weights.files import licence_of
 from dovetail.serve.named import parse_named
@@ -49,10 +52,7 @@ def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
     found = [config]
     for text in config.add_model:
         named = parse_named(text, "add_model", OWN_SETTINGS)
-        if not (named.path / "config.json").is_file():
-            raise ConfigError(
-                f"add_model: {named.path} is no model directory: it holds no config.json.", param="add_model"
-            )
+        require_model(named.path, "add_model")
         own = load_config(named.options, {})
         changed = {key: getattr(own, key) for key in named.options}
         plain = dataclasses.replace(
@@ -64,6 +64,22 @@ def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
     if twice:
         raise ConfigError(f"add_model: {', '.join(twice)} is the name of two models.", param="add_model")
     return tuple(found)
+
+
+def in_directories(configs: Sequence[ServerConfig], stack: ExitStack) -> tuple[ServerConfig, ...]:
+    """GGUF files described in directories of their own, which are there until ``stack`` is closed. Raises ModelError."""
+    return tuple(_in_directory(config, stack) for config in configs)
+
+
+def _in_directory(config: ServerConfig, stack: ExitStack) -> ServerConfig:
+    if config.model is None or not is_gguf(config.model):
+        return config
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dovetail-gguf-")))
+    try:
+        name = describe(config.model, directory)
+    except ModelDirectoryError as error:
+        raise ModelError(str(error)) from error
+    return dataclasses.replace(config, model=directory, model_name=config.model_name or name)
 
 
 def adapters_of(config: ServerConfig, models: Sequence[str]) -> dict[str, dict[str, Path]]:
@@ -89,7 +105,9 @@ def model_path(config: ServerConfig) -> Path:
 
 def name_of(config: ServerConfig) -> str:
     """The name that clients use."""
-    return config.model_name or (NAME if config.model is None else model_path(config).resolve().name)
+    if config.model_name is not None or config.model is None:
+        return config.model_name or NAME
+    return config.model.stem if is_gguf(config.model) else config.model.resolve().name
 
 
 def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:

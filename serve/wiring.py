@@ -28,6 +28,7 @@ import structlog
 from fastapi import APIRouter
 
 from dovetail import __version__
+from dovetail.models.gguf.describe import gguf_of
 from dovetail.serve.api.access.admin import Admit, create_admin_app
 from dovetail.serve.api.adapters import routes
 from dovetail.serve.api.app import create_app
@@ -52,11 +53,12 @@ from dovetail.serve.govern.declines.document import BUILT_IN, AcceptableUseError
 from dovetail.serve.govern.findings.rules import policy_rules
 from dovetail.serve.govern.findings.scan import prepare
 from dovetail.serve.govern.governance import Governance, open_governance
-from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digests_of, require_as_listed
+from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digest_of_file, digests_of, require_as_listed
 from dovetail.serve.govern.weights.signature import require_signed
 from dovetail.serve.hosting import (
     adapters_of,
     engine_command,
+    in_directories,
     model_configs,
     model_path,
     name_of,
@@ -106,7 +108,8 @@ def run_server(config: ServerConfig, on_progress: Progress, *, engine: Sequence[
         admin = None
         if config.admin is not None:
             admin = stack.enter_context(contextlib.closing(listen_for_admin(config.admin)))
-        asyncio.run(_serve(config, governance, (listener, admin), on_progress, engine))
+        configs = in_directories(model_configs(config), stack)
+        asyncio.run(_serve(configs, governance, (listener, admin), on_progress, engine))
 
 
 def server_governance(config: ServerConfig) -> Governance:
@@ -133,6 +136,11 @@ def checked_weights(config: ServerConfig) -> str | None:
     try:
         if config.require_signature is None and config.audit is None and config.model is not None:
             return None
+        gguf = gguf_of(path)
+        if gguf is not None:
+            if config.require_signature is not None:
+                raise WeightsProblem(f"{gguf}: GGUF files carry no signature; serve the signed model directory")
+            return digest_of_file(gguf)
         files = digests_of(path)
         if config.model is None:
             require_as_listed(path, files)
@@ -164,16 +172,16 @@ def audited(config: ServerConfig, governance: Governance, weights: str | None, p
 
 
 async def _serve(
-    config: ServerConfig,
+    configs: Sequence[ServerConfig],
     governance: Governance,
     listeners: tuple[socket.socket, socket.socket | None],
     on_progress: Progress,
     command: Sequence[str] | None,
 ) -> None:
     listener, admin_listener = listeners
+    config = configs[0]
     policy = server_policy(config)
     conduct = server_conduct(config)
-    configs = model_configs(config)
     adapters = adapters_of(config, [name_of(each) for each in configs])
     digests = [await asyncio.to_thread(checked_weights, each) for each in configs]
     for path in (path for each in adapters.values() for path in each.values()):

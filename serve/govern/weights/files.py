@@ -16,6 +16,7 @@ MANIFESTS = ("dovetail-manifest.json", "manifest.json")
 """What ``dovetail verify --write`` writes, and what the embedded model comes with."""
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".h5", ".msgpack"})
+_GGUF = b"GGUF"
 _LARGEST_HEADER = 100_000_000
 _TYPE_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2}
 _TYPE_BYTES |= {"I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8}
@@ -55,6 +56,15 @@ def digest_of(files: Digests) -> str:
     """One digest for the whole directory; manifests and signatures, which speak of the others, are left out."""
     listed = {name: digest for name, digest in files.items() if name not in MANIFESTS and not name.endswith(".sig")}
     return hashlib.sha256(msgspec.json.encode(listed, order="sorted")).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """The digest of a model that is one GGUF file. Raises WeightsProblem where it is none."""
+    with path.open("rb") as file:
+        if file.read(len(_GGUF)) != _GGUF:
+            raise WeightsProblem(f"{path} is no GGUF file")
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(files: Digests, expected: Digests) -> list[str]:

@@ -75,6 +75,7 @@ def damage_signature(model: Path) -> None:
 
 def rewrite_payload(model: Path) -> None:
     import base64
+import hashlib
 
     bundle = json.loads((model / "model.sig").read_text())
     statement = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(b"config.json", b"other.json_")
@@ -204,3 +205,26 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
     )
     (model / "tokenizer.json").write_text("changed")
     assert "tokenizer.json was changed" in str(run(app, ["verify", str(model), "--key", str(public)]).exception)
+
+
+def test_a_gguf_file_has_a_digest_and_no_signature(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF and more")
+    run = CliRunner().invoke
+    told = run(app, ["verify", str(path)])
+    assert told.exit_code == 0 and hashlib.sha256(b"GGUF and more").hexdigest() in told.output
+    _, public = key_pair(tmp_path, "key", ec.SECP256R1())
+    assert "leave out --key" in str(run(app, ["verify", str(path), "--key", str(public)]).exception)
+    path.write_bytes(b"something else")
+    assert "is no GGUF file" in str(run(app, ["verify", str(path)]).exception)
+
+
+def test_a_gguf_file_is_not_served_where_signatures_are_demanded(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    (tmp_path / "described").mkdir()
+    (tmp_path / "described" / "weights.gguf").symlink_to(tmp_path / "model.gguf")
+    config = load_config({"model": tmp_path / "described", "audit": tmp_path / "audit"}, {})
+    assert checked_weights(config) == hashlib.sha256(b"GGUF").hexdigest()
+    _, public = key_pair(tmp_path, "key", ec.SECP256R1())
+    with pytest.raises(ModelError, match="carry no signature"):
+        checked_weights(load_config({"model": tmp_path / "described", "require_signature": public}, {}))

@@ -1,0 +1,1 @@
+"""Weights that a checkpoint holds in few bits."""
