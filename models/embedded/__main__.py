@@ -1,4 +1,4 @@
-"""The one command: `python -m dovetail.models.embedded train --minutes 60 --out DIR`, and `evaluate DIR`."""
+"""The one command: `python -m dovetail.models.embedded train --preset cpu --out DIR`, and `evaluate DIR`."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from dovetail.models.embedded import WEIGHTS
+from dovetail.models.embedded.presets import PRESETS
 from dovetail.models.embedded.sources import DEFAULT_CACHE
 
 
@@ -14,7 +15,10 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m dovetail.models.embedded", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="fetch the data, train, evaluate, write a Hugging Face directory")
-    train.add_argument("--minutes", type=float, default=60.0, help="time budget of the training loop")
+    train.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="size, rows and budget (presets.py)")
+    train.add_argument(
+        "--minutes", type=float, default=None, help="time budget of the training loop; default: the preset's"
+    )
     train.add_argument("--out", type=Path, default=WEIGHTS)
     train.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where the pinned wheels are kept")
     train.add_argument("--seed", type=int, default=1)
@@ -41,8 +45,9 @@ def main() -> None:
     from dovetail.models.embedded import train
 
     plan = train.Plan(
-        minutes=arguments.minutes,
         out=arguments.out,
+        preset=arguments.preset,
+        minutes=arguments.minutes or PRESETS[arguments.preset].minutes,
         cache=arguments.cache,
         seed=arguments.seed,
         steps=arguments.steps,

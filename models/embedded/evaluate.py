@@ -5,19 +5,21 @@ included, if and only if every one of its tokens is the most likely one after th
 packed forward pass gives that for many answers. Unconstrained: the server's grammar is not used.
 """
 
+import ast
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from tokenizers import Tokenizer
 
+from dovetail.models.embedded.gaps import Parts, fill_parts, stretch
 from dovetail.models.embedded.network import Network, token_losses
 from dovetail.models.embedded.samples import IGNORE, Batch, Row, Sample, SampleMaker, collate
 from dovetail.models.embedded.sources import SourceFile
-from dovetail.models.embedded.tasks import DocumentMaker
+from dovetail.models.embedded.tasks import Document, DocumentMaker
 
 Forward = Callable[[Batch], torch.Tensor]
 LENGTH: Final = 1024
@@ -32,13 +34,14 @@ class Set:
     labels: tuple[tuple[str, ...], ...]
 
 
-def network_forward(network: Network) -> Forward:
+def network_forward(network: Network, device: str = "cpu") -> Forward:
     """Run the training network in bf16."""
 
-    def forward(batch: Batch) -> torch.Tensor:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    def forward(given: Batch) -> torch.Tensor:
+        batch = given.to(device)
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             logits: torch.Tensor = network(batch.ids, batch.positions, batch.allowed)
-            return logits.float()
+            return logits.float().cpu()
 
     return forward
 
@@ -61,15 +64,46 @@ def edit_set(tokenizer: Tokenizer, sources: tuple[SourceFile, ...], documents: i
     return Set(tuple(samples), tuple(labels))
 
 
+def documents(sources: tuple[SourceFile, ...], seed: int, limit: int) -> Iterator[Document]:
+    """Endless documents on held-out files."""
+    maker, rng = DocumentMaker(sources, made_up=0.0), random.Random(seed)
+    while True:
+        document = maker.document(rng, limit, 2)
+        if document is not None:
+            yield document
+
+
+def parses(text: str) -> bool:
+    """Whether a text is Python."""
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def gaps(sources: tuple[SourceFile, ...], count: int) -> Iterator[Parts]:
+    """Gaps of one line in held-out files: half whole lines, half the rest of a line from anywhere."""
+    rng = random.Random(HELD_OUT_SEED)
+    found = 0
+    while found < count:
+        parts = fill_parts(stretch(sources, rng, 900)[0], rng, one_line=True)
+        if parts is not None:
+            found += 1
+            yield parts
+
+
 def fill_set(tokenizer: Tokenizer, sources: tuple[SourceFile, ...], count: int) -> Set:
-    """Fill-in-the-middle of one line in held-out files."""
+    """The gaps as samples."""
     maker = SampleMaker(tokenizer, sources, HELD_OUT_SEED)
     samples: list[Sample] = []
-    while len(samples) < count:
-        parts = maker.fill_parts(maker._text(900)[0], one_line=True)
-        if parts is not None and len(maker.fill_sample(parts)) <= LENGTH:
-            samples.append(maker.fill_sample(parts))
-    return Set(tuple(samples), (("fill one line",),) * count)
+    labels: list[tuple[str, ...]] = []
+    for parts in gaps(sources, count):
+        sample = maker.fill_sample(parts)
+        if len(sample) <= LENGTH:
+            samples.append(sample)
+            labels.append(("rest of a line" if parts[0].rpartition("\n")[2].strip() else "whole line",))
+    return Set(tuple(samples), tuple(labels))
 
 
 def exact_matches(forward: Forward, chosen: Set) -> dict[str, list[bool]]:

@@ -5,7 +5,6 @@ therefore a plain copy of the state. Serving is not done from here.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,22 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from dovetail.models.embedded.samples import IGNORE
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of the network."""
-
-    vocabulary: int = 4096
-    width: int = 256
-    layers: int = 6
-    heads: int = 4
-    kv_heads: int = 2
-    head: int = 64
-    hidden: int = 704
-    rope_theta: float = 100_000.0
-    epsilon: float = 1e-6
-    positions: int = 65536
+from dovetail.models.embedded.shape import Shape
 
 
 class Attention(nn.Module):
@@ -123,7 +107,7 @@ class Network(nn.Module):
         frequencies = self.get_buffer("frequencies")
         angles = positions[:, None, :, None].float() * frequencies
         cos, sin = angles.cos(), angles.sin()
-        mask = torch.zeros(allowed.shape).masked_fill_(~allowed, -1e4)
+        mask = torch.zeros(allowed.shape, device=allowed.device).masked_fill_(~allowed, -1e4)
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
             x = layer(x, cos, sin, mask)
@@ -140,34 +124,9 @@ def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def export(network: Network, directory: Path, end: int, chat_end: int) -> None:
     """Write config.json, generation_config.json and model.safetensors (bf16) for Qwen3ForCausalLM."""
-    shape = network.shape
-    config = {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
-        "vocab_size": shape.vocabulary,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "head_dim": shape.head,
-        "hidden_act": "silu",
-        "max_position_embeddings": shape.positions,
-        "rms_norm_eps": shape.epsilon,
-        "rope_theta": shape.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "tie_word_embeddings": True,
-        "use_sliding_window": False,
-        "initializer_range": 0.02,
-        "eos_token_id": end,
-        "pad_token_id": end,
-        "bos_token_id": None,
-        "dtype": "bfloat16",
-    }
+    config = network.shape.config(end)
     generation = {"eos_token_id": [end, chat_end], "pad_token_id": end, "do_sample": False}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (directory / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
-    state = {name: value.detach().to(torch.bfloat16).contiguous() for name, value in network.state_dict().items()}
+    state = {name: value.detach().cpu().to(torch.bfloat16).contiguous() for name, value in network.state_dict().items()}
     save_file(state, directory / "model.safetensors", metadata={"format": "pt"})

@@ -31,7 +31,7 @@ class Muon:
         for parameter in parameters:
             groups[parameter.shape].append(parameter)
         self.groups = list(groups.values())
-        self.buffers = [torch.zeros(len(g), *g[0].shape) for g in self.groups]
+        self.buffers = [torch.zeros(len(g), *g[0].shape, device=g[0].device) for g in self.groups]
 
     @torch.no_grad()
     def step(self, scale: float) -> None:

@@ -4,11 +4,10 @@ Every number written here was measured by the call that writes it. Evaluation ru
 directory through transformers, so it measures the shipped bf16 weights and not the training state.
 """
 
-import ast
 import hashlib
+import itertools
 import json
 import platform
-import random
 import shutil
 import sys
 import time
@@ -22,14 +21,16 @@ from tokenizers import Tokenizer
 
 from dovetail.models.embedded import CHAT_TEMPLATE, EDIT_TEMPLATE, evaluate, sources, tokenizer
 from dovetail.models.embedded.blocks import BlockError, apply_answer
+from dovetail.models.embedded.card import readme
+from dovetail.models.embedded.evaluate import HELD_OUT_SEED, parses
 from dovetail.models.embedded.examples import EXAMPLES
 from dovetail.models.embedded.network import Network, export
 from dovetail.models.embedded.samples import Batch, edit_prompt
-from dovetail.models.embedded.tasks import DocumentMaker
 from dovetail.models.embedded.train import Plan, Run
 
 GENERATED_ANSWERS: Final = 80
-LONG_POSITION: Final = 32_768
+LONG_POSITION: Final = 65_536
+DATA_FILE: Final = "data.tsv"
 Report = dict[str, Any]
 
 
@@ -92,28 +93,20 @@ def run_examples(shipped: Shipped) -> list[Report]:
 
 
 def run_generated(shipped: Shipped, corpus: sources.Corpus) -> Report:
-    """Free greedy answers on held-out files: how many are well-formed, apply, and leave a file that parses."""
-    maker, rng = DocumentMaker(corpus.held_out, made_up=0.0), random.Random(evaluate.HELD_OUT_SEED + 1)
+    """Free greedy answers on held-out files: how many are well-formed, apply, and leave files that parse."""
     counts = {"answers": 0, "apply": 0, "parse": 0, "exact": 0}
-    while counts["answers"] < GENERATED_ANSWERS:
-        document = maker.document(rng, 1000, 2)
-        if document is None:
-            continue
+    for document in itertools.islice(evaluate.documents(corpus.held_out, HELD_OUT_SEED + 1, 1000), GENERATED_ANSWERS):
         branch = document.branches[0]
         counts["answers"] += 1
-        files, target = dict(document.files), document.files[document.target][0]
         try:
-            after = apply_answer(files, shipped.complete(edit_prompt(document.files, branch.instruction)))
+            after = apply_answer(
+                dict(document.files), shipped.complete(edit_prompt(document.files, branch.instruction))
+            )
         except BlockError:
             continue
         counts["apply"] += 1
-        counts["exact"] += after[target] == branch.expected
-        try:
-            for text in after.values():
-                ast.parse(text)
-        except SyntaxError:
-            continue
-        counts["parse"] += 1
+        counts["exact"] += tuple(after[path] for path, _ in document.files) == branch.expected
+        counts["parse"] += all(map(parses, after.values()))
     return counts
 
 
@@ -135,7 +128,7 @@ def evaluate_directory(directory: Path, cache: Path = sources.DEFAULT_CACHE) -> 
     return {
         "edits_on_held_out_packages": _table(real),
         "edits_on_made_up_files": _table(made_up),
-        "fill_one_line": _table(fill)["all"],
+        "fill_one_line": _table(fill),
         "held_out_code": {k: round(v, 4) for k, v in evaluate.perplexity(shipped.forward, words, held_out).items()},
         "generated_on_held_out_packages": run_generated(shipped, corpus),
         "examples_exact": sum(e["exact"] for e in examples),
@@ -185,7 +178,8 @@ def _machine() -> Report:
 
 def _command(plan: Plan) -> str:
     steps = f" --steps {plan.steps}" if plan.steps else ""
-    return f"python -m dovetail.models.embedded train --minutes {plan.minutes:g} --seed {plan.seed} --threads {plan.threads}{steps} --out DIR"
+    budget = f"--preset {plan.preset} --minutes {plan.minutes:g}"
+    return f"python -m dovetail.models.embedded train {budget} --seed {plan.seed} --threads {plan.threads}{steps} --out DIR"
 
 
 def finish(run: Run) -> None:
@@ -195,6 +189,8 @@ def finish(run: Run) -> None:
     export(run.network, directory, *tokenizer.ids_of(words, tokenizer.END, tokenizer.IM_END))
     tokenizer.write_config(directory, CHAT_TEMPLATE.read_text())
     shutil.copyfile(EDIT_TEMPLATE, directory / EDIT_TEMPLATE.name)
+    corpus = sources.read_corpus(plan.cache)
+    (directory / DATA_FILE).write_text(corpus.files_table())
     manifest: Report = {
         "name": "dovetail-embedded",
         "licence": "Apache-2.0",
@@ -212,7 +208,7 @@ def finish(run: Run) -> None:
             "resumed_at_steps": run.log.resumed,
             "curve": run.log.curve,
         },
-        "data": list(sources.read_corpus(plan.cache).record),
+        "data": list(corpus.record),
         "export": check_export(run.network, directory),
         "evaluation": evaluate_directory(directory, plan.cache),
     }
@@ -230,76 +226,9 @@ def write_manifest(directory: Path, manifest: Report) -> None:
     (directory / "manifest.json").write_text(json.dumps({**manifest, "files": digests}, indent=1) + "\n")
 
 
-def _rows(table: Report) -> str:
-    return "\n".join(f"| {kind} | {row['answers']} | {row['exact']:.1%} |" for kind, row in table.items())
-
-
-def readme(manifest: Report) -> str:
-    """The model card. Numbers come from the manifest only."""
-    training, result = manifest["training"], manifest["evaluation"]
-    data = "\n".join(
-        f"| {d['name']} | {d['version']} | {d['licence']} | {d['use']} | {d['characters']:,} |"
-        for d in manifest["data"]
-    )
-    last = training["curve"][-1] if training["curve"] else {"answer_loss": float("nan")}
-    works = "\n".join(f"* `{e['file']}`: {e['instruction']}" for e in result["examples"] if e["exact"]) or "* none"
-    fails = "\n".join(f"* `{e['file']}`: {e['instruction']}" for e in result["examples"] if not e["exact"]) or "* none"
-    free = result["generated_on_held_out_packages"]
-    return f"""# dovetail-embedded
-
-A code-edit model of {manifest["parameters"] / 1e6:.2f} million parameters, trained from scratch on a CPU, so that Dovetail does something
-real with no GPU and no network. Architecture `Qwen3ForCausalLM`, {manifest["vocabulary"]} tokens, bf16. Licence of the weights: Apache-2.0.
-This file and `manifest.json` are written by the training command; no number in them is typed by hand.
-
-## Cost
-
-`{training["command"]}`
-
-{training["seconds"]} s of wall time, {training["cpu_seconds"]} s of CPU time with preparation, on {training["machine"]["cores"]} cores ({training["machine"]["cpu"]}):
-{training["steps"]} steps, {training["tokens"] / 1e6:.1f} million tokens.
-Steps at which the run was resumed by a new process: {training["resumed_at_steps"] or "none"}. Each process draws its tasks, and the small
-evaluation sets of the curve, with the generators of its own version, which may differ from this one. CPU time is of the last process.
-Loss on edit answers at the end: {last["answer_loss"]}. The schedule follows the clock: the same command gives other weights elsewhere.
-
-## Data
-
-| source | version | licence | use | characters |
-|---|---|---|---|---|
-{data}
-
-Half of the edit files are made up by templates of this project. E-mail addresses and key-like strings are replaced, near-copies
-and generated files dropped. Wheels are pinned; their digests are in `manifest.json`.
-
-## Measured: greedy, unconstrained, exact match of the whole answer
-
-Instructed edits on packages never trained on: instructions are from the same generators as in training, files are not.
-
-| task | answers | exact |
-|---|---|---|
-{_rows(result["edits_on_held_out_packages"])}
-
-The same on made-up files of an unseen seed:
-
-| task | answers | exact |
-|---|---|---|
-{_rows(result["edits_on_made_up_files"])}
-
-Fill in the rest of one line, held-out packages: {result["fill_one_line"]["exact"]:.1%} of {result["fill_one_line"]["answers"]}.
-Held-out code: perplexity {result["held_out_code"]["perplexity"]:.2f} per token, {result["held_out_code"]["bits_per_byte"]:.3f} bits per byte.
-Of {free["answers"]} free answers on held-out files {free["apply"]} apply, {free["parse"]} leave files that parse, {free["exact"]} give exactly the expected file.
-Hand-written examples (`examples.py`): {result["examples_exact"]} of {result["examples_total"]} give exactly the expected file. Right:
-
-{works}
-
-Wrong:
-
-{fails}
-
-## What it cannot do
-
-It knows Python only, and edits of the kinds in the table, worded much as in the examples. It does not reason, does not design, does not
-know libraries, does not follow a conversation; its chat answers are a few learnt phrases and one-line functions, and its plain completions
-are short-sighted. Where the figure for filling in a line is near zero, do not use it for that. Renames with uses far from the
-definition often miss a use or name a wrong line. It was trained on rows of at most 1,024 tokens; longer prompts run but nothing is claimed for them. Without the server's
-constraint an answer may quote a line that does not exist.
-"""
+def add_served(directory: Path, measured: Report) -> None:
+    """Put what the server made of the model (benchmarks/embedded.py) beside the other measurements."""
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["evaluation"]["served"] = measured
+    (directory / "README.md").write_text(readme(manifest))
+    write_manifest(directory, manifest)

@@ -15,16 +15,19 @@ import jinja2
 import torch
 from tokenizers import Tokenizer
 
-from dovetail.models.embedded import CHAT_TEMPLATE, EDIT_TEMPLATE, snippets
+from dovetail.models.embedded import CHAT_TEMPLATE, EDIT_TEMPLATE
+from dovetail.models.embedded.chats import chat_turn
+from dovetail.models.embedded.gaps import Parts, fill_parts, stretch
 from dovetail.models.embedded.sources import SourceFile
 from dovetail.models.embedded.tasks import Document, DocumentMaker
 from dovetail.models.embedded.tokenizer import EDIT, END, FILE_SEP, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, TASK, ids_of
 
 IGNORE: Final = -100
-PREFIX_WEIGHT: Final = 0.1  # loss on the files of an edit prompt
+PREFIX_WEIGHT: Final = 0.15  # loss on the files of an edit prompt
+AROUND_WEIGHT: Final = 0.2  # loss on what stands around the gap of a fill-in-the-middle sample
 TEXT_WEIGHT: Final = 0.3  # loss on plain code
-FILL_WEIGHT: Final = 0.6  # loss on the middle of a fill-in-the-middle sample
-SHARES: Final = (("edit", 0.76), ("complete", 0.10), ("fill", 0.09), ("chat", 0.05))
+FILL_WEIGHT: Final = 1.2  # loss on the middle of a fill-in-the-middle sample
+SHARES: Final = (("edit", 0.36), ("complete", 0.05), ("fill", 0.53), ("chat", 0.06))
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Batch:
     targets: torch.Tensor
     weights: torch.Tensor
     allowed: torch.Tensor
+
+    def to(self, device: str) -> "Batch":
+        """The same on another device."""
+        parts = (self.ids, self.positions, self.targets, self.weights, self.allowed)
+        return Batch(*(part.to(device) for part in parts))
 
 
 def templates() -> tuple[jinja2.Template, jinja2.Template]:
@@ -108,85 +116,28 @@ class SampleMaker:
             kept.pop()
         return Sample(sample.prefix, tuple(kept), PREFIX_WEIGHT) if kept else None
 
-    def _text(self, characters: int) -> tuple[str, str]:
-        """A stretch of a real file from a line start, and the file's path."""
-        source = self.rng.choice(self.sources)
-        start = self.rng.randrange(max(1, len(source.text) - characters // 2))
-        start = source.text.rfind("\n", 0, start) + 1
-        return source.text[start : start + characters], source.path
-
     def _complete(self, length: int) -> Sample | None:
-        text, path = self._text(self.rng.randint(200, length * 3))
+        text, path = stretch(self.sources, self.rng, self.rng.randint(200, length * 3))
         head = f"{FILE_SEP}{path}\n" if self.rng.random() < 0.3 else ""
         ids = self.encode(head + text)[: length - 1]
         return Sample(ids, (), TEXT_WEIGHT)
 
-    def fill_parts(self, text: str, one_line: bool) -> tuple[str, str, str] | None:
-        """Prefix, middle and suffix of a text."""
-        lines = text.splitlines(keepends=True)
-        if len(lines) < 4:
-            return None
-        first = self.rng.randrange(1, len(lines) - 1)
-        line = lines[first]
-        if not line.strip():
-            return None
-        before, after = "".join(lines[:first]), "".join(lines[first + 1 :])
-        if one_line or self.rng.random() < 0.6:
-            indent = len(line) - len(line.lstrip())
-            cut = indent if self.rng.random() < 0.5 else self.rng.randint(indent, max(indent, len(line) - 2))
-            return before + line[:cut], line[cut:].rstrip("\n"), "\n" + after
-        last = min(len(lines), first + self.rng.randint(1, 4))
-        return before, "".join(lines[first:last]), "".join(lines[last:])
-
-    def fill_sample(self, parts: tuple[str, str, str]) -> Sample:
+    def fill_sample(self, parts: Parts, path: str | None = None) -> Sample:
+        """As models/fim.py asks for it; with a path, as where other files are shown."""
         before, middle, after = parts
         prefix, suffix, fill = self.fill_ids
-        ids = (prefix, *self.encode(before), suffix, *self.encode(after), fill)
-        return Sample(ids, (Branch((), (*self.encode(middle), self.end), FILL_WEIGHT),), 0.0)
+        head = self.encode(f"{FILE_SEP}{path}\n") if path else ()
+        ids = (*head, prefix, *self.encode(before), suffix, *self.encode(after), fill)
+        return Sample(ids, (Branch((), (*self.encode(middle), self.end), FILL_WEIGHT),), AROUND_WEIGHT)
 
     def _fill(self, length: int) -> Sample | None:
-        text, _ = self._text(self.rng.randint(200, min(1200, length * 2)))
-        parts = self.fill_parts(text, one_line=False)
-        return self.fill_sample(parts) if parts else None
-
-    def chat_turn(self) -> tuple[str, str] | None:
-        """A question and its answer."""
-        rng = self.rng
-        roll = rng.random()
-        if roll < 0.12:
-            return rng.choice(
-                ("hi", "hello", "Hello!", "hey", "Good morning", "Hi there")
-            ), "Hello! Show me a file and tell me what to change."
-        if roll < 0.22:
-            question = rng.choice(
-                ("what can you do?", "What can you do", "who are you?", "help", "How can you help me?", "What are you?")
-            )
-            return (
-                question,
-                "I am a very small code model. I make small edits in Python files, complete code and write short functions.",
-            )
-        if roll < 0.26:
-            return rng.choice(("thanks", "thank you", "Thanks!", "ok", "great")), "You are welcome."
-        if roll < 0.7:
-            text = snippets.make_function(rng)
-            signature = text[4 : text.index(":\n")] if text.startswith("def ") else None
-            body = text.splitlines()[1].strip()
-            if signature is None or not body.startswith("return ") or text.count("\n") != 2:
-                return None
-            ask = rng.choice(
-                (
-                    "Write a function {s} that returns {b}",
-                    "write a Python function {s} that returns {b}",
-                    "Define {s} returning {b}",
-                )
-            )
-            return ask.format(s=signature, b=body[7:]), f"```python\n{text}```"
-        source = self.documents.file(rng, 500)
-        ask = rng.choice(("Repeat this code:", "Show this code again:", "Print this file unchanged:"))
-        return f"{ask}\n```python\n{source}```", f"```python\n{source}```"
+        limit = min(1400, length * 2)
+        text, path = stretch(self.sources, self.rng, self.rng.randint(120, self.rng.choice((400, 800, limit))))
+        parts = fill_parts(text, self.rng, one_line=False)
+        return self.fill_sample(parts, path if self.rng.random() < 0.1 else None) if parts else None
 
     def _chat(self, length: int) -> Sample | None:
-        turn = self.chat_turn()
+        turn = chat_turn(self.rng, lambda: self.documents.file(self.rng, 500))
         if turn is None:
             return None
         prompt = self.chat_template.render(messages=[{"role": "user", "content": turn[0]}], add_generation_prompt=True)

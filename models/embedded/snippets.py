@@ -235,9 +235,16 @@ def _call(rng: random.Random, callee: str) -> str:
             "def {f}({a}):\n    {b} = {g}({a}, {n})\n    return {b}\n",
             "def {f}({a}):\n    {b} = [{g}({c}, {n}) for {c} in {a}]\n    return {b}\n",
             "def {f}({a}, {b}):\n    {c} = {g}({a}, {n})\n    print({c})\n    return {g}({c}, {b})\n",
+            'def {f}({a}, {b}):\n    return f"{s}: {{{g}({a}, {b})}}"\n',
+            'def {f}({a}, {b}, {c}):\n    return f"{{{a}}} {{{g}({b}, {c})}}"\n',
+            "def {f}({a}, {b}={n}):\n    return sum({g}({c}, {b}) for {c} in {a})\n",
+            "def test_{f}():\n    assert {g}({n}, {m}) == {n}\n",
+            "class {k}:\n    def __init__(self):\n        self.{a} = []\n\n    def {f}(self, {b}):\n        return {g}(self.{a}, {b})\n",
         )
     )
-    return template.format(f=verb(rng), g=callee, a=a, b=b, c=c, n=number(rng))
+    return template.format(
+        f=verb(rng), g=callee, a=a, b=b, c=c, n=number(rng), m=number(rng), s=text(rng), k=class_name(rng)
+    )
 
 
 def make_file(rng: random.Random) -> str:
@@ -248,12 +255,18 @@ def make_file(rng: random.Random) -> str:
     if rng.random() < 0.45:
         head += "\n".join(sorted(set(rng.sample(_IMPORTS, rng.randint(1, 3))))) + "\n"
         head += "\n" if rng.random() < 0.5 else "\n\n"
+    functions: list[str] = []
+    if rng.random() < 0.3:
+        functions = sorted({verb(rng) for _ in range(rng.randint(1, 3))})
+        module = rng.choice(
+            (rng.choice(NOUNS), f"{rng.choice(NOUNS)}.{rng.choice(NOUNS)}s", f"{rng.choice(NOUNS)}_{rng.choice(NOUNS)}")
+        )
+        head += f"from {module} import {', '.join(functions)}\n\n\n"
     parts: list[str] = []
     if rng.random() < 0.4:
         names = {constant_name(rng) for _ in range(rng.randint(1, 3))}
         values = [number(rng) if rng.random() < 0.7 else f'"{text(rng)}"' for _ in names]
         parts.append("".join(f"{name} = {value}\n" for name, value in zip(sorted(names), values, strict=True)))
-    functions: list[str] = []
     for _ in range(rng.randint(1, 6)):
         roll = rng.random()
         if roll < 0.18:

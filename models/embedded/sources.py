@@ -63,19 +63,28 @@ _SKIPPED_FOLDERS: Final = frozenset(
     | {"pydoc_data", "encodings", "locale", "__pycache__", "benchmarks", "examples", "migrations"}
 )
 _GENERATED: Final = re.compile(r"(?i)do not edit|@generated|generated (by|from|automatically)|automatically generated")
+_FOREIGN: Final = re.compile(
+    r"SPDX-License-Identifier: *(?!MIT|BSD|Apache|PSF|ISC|Python|0BSD|Unlicense)|GNU (?:Lesser |Affero |Library )?General Public"
+    r"|\b[AL]?GPL|Mozilla Public|Creative Commons|CDDL|Eclipse Public",
+    re.IGNORECASE,
+)
+_SPDX: Final = re.compile(r"SPDX-License-Identifier: *([\w.+-]+)")
+_HEAD: Final = 3000  # a file that has a licence of its own says so in its first characters
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 _SECRET: Final = re.compile(
-    r"AKIA[0-9A-Z]{16}|gh[pousr]_\w{30,}|sk-\w{20,}|-----BEGIN [A-Z ]+-----|\b[0-9a-fA-F]{32,}\b|[A-Za-z0-9+/]{48,}={0,2}"
+    r"AKIA[0-9A-Z]{16}|gh[pousr]_\w{30,}|\bsk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}|eyJ[\w-]{20,}\.[\w-]{10,}|-----BEGIN [A-Z ]+-----|\b[0-9a-fA-F]{32,}\b|[A-Za-z0-9+/]{48,}={0,2}"
 )
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One cleaned Python file."""
+    """One cleaned Python file. `licence`: what it says of itself, or else its package's; `digest`: of the file as it was read."""
 
     package: str
     path: str
     text: str
+    licence: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,13 @@ class Corpus:
     train: tuple[SourceFile, ...]
     held_out: tuple[SourceFile, ...]
     record: tuple[dict[str, object], ...]
+
+    def files_table(self) -> str:
+        """One line per file: package, path, licence, use, characters, SHA-256; tab-separated, with a header."""
+        rows = ["package\tpath\tlicence\tuse\tcharacters\tsha256"]
+        for use, files in (("evaluation", self.held_out), ("training", self.train)):
+            rows += [f"{f.package}\t{f.path}\t{f.licence}\t{use}\t{len(f.text)}\t{f.digest}" for f in files]
+        return "\n".join(rows) + "\n"
 
 
 def scrub(text: str) -> str:
@@ -134,12 +150,22 @@ def _library_files() -> Iterator[tuple[str, str]]:
         yield str(path.relative_to(root)), path.read_text("utf-8", errors="ignore")
 
 
-def _clean(package: str, files: Iterator[tuple[str, str]], seen: set[int]) -> Iterator[SourceFile]:
+def licence_of(text: str, package_licence: str) -> str | None:
+    """The licence of one file; None where its head names one that is not permissive."""
+    head = text[:_HEAD]
+    if _FOREIGN.search(head):
+        return None
+    said = _SPDX.search(head)
+    return said.group(1) if said else package_licence
+
+
+def _clean(package: str, licence: str, files: Iterator[tuple[str, str]], seen: set[int]) -> Iterator[SourceFile]:
     """Usable files of one package, without those most of whose lines were seen before."""
     total = 0
     for path, raw in files:
         parts = path.split("/")
-        if _SKIPPED_FOLDERS.intersection(parts) or parts[-1].startswith("test_") or not usable(raw):
+        own = licence_of(raw, licence)
+        if own is None or _SKIPPED_FOLDERS.intersection(parts) or parts[-1].startswith("test_") or not usable(raw):
             continue
         text = scrub(raw)
         lines = {hash_line(line) for line in text.splitlines() if len(line.strip()) > 20}
@@ -147,7 +173,7 @@ def _clean(package: str, files: Iterator[tuple[str, str]], seen: set[int]) -> It
             continue
         seen |= lines
         total += len(text)
-        yield SourceFile(package, path, text)
+        yield SourceFile(package, path, text, own, hashlib.sha256(raw.encode()).hexdigest())
 
 
 def hash_line(line: str) -> int:
@@ -166,6 +192,24 @@ def _entry(name: str, version: str, licence: str, held_out: bool, files: list[So
     }
 
 
+def _read_package(package: Package, cache: Path, seen: set[int]) -> tuple[list[SourceFile], dict[str, object]]:
+    path = wheel_path(package, cache)
+    if path is None:
+        raise FileNotFoundError(f"pip did not deliver a wheel of {package.name} {package.version} into {cache}")
+    files = list(_clean(package.name, package.licence, _wheel_files(path), seen))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    entry = _entry(package.name, package.version, package.licence, package.held_out, files)
+    return files, {**entry, "wheel": path.name, "wheel_sha256": digest}
+
+
+def read_held_out(cache: Path = DEFAULT_CACHE) -> tuple[SourceFile, ...]:
+    """The held-out files alone, as `read_corpus` gives them."""
+    packages = tuple(sorted((p for p in PACKAGES if p.held_out), key=lambda p: p.name))
+    fetch(cache, packages)
+    seen: set[int] = set()
+    return tuple(file for package in packages for file in _read_package(package, cache, seen)[0])
+
+
 def read_corpus(cache: Path = DEFAULT_CACHE) -> Corpus:
     """Read everything. Held-out packages are read first, so that copies of them in others drop out."""
     fetch(cache)
@@ -174,15 +218,10 @@ def read_corpus(cache: Path = DEFAULT_CACHE) -> Corpus:
     held_out: list[SourceFile] = []
     record: list[dict[str, object]] = []
     for package in sorted(PACKAGES, key=lambda p: (not p.held_out, p.name)):
-        path = wheel_path(package, cache)
-        if path is None:
-            raise FileNotFoundError(f"pip did not deliver a wheel of {package.name} {package.version} into {cache}")
-        files = list(_clean(package.name, _wheel_files(path), seen))
+        files, entry = _read_package(package, cache, seen)
         (held_out if package.held_out else train).extend(files)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        entry = _entry(package.name, package.version, package.licence, package.held_out, files)
-        record.append({**entry, "wheel": path.name, "wheel_sha256": digest})
-    library = list(_clean("python", _library_files(), seen))
+        record.append(entry)
+    library = list(_clean("python", STANDARD_LIBRARY_LICENCE, _library_files(), seen))
     train.extend(library)
     record.append(
         _entry("python standard library", platform.python_version(), STANDARD_LIBRARY_LICENCE, False, library)

@@ -6,8 +6,9 @@ order but not the same number of steps on another machine; `steps` fixes that nu
 
 import ctypes
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,26 +17,29 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tokenizers import Tokenizer
 
 from dovetail.models.embedded import evaluate as evaluation
-from dovetail.models.embedded import samples, sources, tokenizer
-from dovetail.models.embedded.network import Network, Shape, token_losses
+from dovetail.models.embedded import feeding, samples, sources, tokenizer
+from dovetail.models.embedded.network import Network, token_losses
 from dovetail.models.embedded.optimizer import Optimizer
-
-SHAPES = ((10, 512), (5, 1024))  # rows, length: about 5,000 tokens a step
+from dovetail.models.embedded.presets import PRESETS, Preset
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run is asked to do."""
 
-    minutes: float
     out: Path
+    preset: str = "cpu"
+    minutes: float = PRESETS["cpu"].minutes
     cache: Path = sources.DEFAULT_CACHE
     seed: int = 1
     steps: int | None = None
     threads: int = 2
     compile: bool = True
     resume: bool = False
-    shape: Shape = field(default_factory=Shape)
+
+    @property
+    def kind(self) -> Preset:
+        return PRESETS[self.preset]
 
 
 @dataclass
@@ -50,7 +54,7 @@ class Log:
 
 
 def rate(fraction: float, step: int) -> float:
-    """Warm-up over 100 steps, flat to 40 % of the budget, then linear to zero."""
+    """Warm-up over the first 100 steps of a process, flat to 40 % of the budget, then linear to zero."""
     return min(1.0, (step + 1) / 100) * max(0.0, min(1.0, (1 - fraction) / 0.6))
 
 
@@ -61,7 +65,7 @@ def prepare(plan: Plan) -> tuple[sources.Corpus, Tokenizer]:
     path = plan.out / "tokenizer.json"
     if plan.resume and path.exists():
         return corpus, Tokenizer.from_file(str(path))
-    trained = tokenizer.train((f.text for f in corpus.train), plan.shape.vocabulary)
+    trained = tokenizer.train((f.text for f in corpus.train), plan.kind.shape.vocabulary)
     trained.save(str(path))
     return corpus, trained
 
@@ -74,6 +78,20 @@ def keep_memory() -> None:
             library.mallopt(option, value)
 
 
+@dataclass(frozen=True)
+class BatchSource:
+    """Endless batches of one number; each number has its own seed."""
+
+    tokenizer: Tokenizer
+    sources: tuple[sources.SourceFile, ...]
+    plan: Plan
+    step: int
+
+    def __call__(self, number: int) -> Iterator[samples.Batch]:
+        maker = samples.SampleMaker(self.tokenizer, self.sources, self.plan.seed + self.step + 7919 * number)
+        return samples.batches(maker, self.plan.kind.rows, period=5)
+
+
 class Run:
     """One training run and its state."""
 
@@ -83,22 +101,25 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.log = Log()
-        self.network = Network(plan.shape)
+        self.first_step = 0
+        self.device = plan.kind.device
+        self.network = Network(plan.kind.shape).to(self.device)
         self.optimizer = Optimizer(self.network)
-        self.checkpoint_path = plan.cache / f"seed-{plan.seed}.checkpoint.pt"
+        self.checkpoint_path = plan.cache / f"{plan.preset}-seed-{plan.seed}.checkpoint.pt"
         if plan.resume and self.checkpoint_path.exists():
             self._load()
-        self.maker = samples.SampleMaker(trained, corpus.train, plan.seed + self.log.step)
+        self.batches = feeding.fed(BatchSource(trained, corpus.train, plan, self.log.step), plan.kind.makers)
         self.forward: Callable[..., torch.Tensor] = self.network
-        if plan.compile:
+        if plan.compile and plan.kind.compile:
             self.forward = torch.compile(self.network, dynamic=False)
 
     def _load(self) -> None:
-        state = torch.load(self.checkpoint_path, weights_only=True)
+        state = torch.load(self.checkpoint_path, weights_only=True, map_location=self.device)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.log = Log(**state["log"])
         self.log.resumed.append(self.log.step)
+        self.first_step = self.log.step
 
     def save(self) -> None:
         """Write a checkpoint in one move."""
@@ -111,26 +132,27 @@ class Run:
         torch.save(state, partial)
         partial.replace(self.checkpoint_path)
 
-    def step(self, batch: samples.Batch, fraction: float) -> tuple[float, float]:
-        """One update. Returns the weighted loss and the loss on edit answers alone."""
-        with torch.autocast("cpu", torch.bfloat16):
+    def step(self, made: samples.Batch, fraction: float) -> float:
+        """One update. Returns the loss on edit answers alone, not a number where there are none."""
+        batch = made.to(self.device)
+        with torch.autocast(self.device, torch.bfloat16):
             logits = self.forward(batch.ids, batch.positions, batch.allowed)
         losses = token_losses(logits, batch.targets)
         loss = (losses * batch.weights).sum() / batch.weights.sum()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step(rate(fraction, self.log.step))
+        self.optimizer.step(rate(fraction, self.log.step - self.first_step))
         self.network.zero_grad()
         answers = batch.weights == 1.0
         self.log.step += 1
         self.log.tokens += int((batch.targets != samples.IGNORE).sum())
-        return loss.item(), losses.detach()[answers].mean().item()
+        return losses.detach()[answers].mean().item()
 
     def train(self, evaluate: Callable[[Network], dict[str, float]], report: Callable[[str], None]) -> None:
         """Loop until the budget is spent."""
         budget = self.plan.minutes * 60
         started = time.monotonic() - self.log.seconds
         saved = reported = self.log.seconds
-        smooth: float | None = None
+        smooth = math.nan
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -139,15 +161,16 @@ class Run:
         )
         with Progress(*columns) as progress:
             bar = progress.add_task("training", total=1.0)
-            for batch in samples.batches(self.maker, SHAPES, period=5):
+            for batch in self.batches:
                 self.log.seconds = time.monotonic() - started
                 fraction = self.log.step / self.plan.steps if self.plan.steps else self.log.seconds / budget
                 if fraction >= 1:
                     break
-                _, answer = self.step(batch, fraction)
-                smooth = answer if smooth is None else 0.97 * smooth + 0.03 * answer
+                answer = self.step(batch, fraction)
+                if not math.isnan(answer):
+                    smooth = answer if math.isnan(smooth) else 0.97 * smooth + 0.03 * answer
                 progress.update(bar, completed=fraction, description=f"step {self.log.step} answer loss {smooth:.3f}")
-                if self.log.seconds - reported >= max(30.0, budget / 40):
+                if self.log.seconds - reported >= max(30.0, budget / 30):
                     reported = self.log.seconds
                     point = {
                         "seconds": round(reported),
@@ -169,13 +192,15 @@ def execute(plan: Plan) -> Run:
     corpus, trained = prepare(plan)
     run = Run(plan, corpus, trained)
     real = evaluation.edit_set(trained, corpus.held_out, 40, made_up=0.0, limit=1000)
-    made_up = evaluation.edit_set(trained, corpus.held_out, 40, made_up=1.0, limit=1000)
+    made_up = evaluation.edit_set(trained, corpus.held_out, 20, made_up=1.0, limit=1000)
+    fill = evaluation.fill_set(trained, corpus.held_out, 120)
 
     def measure(network: Network) -> dict[str, float]:
-        forward = evaluation.network_forward(network)
+        forward = evaluation.network_forward(network, run.device)
         return {
             "exact_real": evaluation.mean(evaluation.exact_matches(forward, real)),
             "exact_made_up": evaluation.mean(evaluation.exact_matches(forward, made_up)),
+            "exact_fill": evaluation.mean(evaluation.exact_matches(forward, fill)),
         }
 
     run.train(measure, lambda line: print(line, flush=True))

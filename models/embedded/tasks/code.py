@@ -77,6 +77,24 @@ class Code:
     def in_formatted(self, name: str) -> bool:
         return name in self.formatted and re.search(rf"\b{re.escape(name)}\b", self.formatted) is not None
 
+    def formatted_places(self, name: str) -> list[tuple[int, int]] | None:
+        """Where a name stands in the fields of one-line f-strings; None where it also stands elsewhere in one."""
+        places: list[tuple[int, int]] = []
+        for token in self._tokens:
+            if token.type != tokenize.STRING or not (opening := re.match(r"\w*['\"]", token.string)):
+                continue
+            if "f" not in opening.group().lower():
+                continue
+            found = [m.start() for m in re.finditer(rf"\b{re.escape(name)}\b", token.string)]
+            if not found:
+                continue
+            plain = token.string.replace("{{", "  ").replace("}}", "  ")
+            fields = [m.span(1) for m in re.finditer(r"\{([\w.,()\[\] +*/-]+)[}:!]", plain)]
+            if token.start[0] != token.end[0] or not all(any(a <= at < b for a, b in fields) for at in found):
+                return None
+            places += [(token.start[0], token.start[1] + at) for at in found]
+        return places
+
     def rename(self, old: str, new: str, places: Iterable[tuple[int, int]]) -> tuple[LineEdit, ...]:
         """Replace a name at these places."""
         columns: dict[int, list[int]] = defaultdict(list)

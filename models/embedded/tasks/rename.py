@@ -1,10 +1,11 @@
 """Renames: function, method, class, constant, variable, parameter. Every use is an edited line."""
 
 import ast
+import builtins
 import keyword
 import random
 
-from dovetail.models.embedded import snippets
+from dovetail.models.embedded import names, snippets
 from dovetail.models.embedded.tasks.code import Code, Function, Task, parameters, phrase
 
 _ANY = (
@@ -44,17 +45,23 @@ _PARAMETER = (
 
 
 def _fresh(code: Code, rng: random.Random, make: snippets.Maker, old: str) -> str | None:
+    """A name that the file does not have yet: of any shape, or of the kind that made-up files use."""
     for _ in range(5):
-        name = make(rng)
+        name = names.new_name(rng, old) if rng.random() < 0.7 else make(rng)
         if name not in code.names and not keyword.iskeyword(name) and name != old and not code.in_formatted(name):
             return name
     return None
 
 
 def _everywhere(code: Code, rng: random.Random, old: str, new: str | None) -> tuple[tuple[int, int], ...]:
-    if new is None or code.in_formatted(old):
+    """Every place of a name, also within the fields of f-strings; none where some of them cannot be told."""
+    if new is None:
         return ()
-    return tuple((line, column) for line, column, _ in code.names[old])
+    places = tuple((line, column) for line, column, _ in code.names[old])
+    if not code.in_formatted(old):
+        return places
+    inside = code.formatted_places(old)
+    return (*places, *inside) if inside is not None else ()
 
 
 def rename_function(code: Code, rng: random.Random) -> Task | None:
@@ -83,6 +90,53 @@ def rename_class(code: Code, rng: random.Random) -> Task | None:
     if new is None or not 1 <= len(places) <= 7:
         return None
     return Task("rename class", phrase(rng, _CLASS + _ANY[:2], a=old, b=new), code.rename(old, new, places))
+
+
+_USED = ("Rename the function {a} to {b}", *_ANY, *_FUNCTION[:4], "Rename {a} to {b}", "Replace the name {a} with {b}", "rename {a} -> {b}", "Rename {a} to {b} everywhere")  # fmt: skip
+
+
+def rename_used(code: Code, rng: random.Random) -> Task | None:
+    """A name that is used here and defined elsewhere: imported, or simply called."""
+    defined = {n.name for n in code.nodes if isinstance(n, Function | ast.ClassDef)}
+    imported = {a.asname or a.name for n in code.nodes if isinstance(n, ast.ImportFrom) for a in n.names}
+    called = {n.func.id for n in code.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    usable = sorted((imported | called) - defined - set(dir(builtins)) - {"*"})
+    if not usable:
+        return None
+    old = rng.choice(usable)
+    new = _fresh(code, rng, snippets.class_name if old[:1].isupper() else snippets.verb, old)
+    places = _everywhere(code, rng, old, new)
+    if new is None or not 1 <= len(places) <= 7:
+        return None
+    templates = _USED if not old[:1].isupper() else _CLASS + _ANY
+    return Task("rename used name", phrase(rng, templates, a=old, b=new), code.rename(old, new, places))
+
+
+def shared_names(first: Code, second: Code) -> list[str]:
+    """Functions and classes that one of two files defines and the other uses."""
+
+    def defined(code: Code) -> set[str]:
+        return {n.name for n in code.tree.body if isinstance(n, Function | ast.ClassDef)}
+
+    return sorted((defined(first) & set(second.names)) | (defined(second) & set(first.names)))
+
+
+def rename_over_files(codes: list[Code], rng: random.Random) -> tuple[str, list[Task]] | None:
+    """One name in two files: the instruction, and what it means for each."""
+    shared = shared_names(*codes)
+    if not shared:
+        return None
+    old = rng.choice(shared)
+    new = _fresh(codes[0], rng, snippets.class_name if old[:1].isupper() else snippets.verb, old)
+    if new is None or new in codes[1].names or codes[1].in_formatted(new):
+        return None
+    places = [_everywhere(code, rng, old, new) for code in codes]
+    if not all(1 <= len(found) <= 5 for found in places):
+        return None
+    templates = (*_ANY, "Rename {a} to {b} in both files", "Rename {a} to {b} in all files")
+    instruction = phrase(rng, templates if old[:1].isupper() else (*templates, *_FUNCTION[:4]), a=old, b=new)
+    made = [code.rename(old, new, found) for code, found in zip(codes, places, strict=True)]
+    return instruction, [Task("rename over files", instruction, edits) for edits in made]
 
 
 def rename_constant(code: Code, rng: random.Random) -> Task | None:

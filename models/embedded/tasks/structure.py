@@ -7,6 +7,25 @@ from dovetail.models.embedded import snippets
 from dovetail.models.embedded.blocks import LineEdit
 from dovetail.models.embedded.tasks.code import Code, Function, Task, parameters, phrase, words
 
+PLAIN_DOCSTRING: tuple[str, ...] = ("Add a docstring to {f}", "Add a docstring to {f}", "Write a docstring for {f}", "Document {f}", "Add a one-line docstring to {f}", "{f} needs a docstring", "Add docstring to {f}")  # fmt: skip
+IMPORT = ("Import {m}", "Add import {m}", "Add an import of {m}", "import {m}", "Import the module {m}", "Import {m} at the top", "Add the missing import of {m}")  # fmt: skip
+REMOVE_IMPORT = ("Remove the import of {m}", "Remove the unused import {m}", "Delete import {m}")
+MODULES = (
+    "os",
+    "sys",
+    "json",
+    "re",
+    "math",
+    "time",
+    "random",
+    "logging",
+    "datetime",
+    "functools",
+    "itertools",
+    "pathlib",
+    "collections",
+)
+
 _TYPES = (*snippets.TYPES, "bytes", "str | None", "int | None", "object")
 
 
@@ -28,7 +47,7 @@ def add_docstring(code: Code, rng: random.Random) -> Task | None:
         or getattr(first, "decorator_list", None)
     ):
         return None
-    templates: tuple[str, ...] = ("Add a docstring to {f}", "Add a docstring to {f}", "Write a docstring for {f}", "Document {f}", "Add a one-line docstring to {f}", "{f} needs a docstring", "Add docstring to {f}")  # fmt: skip
+    templates = PLAIN_DOCSTRING
     kind = "class" if isinstance(node, ast.ClassDef) else "function"
     templates += (f"Add a docstring to the {kind} {{f}}", f"add a docstring to the {{f}} {kind}")
     doc = summary(node.name)
@@ -204,7 +223,7 @@ def delete_statement(code: Code, rng: random.Random) -> Task | None:
     name = ""
     if isinstance(node, ast.Import) and len(node.names) == 1:
         name = node.names[0].name
-        templates += ("Remove the import of {m}", "Remove the unused import {m}", "Delete import {m}")
+        templates += REMOVE_IMPORT
     prints = [
         n for n in code.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
     ]
@@ -241,34 +260,17 @@ def annotate(code: Code, rng: random.Random) -> Task | None:
 
 def add_import(code: Code, rng: random.Random) -> Task | None:
     imports = [n for n in code.tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    name = rng.choice(
-        (
-            "os",
-            "sys",
-            "json",
-            "re",
-            "math",
-            "time",
-            "random",
-            "logging",
-            "datetime",
-            "functools",
-            "itertools",
-            "pathlib",
-            "collections",
-        )
-    )
+    name = rng.choice(MODULES)
     line = f"import {name}\n"
     if line in code.lines:
         return None
-    templates = ("Import {m}", "Add import {m}", "Add an import of {m}", "import {m}", "Import the module {m}", "Import {m} at the top", "Add the missing import of {m}")  # fmt: skip
     if imports:
         edits = code.insert(imports[-1].end_lineno or imports[-1].lineno, line)
     elif ast.get_docstring(code.tree) is None and code.tree.body[0].lineno == 1:
         edits = code.insert(0, line, "\n")
     else:
         return None
-    return Task("add import", phrase(rng, templates, m=name), edits)
+    return Task("add import", phrase(rng, IMPORT, m=name), edits)
 
 
 def add_function(code: Code, rng: random.Random) -> Task | None:
@@ -332,14 +334,4 @@ def add_comment(code: Code, rng: random.Random) -> Task | None:
         "add decorator",
         phrase(rng, templates, d_=decorator, f=node.name),
         code.insert(node.lineno - 1, f"{pad}@{decorator}\n"),
-    )
-
-
-def no_change(code: Code, rng: random.Random) -> Task | None:
-    return Task(
-        "no change",
-        rng.choice(
-            ("Do nothing", "Leave the file as it is", "No change needed", "Change nothing", "Keep everything as it is.")
-        ),
-        (),
     )

@@ -10,6 +10,13 @@ _SET = (
     "Change {a} from {o_} to {n_}", "Set {a} to {n_}", "Change {a} to {n_}", "Set the value of {a} to {n_}", "{a} should be {n_}",
     "{a} should be {n_} instead of {o_}", "Make {a} {n_}", "change {a} from {o_} to {n_}", "Use {n_} for {a}", "Change the value of {a} to {n_}",
 )  # fmt: skip
+SET_TO = (
+    "Set {a} to {n_}",
+    "Change {a} to {n_}",
+    "Set the value of {a} to {n_}",
+    "{a} should be {n_}",
+    "Change the value of {a} to {n_}",
+)
 _HUMAN = (
     "Change the {h_} from {o_} to {n_}",
     "Set the {h_} to {n_}",

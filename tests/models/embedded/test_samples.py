@@ -1,14 +1,18 @@
 """Packing: a branch in a packed row is exactly the prompt that would be served, alone."""
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer
 
-from dovetail.models.embedded import samples, snippets, tokenizer
-from dovetail.models.embedded.network import Network, Shape
+from dovetail.models import tokenizer as models_tokenizer
+from dovetail.models.embedded import chats, gaps, samples, snippets, tokenizer
+from dovetail.models.embedded.network import Network
+from dovetail.models.embedded.shape import Shape
 from dovetail.models.embedded.tasks import DocumentMaker
+from dovetail.models.fim import FillInMiddle
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +75,31 @@ def test_rows_never_overflow_and_answers_weigh_most(words: Tokenizer) -> None:
     row = samples.Row(800)
     row.add(sample)
     assert sum(weight == 1.0 for weight in row.weights) == sum(len(b.answer) for b in sample.branches)
+
+
+def test_a_gap_is_asked_for_as_the_server_asks(words: Tokenizer, tmp_path: Path) -> None:
+    words.save(str(tmp_path / "tokenizer.json"))
+    served = FillInMiddle.find(models_tokenizer.Tokenizer.load(tmp_path))
+    assert served is not None
+    maker = samples.SampleMaker(words, (), 3)
+    text = snippets.make_file(random.Random(8)) * 3
+    kinds = set()
+    for _ in range(200):
+        parts = gaps.fill_parts(text, maker.rng, one_line=False)
+        if parts is None:
+            continue
+        before, middle, after = parts
+        assert before + middle + after == text
+        assert middle
+        kinds.add((before.endswith("\n"), "\n" in middle, after.startswith("\n")))
+        sample = maker.fill_sample(parts)
+        assert served.prompt(before, after) == (list(sample.prefix), False)
+        assert words.decode(sample.branches[0].answer) == middle
+    assert len(kinds) >= 4
+
+
+def test_chat_turns_greet_and_refuse() -> None:
+    rng = random.Random(6)
+    answers = {turn[1] for _ in range(300) if (turn := chats.chat_turn(rng, lambda: "x = 1\n"))}
+    assert chats.REFUSAL in answers
+    assert any(answer.startswith("Hello") for answer in answers)

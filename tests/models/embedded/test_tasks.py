@@ -1,13 +1,15 @@
 """Every generated task: its answer applied to its file gives the expected file, which parses."""
 
 import ast
+import keyword
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from dovetail.models.embedded import sources
+from dovetail.models.embedded import names, sources
 from dovetail.models.embedded.blocks import apply_answer, occurrences, parse_answer
 from dovetail.models.embedded.snippets import make_file
 from dovetail.models.embedded.tasks import GENERATORS, DocumentMaker, bugs
@@ -30,17 +32,47 @@ def test_answers_apply_and_parse(library: tuple[sources.SourceFile, ...], made_u
         document = maker.document(rng, 1100, 5)
         if document is None:
             continue
-        files, (path, text) = dict(document.files), document.files[document.target]
+        files = dict(document.files)
         for branch in document.branches:
             kinds[branch.kind] += 1
             for block in parse_answer(branch.answer):
-                assert block.path == path
-                assert occurrences(text, block.search) == 1
-            assert apply_answer(files, branch.answer)[path] == branch.expected
-            ast.parse(branch.expected)
-            assert (branch.expected == text) == (branch.kind == "no change")
+                assert occurrences(files[block.path], block.search) == 1
+            after = apply_answer(files, branch.answer)
+            assert tuple(after[path] for path, _ in document.files) == branch.expected
+            for text in branch.expected:
+                ast.parse(text)
+            changed = sum(after[path] != text for path, text in files.items())
+            assert changed == {"no change": 0, "rename over files": 2}.get(branch.kind, 1)
     assert len(kinds) >= 15
     assert kinds["rename function"] > 20
+    assert kinds["two changes"] > 3
+    assert kinds["rename over files"] > 3
+
+
+def test_a_rename_reaches_the_fields_of_f_strings_and_refuses_what_it_cannot_tell() -> None:
+    code = Code('print(f"{{net}} {net(1)!r}", net)\n')
+    assert code.formatted_places("net") is None  # the first is text, the second is not
+    code = Code('print(f"is {net(1):>4}", net)\n')
+    (edit,) = code.rename("net", "gross", [(1, 22), *(code.formatted_places("net") or [])])
+    assert edit.lines == ('print(f"is {gross(1):>4}", gross)\n',)
+
+
+def test_new_names_are_identifiers_of_many_shapes() -> None:
+    rng = random.Random(2)
+    for old in ("net_price", "NetPrice", "MAX_SIZE", "netPrice", "x", "_hidden"):
+        made = {names.new_name(rng, old) for _ in range(200)}
+        assert len(made) > 100
+        assert all(name.isidentifier() and not keyword.iskeyword(name) for name in made)
+    shapes = {names.new_name(rng, "net_price") for _ in range(400)}
+    for shape in (r"[a-z]+_[a-z]+", r"[a-z]+[A-Z][a-z]+", r"_\w+", r"\w*\d", r"net_\w+", r"[a-z]+"):
+        assert any(re.fullmatch(shape, name) for name in shapes), shape
+
+
+def test_a_file_with_another_licence_is_left_out_and_spdx_is_believed() -> None:
+    assert sources.licence_of("import os\n", "MIT") == "MIT"
+    assert sources.licence_of("# SPDX-License-Identifier: Apache-2.0\n", "MIT") == "Apache-2.0"
+    assert sources.licence_of("# SPDX-License-Identifier: LGPL-2.1\n", "MIT") is None
+    assert sources.licence_of("# Under the GNU General Public License\n", "MIT") is None
 
 
 def test_every_generator_fires() -> None:

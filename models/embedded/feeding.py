@@ -1,0 +1,61 @@
+"""Batches made by other processes while this one trains. The order does not depend on who is faster."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import torch.multiprocessing
+
+from dovetail.models.embedded.samples import Batch
+
+WAITING: Final = 4  # batches that a process may be ahead
+_PATIENCE_S: Final = 300.0
+Source = Callable[[int], Iterator[Batch]]
+
+
+class MakerDied(RuntimeError):
+    """A process that makes batches has ended."""
+
+
+def fed(source: Source, processes: int) -> Iterator[Batch]:
+    """The batches of ``source(0)``, or with processes those of ``source(1)``, ``source(2)``, ... in turn.
+
+    Args:
+        source: makes the endless batches of one number; sent to the processes by pickle.
+        processes: how many; 0: batches are made here, when they are asked for.
+    """
+    if not processes:
+        yield from source(0)
+        return
+    context = torch.multiprocessing.get_context("spawn")
+    queues = [context.Queue(WAITING) for _ in range(processes)]
+    makers = [
+        context.Process(target=_make, args=(source, number, waiting), daemon=True)
+        for number, waiting in enumerate(queues, 1)
+    ]
+    for maker in makers:
+        maker.start()
+    try:
+        while True:
+            for maker, waiting in zip(makers, queues, strict=True):
+                yield _next(maker, waiting)
+    finally:
+        for maker in makers:
+            maker.terminate()
+            maker.join()
+
+
+def _next(maker: torch.multiprocessing.Process, waiting: torch.multiprocessing.Queue[Batch]) -> Batch:
+    try:
+        batch: Batch = waiting.get(timeout=_PATIENCE_S)
+    except queue.Empty:
+        raise MakerDied(f"no batch for {_PATIENCE_S:.0f} s; alive: {maker.is_alive()}") from None
+    return batch
+
+
+def _make(source: Source, number: int, waiting: torch.multiprocessing.Queue[Batch]) -> None:
+    torch.set_num_threads(1)
+    for batch in source(number):
+        waiting.put(batch)
