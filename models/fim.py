@@ -34,7 +34,7 @@ class FimFamily:
     ``file`` and ``repo`` begin a file and a repository; without ``file``, other files are shown at the head of the prefix:
     as comments, or (``named``) as they are, below a comment with their path. ``path``: the place of the open file's path
     among other files: ``file path prefix-token``, ``file prefix-token path``, or ``prefix-token file path``. ``ends``: what
-    else ends a middle.
+    else ends a middle. ``needs``: what else the vocabulary has, by which the layout's models are known.
     """
 
     name: str
@@ -48,11 +48,12 @@ class FimFamily:
     path: Literal["before", "between", "inside"] = "before"
     named: bool = False
     ends: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def required(self) -> tuple[str, ...]:
         """The tokens without which there is no such layout."""
-        return tuple(token for token in (self.prefix, self.suffix, self.middle) if token)
+        return tuple(token for token in (self.prefix, self.suffix, self.middle, *self.needs) if token)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -65,7 +66,6 @@ _PLAIN = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
 _TURN_ENDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 FAMILIES: tuple[FimFamily, ...] = (
-    # Also this project's embedded model, which has no token for repositories.
     FimFamily(
         "qwen",
         *_PIPED,
@@ -110,6 +110,15 @@ FAMILIES: tuple[FimFamily, ...] = (
         ends=("<|EOT|>", "<｜end▁of▁sentence｜>"),
     ),
     FimFamily("codestral", "[PREFIX]", "[SUFFIX]", order="suffix first", ends=("[MIDDLE]",)),
+    # This project's embedded model: the middle continues the prefix, which a model of its size learns at once.
+    FimFamily(
+        "dovetail",
+        *_PIPED[:2],
+        order="suffix first",
+        file="<|file_sep|>",
+        ends=("<|fim_middle|>", *_TURN_ENDS),
+        needs=("<|task|>", "<|edit|>"),
+    ),
     FimFamily("seed-coder", "<[fim-prefix]>", "<[fim-suffix]>", "<[fim-middle]>", order="suffix first"),
 )
 

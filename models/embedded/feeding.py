@@ -11,7 +11,7 @@ import torch.multiprocessing
 from dovetail.models.embedded.samples import Batch
 
 WAITING: Final = 4  # batches that a process may be ahead
-_PATIENCE_S: Final = 300.0
+_LOOK_S: Final = 2.0
 Source = Callable[[int], Iterator[Batch]]
 
 
@@ -48,11 +48,14 @@ def fed(source: Source, processes: int) -> Iterator[Batch]:
 
 
 def _next(maker: torch.multiprocessing.Process, waiting: torch.multiprocessing.Queue[Batch]) -> Batch:
-    try:
-        batch: Batch = waiting.get(timeout=_PATIENCE_S)
-    except queue.Empty:
-        raise MakerDied(f"no batch for {_PATIENCE_S:.0f} s; alive: {maker.is_alive()}") from None
-    return batch
+    while True:
+        try:
+            batch: Batch = waiting.get(timeout=_LOOK_S)
+        except queue.Empty:
+            if not maker.is_alive():
+                raise MakerDied(f"a process that makes batches ended with status {maker.exitcode}") from None
+        else:
+            return batch
 
 
 def _make(source: Source, number: int, waiting: torch.multiprocessing.Queue[Batch]) -> None:

@@ -20,14 +20,14 @@ from dovetail.models.embedded.chats import chat_turn
 from dovetail.models.embedded.gaps import Parts, fill_parts, stretch
 from dovetail.models.embedded.sources import SourceFile
 from dovetail.models.embedded.tasks import Document, DocumentMaker
-from dovetail.models.embedded.tokenizer import EDIT, END, FILE_SEP, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, TASK, ids_of
+from dovetail.models.embedded.tokenizer import EDIT, END, FILE_SEP, FIM_PREFIX, FIM_SUFFIX, TASK, ids_of
 
 IGNORE: Final = -100
 PREFIX_WEIGHT: Final = 0.15  # loss on the files of an edit prompt
-AROUND_WEIGHT: Final = 0.2  # loss on what stands around the gap of a fill-in-the-middle sample
+AFTER_WEIGHT: Final = 0.2  # loss on what stands behind a gap; none on what stands before it: see the README
 TEXT_WEIGHT: Final = 0.3  # loss on plain code
-FILL_WEIGHT: Final = 1.2  # loss on the middle of a fill-in-the-middle sample
-SHARES: Final = (("edit", 0.36), ("complete", 0.05), ("fill", 0.53), ("chat", 0.06))
+FILL_WEIGHT: Final = 2.0  # loss on the middle of a fill-in-the-middle sample
+SHARES: Final = (("edit", 0.36), ("complete", 0.06), ("fill", 0.52), ("chat", 0.06))
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class Branch:
 
 @dataclass(frozen=True)
 class Sample:
-    """A shared prefix and the branches that continue it."""
+    """A shared prefix and the branches that continue it. ``weighed``: how many tokens of the prefix have its weight; None: all."""
 
     prefix: tuple[int, ...]
     branches: tuple[Branch, ...]
     prefix_weight: float
+    weighed: int | None = None
 
     def __len__(self) -> int:
         return len(self.prefix) + sum(len(b.prompt) + len(b.answer) for b in self.branches)
@@ -88,7 +89,7 @@ class SampleMaker:
         self.documents = DocumentMaker(sources)
         self.rng = random.Random(seed)
         self.end = ids_of(tokenizer, END)[0]
-        self.fill_ids = ids_of(tokenizer, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE)
+        self.fill_ids = ids_of(tokenizer, FIM_PREFIX, FIM_SUFFIX)
         self.chat_template = templates()[1]
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -125,10 +126,11 @@ class SampleMaker:
     def fill_sample(self, parts: Parts, path: str | None = None) -> Sample:
         """As models/fim.py asks for it; with a path, as where other files are shown."""
         before, middle, after = parts
-        prefix, suffix, fill = self.fill_ids
+        prefix, suffix = self.fill_ids
         head = self.encode(f"{FILE_SEP}{path}\n") if path else ()
-        ids = (*head, prefix, *self.encode(before), suffix, *self.encode(after), fill)
-        return Sample(ids, (Branch((), (*self.encode(middle), self.end), FILL_WEIGHT),), AROUND_WEIGHT)
+        behind = (*head, suffix, *self.encode(after), prefix)
+        branch = Branch((), (*self.encode(middle), self.end), FILL_WEIGHT)
+        return Sample((*behind, *self.encode(before)), (branch,), AFTER_WEIGHT, weighed=len(behind))
 
     def _fill(self, length: int) -> Sample | None:
         limit = min(1400, length * 2)
@@ -171,7 +173,9 @@ class Row:
 
     def add(self, sample: Sample) -> None:
         self.count += 1
-        self._run(sample.prefix, 0, 0, [sample.prefix_weight] * len(sample.prefix))
+        size = len(sample.prefix)
+        weighed = size if sample.weighed is None else sample.weighed
+        self._run(sample.prefix, 0, 0, [sample.prefix_weight] * weighed + [0.0] * (size - weighed))
         for number, branch in enumerate(sample.branches, 1):
             weights = [0.0] * len(branch.prompt) + [branch.weight] * len(branch.answer)
             if not branch.prompt:  # the last token of the prefix predicts the first of the answer

@@ -51,6 +51,8 @@ class Log:
     tokens: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
     resumed: list[int] = field(default_factory=list)  # steps at which a later process went on, with its own code
+    cpu_seconds: float = 0.0  # of the last process, with its preparation
+    threads: int = 0  # of the last process
 
 
 def rate(fraction: float, step: int) -> float:
@@ -118,7 +120,6 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.log = Log(**state["log"])
-        self.log.resumed.append(self.log.step)
         self.first_step = self.log.step
 
     def save(self) -> None:
@@ -143,7 +144,10 @@ class Run:
         self.optimizer.step(rate(fraction, self.log.step - self.first_step))
         self.network.zero_grad()
         answers = batch.weights == 1.0
+        if self.log.step == self.first_step and self.log.step:
+            self.log.resumed.append(self.log.step)
         self.log.step += 1
+        self.log.cpu_seconds, self.log.threads = time.process_time(), self.plan.threads
         self.log.tokens += int((batch.targets != samples.IGNORE).sum())
         return losses.detach()[answers].mean().item()
 

@@ -29,11 +29,18 @@ TABLE = [
         "<|file_sep|>c.py\n<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>",
     ),
     (
-        "qwen",  # the embedded model: no token for repositories
+        "qwen",  # no token for repositories
         [*PIPED, "<|file_sep|>"],
         "<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>",
         "<|file_sep|>a.py\nx = 1\n<|file_sep|>lib/b.py\ndef f():\n\n    pass\n"
         "<|file_sep|>c.py\n<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>",
+    ),
+    (
+        "dovetail",  # the embedded model's
+        [*PIPED, "<|file_sep|>", "<|task|>", "<|edit|>"],
+        "<|fim_suffix|>S<|fim_prefix|>P",
+        "<|file_sep|>a.py\nx = 1\n<|file_sep|>lib/b.py\ndef f():\n\n    pass\n"
+        "<|file_sep|>c.py\n<|fim_suffix|>S<|fim_prefix|>P",
     ),
     (
         "qwen",  # no token for files
@@ -141,7 +148,7 @@ def test_every_family_has_its_layout(tmp_path, family, tokens, alone, among):
     assert ends == set(fim.stop_ids), "no token of the layout is part of a middle"
 
 
-@pytest.mark.parametrize("row", [TABLE[0], TABLE[7], TABLE[9]], ids=["qwen", "deepseek-coder", "seed-coder"])
+@pytest.mark.parametrize("row", [TABLE[0], TABLE[8], TABLE[10]], ids=["qwen", "deepseek-coder", "seed-coder"])
 def test_tokens_that_a_model_publishes_unflagged_are_found(tmp_path, row):
     built = plain_bytes()
     built.add_tokens([AddedToken(token, special=False, normalized=False) for token in row[1]])
@@ -157,8 +164,8 @@ def test_the_embedded_model_is_asked_as_it_was_trained():
     tokenizer = Tokenizer.load(WEIGHTS)
     ids, cut = found(tokenizer).prompt("def f(", "):\n    pass\n")
     assert not cut
-    prefix, suffix, middle = (tokenizer.special[token] for token in PIPED)
-    assert ids == [prefix, *tokenizer.encode("def f("), suffix, *tokenizer.encode("):\n    pass\n"), middle]
+    prefix, suffix = (tokenizer.special[token] for token in PIPED[:2])
+    assert ids == [suffix, *tokenizer.encode("):\n    pass\n"), prefix, *tokenizer.encode("def f(")]
 
 
 @pytest.mark.parametrize("tokens", [["▁<PRE>", "▁<SUF>", "▁<MID>"], ["[PREFIX]", "[SUFFIX]"]])

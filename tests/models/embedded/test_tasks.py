@@ -53,7 +53,7 @@ def test_a_rename_reaches_the_fields_of_f_strings_and_refuses_what_it_cannot_tel
     code = Code('print(f"{{net}} {net(1)!r}", net)\n')
     assert code.formatted_places("net") is None  # the first is text, the second is not
     code = Code('print(f"is {net(1):>4}", net)\n')
-    (edit,) = code.rename("net", "gross", [(1, 22), *(code.formatted_places("net") or [])])
+    (edit,) = code.rename("net", "gross", [(1, 25), *(code.formatted_places("net") or [])])
     assert edit.lines == ('print(f"is {gross(1):>4}", gross)\n',)
 
 
