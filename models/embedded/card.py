@@ -18,7 +18,7 @@ def _served(result: Report) -> str:
         return ""
     edits, gaps = served["edits"], served["gaps"]
     return (
-        f"The same {edits['answers']} under the server's constraint (`benchmarks/embedded.py`): {edits['valid']} apply, {edits['parse']} parse, "
+        f"The same {edits['answers']} under the server's constraint (`benchmarks/embedded_model.py`): {edits['valid']} apply, {edits['parse']} parse, "
         f"{edits['exact']} exact. Gaps of one line through `/v1/completions`: {gaps['exact']} of {gaps['answers']} exact.\n"
     )
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from dovetail.models.embedded.gaps import Parts, fill_parts, stretch
 from dovetail.models.embedded.network import Network, token_losses
 from dovetail.models.embedded.samples import IGNORE, Batch, Row, Sample, SampleMaker, collate
-from dovetail.models.embedded.sources import SourceFile
+from dovetail.models.embedded.sources import Shelf, SourceFile
 from dovetail.models.embedded.tasks import Document, DocumentMaker
 
 Forward = Callable[[Batch], torch.Tensor]
@@ -49,7 +49,7 @@ def network_forward(network: Network, device: str = "cpu") -> Forward:
 def edit_set(tokenizer: Tokenizer, sources: tuple[SourceFile, ...], documents: int, made_up: float, limit: int) -> Set:
     """Instructed edits on held-out files, or on made-up ones with an unseen seed."""
     maker = SampleMaker(tokenizer, sources, HELD_OUT_SEED)
-    maker.documents = DocumentMaker(sources, made_up)
+    maker.documents = DocumentMaker(Shelf(sources), made_up)
     rng = random.Random(HELD_OUT_SEED)
     samples: list[Sample] = []
     labels: list[tuple[str, ...]] = []
@@ -66,7 +66,7 @@ def edit_set(tokenizer: Tokenizer, sources: tuple[SourceFile, ...], documents: i
 
 def documents(sources: tuple[SourceFile, ...], seed: int, limit: int) -> Iterator[Document]:
     """Endless documents on held-out files."""
-    maker, rng = DocumentMaker(sources, made_up=0.0), random.Random(seed)
+    maker, rng = DocumentMaker(Shelf(sources), made_up=0.0), random.Random(seed)
     while True:
         document = maker.document(rng, limit, 2)
         if document is not None:
@@ -84,10 +84,10 @@ def parses(text: str) -> bool:
 
 def gaps(sources: tuple[SourceFile, ...], count: int) -> Iterator[Parts]:
     """Gaps of one line in held-out files: half whole lines, half the rest of a line from anywhere."""
-    rng = random.Random(HELD_OUT_SEED)
+    rng, shelf = random.Random(HELD_OUT_SEED), Shelf(sources)
     found = 0
     while found < count:
-        parts = fill_parts(stretch(sources, rng, 900)[0], rng, one_line=True)
+        parts = fill_parts(stretch(shelf, rng, 900)[0], rng, one_line=True)
         if parts is not None:
             found += 1
             yield parts

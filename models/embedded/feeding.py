@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from typing import Final
 
 import torch.multiprocessing
@@ -47,7 +48,7 @@ def fed(source: Source, processes: int) -> Iterator[Batch]:
             maker.join()
 
 
-def _next(maker: torch.multiprocessing.Process, waiting: torch.multiprocessing.Queue[Batch]) -> Batch:
+def _next(maker: BaseProcess, waiting: torch.multiprocessing.Queue[Batch]) -> Batch:
     while True:
         try:
             batch: Batch = waiting.get(timeout=_LOOK_S)

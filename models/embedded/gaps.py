@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 
-from dovetail.models.embedded.sources import SourceFile
+from dovetail.models.embedded.sources import Shelf
 
 Parts = tuple[str, str, str]
 
 
-def stretch(sources: Sequence[SourceFile], rng: random.Random, characters: int) -> tuple[str, str]:
+def stretch(shelf: Shelf, rng: random.Random, characters: int) -> tuple[str, str]:
     """A stretch of a real file from a line start, and the file's path."""
-    source = rng.choice(sources)
+    source = shelf.draw(rng)
     start = rng.randrange(max(1, len(source.text) - characters // 2))
     start = source.text.rfind("\n", 0, start) + 1
     return source.text[start : start + characters], source.path

@@ -227,7 +227,7 @@ def write_manifest(directory: Path, manifest: Report) -> None:
 
 
 def add_served(directory: Path, measured: Report) -> None:
-    """Put what the server made of the model (benchmarks/embedded.py) beside the other measurements."""
+    """Put what the server made of the model (benchmarks/embedded_model.py) beside the other measurements."""
     manifest = json.loads((directory / "manifest.json").read_text())
     manifest["evaluation"]["served"] = measured
     (directory / "README.md").write_text(readme(manifest))

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from dovetail.models.embedded import CHAT_TEMPLATE, EDIT_TEMPLATE
 from dovetail.models.embedded.chats import chat_turn
 from dovetail.models.embedded.gaps import Parts, fill_parts, stretch
-from dovetail.models.embedded.sources import SourceFile
+from dovetail.models.embedded.sources import Shelf, SourceFile
 from dovetail.models.embedded.tasks import Document, DocumentMaker
 from dovetail.models.embedded.tokenizer import EDIT, END, FILE_SEP, FIM_PREFIX, FIM_SUFFIX, TASK, ids_of
 
@@ -27,7 +27,8 @@ PREFIX_WEIGHT: Final = 0.15  # loss on the files of an edit prompt
 AFTER_WEIGHT: Final = 0.2  # loss on what stands behind a gap; none on what stands before it: see the README
 TEXT_WEIGHT: Final = 0.3  # loss on plain code
 FILL_WEIGHT: Final = 2.0  # loss on the middle of a fill-in-the-middle sample
-SHARES: Final = (("edit", 0.36), ("complete", 0.06), ("fill", 0.52), ("chat", 0.06))
+MADE_UP: Final = 0.35  # share of made-up files among those of edits
+SHARES: Final = (("edit", 0.56), ("complete", 0.06), ("fill", 0.34), ("chat", 0.04))
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class SampleMaker:
 
     def __init__(self, tokenizer: Tokenizer, sources: tuple[SourceFile, ...], seed: int) -> None:
         self.tokenizer = tokenizer
-        self.sources = sources
-        self.documents = DocumentMaker(sources)
+        self.shelf = Shelf(sources, by_package=True)
+        self.documents = DocumentMaker(self.shelf, MADE_UP)
         self.rng = random.Random(seed)
         self.end = ids_of(tokenizer, END)[0]
         self.fill_ids = ids_of(tokenizer, FIM_PREFIX, FIM_SUFFIX)
@@ -118,7 +119,7 @@ class SampleMaker:
         return Sample(sample.prefix, tuple(kept), PREFIX_WEIGHT) if kept else None
 
     def _complete(self, length: int) -> Sample | None:
-        text, path = stretch(self.sources, self.rng, self.rng.randint(200, length * 3))
+        text, path = stretch(self.shelf, self.rng, self.rng.randint(200, length * 3))
         head = f"{FILE_SEP}{path}\n" if self.rng.random() < 0.3 else ""
         ids = self.encode(head + text)[: length - 1]
         return Sample(ids, (), TEXT_WEIGHT)
@@ -134,7 +135,7 @@ class SampleMaker:
 
     def _fill(self, length: int) -> Sample | None:
         limit = min(1400, length * 2)
-        text, path = stretch(self.sources, self.rng, self.rng.randint(120, self.rng.choice((400, 800, limit))))
+        text, path = stretch(self.shelf, self.rng, self.rng.randint(120, self.rng.choice((400, 800, limit))))
         parts = fill_parts(text, self.rng, one_line=False)
         return self.fill_sample(parts, path if self.rng.random() < 0.1 else None) if parts else None
 

@@ -7,13 +7,16 @@ are what evaluation is done on.
 
 import ast
 import hashlib
+import itertools
 import os
 import platform
+import random
 import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -101,6 +104,26 @@ class Corpus:
         for use, files in (("evaluation", self.held_out), ("training", self.train)):
             rows += [f"{f.package}\t{f.path}\t{f.licence}\t{use}\t{len(f.text)}\t{f.digest}" for f in files]
         return "\n".join(rows) + "\n"
+
+
+class Shelf:
+    """Files to draw from: all alike, or ``by_package``: a package in proportion to the square root of its text, then its files alike."""
+
+    def __init__(self, files: Sequence[SourceFile], *, by_package: bool = False) -> None:
+        self.files = files
+        self._cumulative: list[float] | None = None
+        if by_package:
+            characters, count = Counter[str](), Counter(file.package for file in files)
+            for file in files:
+                characters[file.package] += len(file.text)
+            weights = [characters[file.package] ** 0.5 / count[file.package] for file in files]
+            self._cumulative = list(itertools.accumulate(weights))
+
+    def draw(self, rng: random.Random) -> SourceFile:
+        """One file."""
+        if self._cumulative is None:
+            return rng.choice(self.files)
+        return rng.choices(self.files, cum_weights=self._cumulative)[0]
 
 
 def scrub(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from dovetail.models.embedded import names, snippets
 from dovetail.models.embedded.blocks import apply_lines, make_blocks
-from dovetail.models.embedded.sources import SourceFile
+from dovetail.models.embedded.sources import Shelf, SourceFile
 from dovetail.models.embedded.tasks import bugs, rename, structure, unchanged, values
 from dovetail.models.embedded.tasks.code import Code, Task
 
@@ -140,15 +140,15 @@ def _respelled(text: str, rng: random.Random) -> str:
 class DocumentMaker:
     """Draws documents from a corpus and from made-up files. Deterministic for a given rng."""
 
-    def __init__(self, sources: tuple[SourceFile, ...], made_up: float = 0.5) -> None:
-        self.sources = sources
+    def __init__(self, shelf: Shelf, made_up: float) -> None:
+        self.shelf = shelf
         self.made_up = made_up
         self._trees: dict[str, ast.Module] = {}
 
     def file(self, rng: random.Random, limit: int) -> str:
         """A file that parses, ASCII, free of edit markers and of over-long lines."""
         while True:
-            if rng.random() < self.made_up or not self.sources:
+            if rng.random() < self.made_up or not self.shelf.files:
                 text: str | None = _respelled(snippets.make_file(rng), rng)
             else:
                 text = self._piece(rng, limit)
@@ -163,7 +163,7 @@ class DocumentMaker:
             return text
 
     def _piece(self, rng: random.Random, limit: int) -> str | None:
-        source = rng.choice(self.sources)
+        source = self.shelf.draw(rng)
         key = f"{source.package}/{source.path}"
         if key not in self._trees:
             if len(self._trees) > 400:

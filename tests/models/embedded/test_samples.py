@@ -11,6 +11,7 @@ from dovetail.models import tokenizer as models_tokenizer
 from dovetail.models.embedded import chats, gaps, samples, snippets, tokenizer
 from dovetail.models.embedded.network import Network
 from dovetail.models.embedded.shape import Shape
+from dovetail.models.embedded.sources import Shelf
 from dovetail.models.embedded.tasks import DocumentMaker
 from dovetail.models.fim import FillInMiddle
 
@@ -31,7 +32,7 @@ def test_template_equals_training_prompt() -> None:
 
 def test_prefix_and_branch_ids_are_the_whole_prompts_ids(words: Tokenizer) -> None:
     maker = samples.SampleMaker(words, (), 0)
-    documents, rng = DocumentMaker(()), random.Random(2)
+    documents, rng = DocumentMaker(Shelf(()), 1.0), random.Random(2)
     for _ in range(30):
         document = documents.document(rng, 700, 3)
         if document is None:

@@ -26,7 +26,7 @@ def library() -> tuple[sources.SourceFile, ...]:
 
 @pytest.mark.parametrize("made_up", [0.0, 1.0])
 def test_answers_apply_and_parse(library: tuple[sources.SourceFile, ...], made_up: float) -> None:
-    maker, rng = DocumentMaker(library, made_up), random.Random(7)
+    maker, rng = DocumentMaker(sources.Shelf(library), made_up), random.Random(7)
     kinds: Counter[str] = Counter()
     for _ in range(200):
         document = maker.document(rng, 1100, 5)
@@ -101,7 +101,7 @@ def test_broken_files_are_repaired_by_their_task(breaker: bugs.Breaker) -> None:
 
 def test_documents_repeat_with_the_seed(library: tuple[sources.SourceFile, ...]) -> None:
     def draw() -> list[object]:
-        maker, rng = DocumentMaker(library), random.Random(11)
+        maker, rng = DocumentMaker(sources.Shelf(library), 0.5), random.Random(11)
         return [maker.document(rng, 900, 3) for _ in range(10)]
 
     assert draw() == draw()

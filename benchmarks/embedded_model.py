@@ -1,6 +1,6 @@
 """What the server makes of the embedded model on packages it never saw: edits held to the constraint, gaps of one line, renames.
 
-    python benchmarks/embedded.py [--model DIR] [--edits 80] [--gaps 100] [--write]
+    python benchmarks/embedded_model.py [--model DIR] [--edits 80] [--gaps 100] [--write]
 
 Edits are the documents of which `models/embedded/report.py` takes free answers: there as the model writes them, here by
 `/v1/edits`. Gaps are those of `models/embedded/evaluate.py`, asked by `/v1/completions` with a suffix. ``--write`` puts the
