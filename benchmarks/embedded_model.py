@@ -1,9 +1,10 @@
 """What the server makes of the embedded model on packages it never saw: edits held to the constraint, gaps of one line, renames.
 
-    python benchmarks/embedded_model.py [--model DIR] [--edits 80] [--gaps 100] [--write]
+    python benchmarks/embedded_model.py [--model DIR] [--edits 80] [--gaps 100] [--renames 10] [--write]
 
 Edits are the documents of which `models/embedded/report.py` takes free answers: there as the model writes them, here by
-`/v1/edits`. Gaps are those of `models/embedded/evaluate.py`, asked by `/v1/completions` with a suffix. ``--write`` puts the
+`/v1/edits`. Gaps are those of `models/embedded/evaluate.py`, asked by `/v1/completions` with a suffix. Renames are the task of
+`dovetail demo --agent` with other names: a function in three files, done by the agent, checked by tests. ``--write`` puts the
 result into the directory's manifest.json and README.md. Needs the held-out wheels (see models/embedded/README.md). The last line
 is one JSON object.
 """
@@ -13,15 +14,32 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from dovetail.agent.client import DovetailClient, ServerProblem
+from dovetail.agent.loop import Agent, Settings
 from dovetail.models.embedded import WEIGHTS, evaluate, report, sources
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.wiring import start_server_process
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "rename"
+NEW_NAMES = (
+    "compute_price",
+    "final_price",
+    "discounted",
+    "price_after_discount",
+    "netPrice",
+    "get_net_price2",
+    "_reduced",
+    "quantile",
+    "zorbify",
+    "apply_discount_to_cents",
+)
 
 
 def edits(url: str, held_out: tuple[sources.SourceFile, ...], count: int) -> dict[str, int]:
@@ -58,6 +76,20 @@ def gaps(url: str, held_out: tuple[sources.SourceFile, ...], count: int) -> dict
     return counts
 
 
+def renames(url: str, count: int) -> dict[str, Any]:
+    """The agent's demonstration with new names of several shapes: which ones it brings to an end."""
+    done = []
+    with DovetailClient(url) as client:
+        for new in NEW_NAMES[:count]:
+            with tempfile.TemporaryDirectory(prefix="dovetail-renames-") as folder:
+                root = Path(folder) / "rename"
+                shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns("task.json", "__pycache__"))
+                settings = Settings(f"Rename the function net_price to {new}", root, candidates=5)
+                report = Agent(settings, client, Path(folder) / "run.jsonl", listener=lambda event: None).run()
+                done += [new] if report.is_complete else []
+    return {"asked": list(NEW_NAMES[:count]), "done": done}
+
+
 def main() -> None:
     """Serve, ask, count, and print."""
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,6 +97,7 @@ def main() -> None:
     parse.add_argument("--cache", type=Path, default=sources.DEFAULT_CACHE)
     parse.add_argument("--edits", type=int, default=80)
     parse.add_argument("--gaps", type=int, default=100)
+    parse.add_argument("--renames", type=int, default=len(NEW_NAMES), help="how many of the new names to try")
     parse.add_argument("--write", action="store_true", help="put the result into the manifest and the README")
     options = parse.parse_args()
     held_out = sources.read_held_out(options.cache)
@@ -74,6 +107,7 @@ def main() -> None:
         measured: dict[str, Any] = {
             "edits": edits(server.url, held_out, options.edits),
             "gaps": gaps(server.url, held_out, options.gaps),
+            "renames": renames(server.url, options.renames),
         }
     finally:
         server.stop()

@@ -21,6 +21,14 @@ class Shape:
     epsilon: float = 1e-6
     positions: int = 65536
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has; the head is the embedding."""
+        attention = 2 * self.width * self.head * (self.heads + self.kv_heads) + 2 * self.head
+        return (self.vocabulary + 1) * self.width + self.layers * (
+            attention + 3 * self.width * self.hidden + 2 * self.width
+        )
+
     def config(self, end: int) -> dict[str, Any]:
         """What transformers needs to load it as Qwen3ForCausalLM."""
         return {

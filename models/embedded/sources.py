@@ -67,7 +67,7 @@ _SKIPPED_FOLDERS: Final = frozenset(
 )
 _GENERATED: Final = re.compile(r"(?i)do not edit|@generated|generated (by|from|automatically)|automatically generated")
 _FOREIGN: Final = re.compile(
-    r"SPDX-License-Identifier: *(?!MIT|BSD|Apache|PSF|ISC|Python|0BSD|Unlicense)|GNU (?:Lesser |Affero |Library )?General Public"
+    r"SPDX-License-Identifier:(?! *(?:MIT|BSD|Apache|PSF|ISC|Python|0BSD|Unlicense))|GNU (?:Lesser |Affero |Library )?General Public"
     r"|\b[AL]?GPL|Mozilla Public|Creative Commons|CDDL|Eclipse Public",
     re.IGNORECASE,
 )
