@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+LONGEST: Final = 65_536
 Report = dict[str, Any]
 
 
@@ -11,15 +12,30 @@ def _rows(table: Report) -> str:
     return "\n".join(f"| {kind} | {row['answers']} | {row['exact']:.1%} |" for kind, row in table.items())
 
 
+def _continued(training: Report) -> str:
+    """What several processes mean for who wants to repeat the run."""
+    if not training["resumed_at_steps"]:
+        return ""
+    process = training["last_process"]
+    return (
+        "Each process had the mix of tasks, and the small evaluation sets of the curve, of its own version of this folder, and a rate that "
+        "followed the budget it was given: the command above, run from the beginning, is not what made these weights, and has not been "
+        f"run to its end. The last process took {process['cpu_seconds']} s of processor time with {process['threads']} thread(s).\n"
+    )
+
+
 def _served(result: Report) -> str:
     """What the server makes of it, where that was measured."""
     served = result.get("served")
     if served is None:
         return ""
-    edits, gaps = served["edits"], served["gaps"]
+    edits, gaps, renames = served["edits"], served["gaps"], served["renames"]
     return (
         f"The same {edits['answers']} under the server's constraint (`benchmarks/embedded_model.py`): {edits['valid']} apply, {edits['parse']} parse, "
-        f"{edits['exact']} exact. Gaps of one line through `/v1/completions`: {gaps['exact']} of {gaps['answers']} exact.\n"
+        f"{edits['exact']} exact. Gaps of one line through `/v1/completions`: {gaps['exact']} of {gaps['answers']} exact. The agent's "
+        f"rename over three files, with {len(renames['asked'])} new names: {len(renames['done'])} brought to an end "
+        f"({', '.join(f'`{name}`' for name in renames['done']) or 'none'}; not: "
+        f"{', '.join(f'`{name}`' for name in renames['asked'] if name not in renames['done']) or 'none'}).\n"
     )
 
 
@@ -44,11 +60,9 @@ This file and `manifest.json` are written by the training command; no number in 
 
 `{training["command"]}`
 
-{training["seconds"]} s of wall time, {training["cpu_seconds"]} s of CPU time with preparation, on {training["machine"]["cores"]} cores ({training["machine"]["cpu"]}):
-{training["steps"]} steps, {training["tokens"] / 1e6:.1f} million tokens.
-Steps at which the run was resumed by a new process: {training["resumed_at_steps"] or "none"}. Each process draws its tasks, and the small
-evaluation sets of the curve, with the generators of its own version, which may differ from this one. CPU time is of the last process.
-Loss on edit answers at the end: {last["answer_loss"]}. The schedule follows the clock: the same command gives other weights elsewhere.
+{training["seconds"]} s of wall time on a shared machine with {training["machine"]["cores"]} cores ({training["machine"]["cpu"]}): {training["steps"]} steps,
+{training["tokens"] / 1e6:.1f} million tokens. Steps at which a new process went on from a checkpoint: {", ".join(map(str, training["resumed_at_steps"])) or "none"}.
+{_continued(training)}Loss on edit answers at the end: {last["answer_loss"]}. The schedule follows the clock: the same command gives other weights elsewhere.
 
 ## Data
 
@@ -56,8 +70,9 @@ Loss on edit answers at the end: {last["answer_loss"]}. The schedule follows the
 |---|---|---|---|---|
 {data}
 
-Half of the edit files are made up by templates of this project. E-mail addresses and key-like strings are replaced, near-copies
-and generated files dropped. Wheels are pinned; their digests are in `manifest.json`.
+About a third of the edit files are made up by templates of this project. E-mail addresses and key-like strings are replaced; near-copies,
+generated files and files whose head names a licence that is not permissive are dropped. `data.tsv` has every file with its licence and digest.
+Wheels are pinned; their digests are in `manifest.json`.
 
 ## Measured: greedy, unconstrained, exact match of the whole answer
 
@@ -92,8 +107,8 @@ Wrong:
 ## What it cannot do
 
 It knows Python only, and edits of the kinds in the table, worded much as in the examples. It does not reason, does not design, does not
-know libraries, does not follow a conversation; its chat answers are a few learnt phrases and one-line functions, and its plain completions
-are short-sighted. Where the figure for filling in a line is near zero, do not use it for that. Renames with uses far from the
-definition often miss a use or name a wrong line. It was trained on rows of at most 1,024 tokens; longer prompts run but nothing is claimed for them. Without the server's
-constraint an answer may quote a line that does not exist.
+know libraries, does not follow a conversation; its chat answers are a few learnt phrases, a refusal and one-line functions, and its plain
+completions are short-sighted. **It is no use for filling in lines**: the table above says how seldom a line is right. Renames with many
+uses, or with uses far from the definition, often miss one or name a wrong line. It was trained on rows of at most 1,024 tokens: prompts of up to
+{LONGEST:,} tokens run, and nothing is claimed for them. Without the server's constraint an answer may quote a line that does not exist.
 """

@@ -92,10 +92,10 @@ def run_examples(shipped: Shipped) -> list[Report]:
     return results
 
 
-def run_generated(shipped: Shipped, corpus: sources.Corpus) -> Report:
+def run_generated(shipped: Shipped, held_out: tuple[sources.SourceFile, ...]) -> Report:
     """Free greedy answers on held-out files: how many are well-formed, apply, and leave files that parse."""
     counts = {"answers": 0, "apply": 0, "parse": 0, "exact": 0}
-    for document in itertools.islice(evaluate.documents(corpus.held_out, HELD_OUT_SEED + 1, 1000), GENERATED_ANSWERS):
+    for document in itertools.islice(evaluate.documents(held_out, HELD_OUT_SEED + 1, 1000), GENERATED_ANSWERS):
         branch = document.branches[0]
         counts["answers"] += 1
         try:
@@ -118,9 +118,8 @@ def _table(results: dict[str, list[bool]]) -> Report:
 def evaluate_directory(directory: Path, cache: Path = sources.DEFAULT_CACHE) -> Report:
     """All measurements of a written directory."""
     started = time.monotonic()
-    corpus = sources.read_corpus(cache)
-    shipped = Shipped(directory)
-    words, held_out = shipped.tokenizer, corpus.held_out
+    shipped, held_out = Shipped(directory), sources.read_held_out(cache)
+    words = shipped.tokenizer
     real = evaluate.exact_matches(shipped.forward, evaluate.edit_set(words, held_out, 250, made_up=0.0, limit=1000))
     made_up = evaluate.exact_matches(shipped.forward, evaluate.edit_set(words, held_out, 250, made_up=1.0, limit=1000))
     fill = evaluate.exact_matches(shipped.forward, evaluate.fill_set(words, held_out, 400))
@@ -130,7 +129,7 @@ def evaluate_directory(directory: Path, cache: Path = sources.DEFAULT_CACHE) -> 
         "edits_on_made_up_files": _table(made_up),
         "fill_one_line": _table(fill),
         "held_out_code": {k: round(v, 4) for k, v in evaluate.perplexity(shipped.forward, words, held_out).items()},
-        "generated_on_held_out_packages": run_generated(shipped, corpus),
+        "generated_on_held_out_packages": run_generated(shipped, held_out),
         "examples_exact": sum(e["exact"] for e in examples),
         "examples_total": len(examples),
         "examples": examples,
@@ -184,7 +183,7 @@ def _command(plan: Plan) -> str:
 
 def finish(run: Run) -> None:
     """Write everything that belongs in the output directory. The checkpoint stays in the cache."""
-    plan, directory, cpu_seconds = run.plan, run.plan.out, round(time.process_time())
+    plan, directory = run.plan, run.plan.out
     words = Tokenizer.from_file(str(directory / "tokenizer.json"))
     export(run.network, directory, *tokenizer.ids_of(words, tokenizer.END, tokenizer.IM_END))
     tokenizer.write_config(directory, CHAT_TEMPLATE.read_text())
@@ -201,7 +200,7 @@ def finish(run: Run) -> None:
             "seed": plan.seed,
             "minutes_allowed": plan.minutes,
             "seconds": round(run.log.seconds),
-            "cpu_seconds": cpu_seconds,
+            "last_process": {"cpu_seconds": round(run.log.cpu_seconds), "threads": run.log.threads},
             "steps": run.log.step,
             "tokens": run.log.tokens,
             "machine": _machine(),

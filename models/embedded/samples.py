@@ -27,7 +27,7 @@ PREFIX_WEIGHT: Final = 0.15  # loss on the files of an edit prompt
 AFTER_WEIGHT: Final = 0.2  # loss on what stands behind a gap; none on what stands before it: see the README
 TEXT_WEIGHT: Final = 0.3  # loss on plain code
 FILL_WEIGHT: Final = 2.0  # loss on the middle of a fill-in-the-middle sample
-MADE_UP: Final = 0.35  # share of made-up files among those of edits
+MADE_UP: Final = 0.45  # share of made-up files among those of edits
 SHARES: Final = (("edit", 0.56), ("complete", 0.06), ("fill", 0.34), ("chat", 0.04))
 
 

@@ -227,24 +227,33 @@ def _main(rng: random.Random, functions: list[str]) -> str:
     return "def main():\n" + "".join(calls) + '\n\nif __name__ == "__main__":\n    main()\n'
 
 
-def _call(rng: random.Random, callee: str) -> str:
+CALLS: Final = (
+    "def {f}({a}, {b}):\n    return {g}({a}, {b})\n",
+    "def {f}({a}):\n    {b} = {g}({a}, {n})\n    return {b}\n",
+    "def {f}({a}):\n    {b} = [{g}({c}, {n}) for {c} in {a}]\n    return {b}\n",
+    "def {f}({a}, {b}):\n    {c} = {g}({a}, {n})\n    print({c})\n    return {g}({c}, {b})\n",
+    'def {f}({a}, {b}):\n    return f"{s}: {{{g}({a}, {b})}}"\n',
+    'def {f}({a}, {b}, {c}):\n    return f"{{{a}}}: {{{g}({b}, {c})}}"\n',
+    'def {f}({a}):\n    print(f"{s} {{{g}({a})}}")\n',
+    "def {f}({a}, {b}={n}):\n    return sum({g}({c}, {b}) for {c} in {a})\n",
+    "def {f}({a}, {b}={n}):\n    {c} = {h}({a})\n    return {h}({g}({c}, {b}))\n",
+    "def {f}({a}, {b}):\n    return {h}({g}({a}, {b}), {n})\n",
+    "def {f}({a}):\n    if {g}({a}) {cmp} {n}:\n        return {h}({a})\n    return {g}({a}, {m})\n",
+    "def test_{f}():\n    assert {g}({n}, {m}) == {n}\n",
+    "class {k}:\n    def __init__(self):\n        self.{a} = []\n\n    def {f}(self, {b}):\n        return {g}(self.{a}, {b})\n",
+    "class {k}:\n    def __init__(self, {a}={n}):\n        self.{a} = {a}\n\n    def {f}(self, {b}=0):\n"
+    "        {c} = self.{a} {op} {b}\n        return {h}({g}({c}, {b}))\n",
+)
+
+
+def _call(rng: random.Random, callee: str, others: list[str]) -> str:
+    """A function or class that uses another function, maybe one beside a third."""
     a, b, c, _ = _names(rng, 4)
-    template = rng.choice(
-        (
-            "def {f}({a}, {b}):\n    return {g}({a}, {b})\n",
-            "def {f}({a}):\n    {b} = {g}({a}, {n})\n    return {b}\n",
-            "def {f}({a}):\n    {b} = [{g}({c}, {n}) for {c} in {a}]\n    return {b}\n",
-            "def {f}({a}, {b}):\n    {c} = {g}({a}, {n})\n    print({c})\n    return {g}({c}, {b})\n",
-            'def {f}({a}, {b}):\n    return f"{s}: {{{g}({a}, {b})}}"\n',
-            'def {f}({a}, {b}, {c}):\n    return f"{{{a}}} {{{g}({b}, {c})}}"\n',
-            "def {f}({a}, {b}={n}):\n    return sum({g}({c}, {b}) for {c} in {a})\n",
-            "def test_{f}():\n    assert {g}({n}, {m}) == {n}\n",
-            "class {k}:\n    def __init__(self):\n        self.{a} = []\n\n    def {f}(self, {b}):\n        return {g}(self.{a}, {b})\n",
-        )
-    )
-    return template.format(
-        f=verb(rng), g=callee, a=a, b=b, c=c, n=number(rng), m=number(rng), s=text(rng), k=class_name(rng)
-    )
+    beside = rng.choice([*others, "str", "len", "round", verb(rng)])
+    return rng.choice(CALLS).format(
+        f=verb(rng), g=callee, h=beside, a=a, b=b, c=c, n=number(rng), m=number(rng), s=text(rng), k=class_name(rng),
+        op=rng.choice(_OPERATORS), cmp=rng.choice(_COMPARISONS),
+    )  # fmt: skip
 
 
 def make_file(rng: random.Random) -> str:
@@ -256,7 +265,8 @@ def make_file(rng: random.Random) -> str:
         head += "\n".join(sorted(set(rng.sample(_IMPORTS, rng.randint(1, 3))))) + "\n"
         head += "\n" if rng.random() < 0.5 else "\n\n"
     functions: list[str] = []
-    if rng.random() < 0.3:
+    imported = rng.random() < 0.45
+    if imported:
         functions = sorted({verb(rng) for _ in range(rng.randint(1, 3))})
         module = rng.choice(
             (rng.choice(NOUNS), f"{rng.choice(NOUNS)}.{rng.choice(NOUNS)}s", f"{rng.choice(NOUNS)}_{rng.choice(NOUNS)}")
@@ -271,8 +281,8 @@ def make_file(rng: random.Random) -> str:
         roll = rng.random()
         if roll < 0.18:
             parts.append(_class(rng, class_name(rng)))
-        elif roll < 0.45 and functions:
-            parts.append(_call(rng, rng.choice(functions)))
+        elif roll < (0.75 if imported else 0.45) and functions:
+            parts.append(_call(rng, rng.choice(functions), functions))
         else:
             name = verb(rng)
             functions.append(name)

@@ -23,7 +23,7 @@ Generator = Callable[[Code, random.Random], Task | None]
 
 GENERATORS: Final[tuple[tuple[Generator, float], ...]] = (
     (rename.rename_function, 5.0),
-    (rename.rename_used, 3.5),
+    (rename.rename_used, 5.0),
     (rename.rename_variable, 2.0),
     (rename.rename_parameter, 2.2),
     (rename.rename_class, 1.4),
