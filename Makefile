@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # The whole suite in up to four processes, the tests of one file in one of them.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e check format bench clean
+.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e test-browser check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
@@ -17,6 +17,7 @@ help:
 	@echo "make test     the test suite (make test-slow: the long fuzz runs)"
 	@echo "make test-triton  the GPU kernels, interpreted and compiled without a GPU (installs Triton, 188 MB)"
 	@echo "make test-e2e  real clients (Codex, Claude Code, opencode, aider, ...) against this server; needs npm"
+	@echo "make test-browser  the console in headless Chromium; needs chromium and npm"
 	@echo "make check    format, lint, types and tests"
 	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
 
@@ -60,6 +61,11 @@ test-slow: install
 test-e2e: install
 	@$(BIN)/python tests/e2e/install.py
 	@$(BIN)/pytest tests/e2e -m e2e
+
+# The console in the system's Chromium, driven by Playwright; axe-core comes by npm. Screenshots: .e2e/browser/screenshots.
+test-browser: install
+	@$(BIN)/python tests/e2e/browser/install.py
+	@$(BIN)/pytest tests/e2e/browser -m browser
 
 check: install
 	@$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ export function mount(root) {
 class Live {
   constructor() {
     this.dot = h("span", { class: "dot" });
-    this.state = h("h1", { class: "state", role: "status" }, "Asking the server…");
+    this.state = h("h1", { class: "state", "aria-live": "polite" }, "Asking the server…");
     this.detail = h("p", { class: "lede" });
     this.figures = h("dl", { class: "headline" });
     this.requests = new Requests();
