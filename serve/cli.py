@@ -21,6 +21,7 @@ from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.models.check import cli as check_cli
 from dovetail.serve.capacity import cli as capacity_cli
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
+from dovetail.serve.doctor import cli as doctor_cli
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern import cli as govern_cli
 from dovetail.serve.govern.airgap import cli as bundle_cli
@@ -56,6 +57,7 @@ app.add_typer(card_cli.app)
 app.add_typer(capacity_cli.app)
 app.add_typer(bundle_cli.app)
 app.add_typer(check_cli.app)
+app.add_typer(doctor_cli.app)
 
 
 def _version(wanted: bool) -> None:

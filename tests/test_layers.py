@@ -51,6 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "serve.types",
         "serve.errors",
     ),
+    "serve/doctor": ("serve", "models", "kernels"),
     "serve/catalogue.py": ("serve.errors",),
     "serve/sizing.py": ("serve.config", "serve.errors"),
     "serve/worker.py": ("serve", "models", "kernels"),

@@ -51,7 +51,7 @@ class _Statement(msgspec.Struct, frozen=True, rename={"type": "_type", "predicat
 
 def require_signed(directory: Path, files: Digests, key: Path) -> Path:
     """The signature's file. Raises WeightsProblem unless exactly these files were signed with ``key``'s private half."""
-    path = _signature_of(directory)
+    path = signature_of(directory)
     try:
         payload = _verified(path.read_bytes(), _public_key(key))
         expected = _signed_files(payload)
@@ -102,7 +102,8 @@ def sign(directory: Path, files: Digests, key: Path) -> Path:
     return path
 
 
-def _signature_of(directory: Path) -> Path:
+def signature_of(directory: Path) -> Path:
+    """Where the signature of a model lies. Raises WeightsProblem where there is none."""
     places: Sequence[Path] = [
         *(directory / name for name in SIGNATURES),
         directory.parent / f"{directory.resolve().name}.sig",

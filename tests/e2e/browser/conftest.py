@@ -35,11 +35,14 @@ class Server:
     process: subprocess.Popen[bytes]
     folder: Path
 
-    def key(self, name: str, *, lasting: float | None = None, **scopes: Any) -> str:
-        """A new key."""
-        now = time.time()
-        expires = None if lasting is None else now + lasting
-        return str(self._keys(lambda db: create_key(db, name, now=now, scopes=Scopes(**scopes), expires=expires))[1])
+    def key(self, name: str, **scopes: Any) -> str:
+        """A new key, once the server knows it."""
+        made = self._keys(lambda session: create_key(session, name, now=time.time(), scopes=Scopes(**scopes)))
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{self.url}/v1/models", headers={"x-api-key": made[1]}, trust_env=False).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return str(made[1])
 
     def expire(self, name: str) -> None:
         """Let the keys of this name have ended a minute ago."""
