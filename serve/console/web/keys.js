@@ -180,7 +180,7 @@ function none() {
 function may(key) {
   const parts = [];
   if (key.scopes.admin) parts.push("administer");
-  for (const [name, patterns] of Object.entries(key.scopes)) if (Array.isArray(patterns)) parts.push(`${name} ${patterns.join(" ")}`);
+  for (const [name, patterns] of Object.entries(key.scopes)) if (Array.isArray(patterns) && patterns.join() !== "*") parts.push(`${name} ${patterns.join(" ")}`);
   for (const [name, value] of Object.entries(key.quota)) if (value) parts.push(`${name.replaceAll("_", " ")} ${count(value)}`);
   return parts.join("; ") || "everything";
 }
