@@ -9,6 +9,7 @@ from dovetail.serve.config import ServerConfig
 from dovetail.serve.doctor.check import Check
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.weights.files import (
+    Digests,
     WeightsProblem,
     digest_of,
     digests_of,
@@ -18,7 +19,7 @@ from dovetail.serve.govern.weights.files import (
     require_sane,
 )
 from dovetail.serve.govern.weights.signature import require_signed, signature_of
-from dovetail.serve.wiring import model_path, served_model, worker_config
+from dovetail.serve.hosting import model_path, served_model, worker_config
 
 _CAPABLE = "it needs a chat template or an edit template"
 
@@ -71,7 +72,7 @@ def model(config: ServerConfig) -> Iterator[Check]:
 UNKNOWN = "not named"
 
 
-def _signature(config: ServerConfig, files: dict[str, str]) -> Check:
+def _signature(config: ServerConfig, files: Digests) -> Check:
     path, key = model_path(config), config.require_signature
     try:
         if key is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -75,7 +76,6 @@ def damage_signature(model: Path) -> None:
 
 def rewrite_payload(model: Path) -> None:
     import base64
-import hashlib
 
     bundle = json.loads((model / "model.sig").read_text())
     statement = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(b"config.json", b"other.json_")
