@@ -136,11 +136,14 @@ class _Follower:
         """Blocks in an answer: nobody says whether they have been applied, so the file may be what it was or what they make."""
         for path, old, new in chat_blocks(text):
             name = self._path(path)
-            before = self.texts.get(name, KnownText())
-            after = [lines_replaced(piece, old, new) for piece in before.pieces or ("",)]
-            if all(piece in before.pieces for piece in after):
+            before = self.texts.get(name)
+            if before is None and old:
                 continue
-            known = replace(before, whole=False)
+            known = before if before is not None else KnownText()
+            after = [lines_replaced(piece, old, new) for piece in known.pieces or ("",)]
+            if all(piece in known.pieces for piece in after):
+                continue
+            known = replace(known, whole=False)
             for piece in after:
                 known = known.also(piece)
             self.texts[name] = known

@@ -92,7 +92,7 @@ def test_a_text_that_breaks_the_process_is_refused_and_others_are_answered(poiso
 
 
 def test_nobody_waits_behind_a_text_that_takes_long(tmp_path: Path) -> None:
-    gates = GateProcess(patience_s=60, command=(sys.executable, "-c", DYING))
+    gates = GateProcess(patience_s=600, command=(sys.executable, "-c", DYING))
     try:
         gate, other = gates.open("a.py", TEXT), gates.open("b.py", TEXT)
         assert gate.language == other.language == "python"

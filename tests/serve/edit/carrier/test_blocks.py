@@ -158,6 +158,12 @@ def test_an_answers_blocks_may_have_been_applied_or_not() -> None:
     assert again is not None and again.whole
 
 
+def test_a_block_that_made_a_file_is_known_and_one_of_an_unknown_file_says_nothing() -> None:
+    made = known_texts([Turn(role="assistant", text=block("new.py", "", "x = 1\n"))]).find("new.py")
+    assert made is not None and not made.whole and made.pieces == ("x = 1\n",)
+    assert known_texts([Turn(role="assistant", text=block("new.py", "a\n", "b\n"))]).texts == {}
+
+
 def test_blocks_are_asked_for_where_one_is_shown() -> None:
     assert asks_for_blocks(ASKED)
     assert not asks_for_blocks(ASKED.replace("=======", "---"))
