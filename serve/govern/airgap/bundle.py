@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.markers import Environment
+
 from dovetail.serve.govern.airgap.sbom import bill_of_materials
-from dovetail.serve.govern.airgap.wheels import BundleProblem, Wheel, lock_of, read_wheels
+from dovetail.serve.govern.airgap.wheels import BundleProblem, Wheel, environment_of, lock_of, read_wheels
 from dovetail.serve.govern.weights.files import digests_of, require_sane
 from dovetail.serve.govern.weights.signature import require_signed, sign
 
@@ -29,6 +32,10 @@ target=${1:?give the folder to install into: sh install.sh TARGET}
 "$target/bin/dovetail" --version
 echo "Start a server with: $target/bin/dovetail serve"
 """
+
+
+_LEGACY = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
+"""Older names, by their version of glibc."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +66,8 @@ def make_bundle(out: Path, plan: Plan) -> list[Wheel]:
         _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(plan.source))
     else:
         shutil.copy(plan.wheel, folder)
-    own = next(folder.glob(f"{PROJECT}-*.whl"))
-    where = [part for each in plan.platforms for part in ("--platform", each)]
-    where += ["--python-version", plan.python] if plan.python is not None else []
-    _pip("download", "--only-binary", ":all:", *where, "-c", str(plan.constraints), "--dest", str(folder), str(own))
-    wheels = read_wheels(folder)
+    environment = environment_of(plan.python, plan.platforms)
+    wheels = _collected(folder, next(folder.glob(f"{PROJECT}-*.whl")), plan, environment)
     (out / "requirements.lock").write_text(lock_of(wheels), encoding="utf-8")
     (out / "sbom.cdx.json").write_text(
         json.dumps(bill_of_materials(wheels, PROJECT), indent=1) + "\n", encoding="utf-8"
@@ -74,6 +78,49 @@ def make_bundle(out: Path, plan: Plan) -> list[Wheel]:
         _add_model(out / "model" / plan.model.resolve().name, plan.model, plan.sign)
     (out / SUMS).write_text(_sums(out), encoding="utf-8")
     return wheels
+
+
+def _collected(folder: Path, own: Path, plan: Plan, environment: Environment) -> list[Wheel]:
+    """The wheels that ``own`` needs, and those that only the other Python or platform needs: pip asks about this one."""
+    where = [part for each in _platforms(plan, own) for part in ("--platform", each)]
+    where += ["--python-version", plan.python] if plan.python is not None else []
+    options = ("--only-binary", ":all:", *where, "-c", str(plan.constraints), "--dest", str(folder))
+    wheels: list[Wheel] = []
+    missing, before = [str(own)], [""]
+    while missing:
+        if missing == before:
+            raise BundleProblem(f"pip finds no wheels of {', '.join(missing)}")
+        _pip("download", *options, *missing)
+        wheels = read_wheels(folder, environment)
+        there = {wheel.name for wheel in wheels}
+        missing, before = sorted({need for wheel in wheels for need in wheel.needs} - there), missing
+    return wheels
+
+
+def _platforms(plan: Plan, own: Path) -> list[str]:
+    """The platforms to ask pip for: it takes no older manylinux for a newer one by itself. Raises BundleProblem where the
+    project's own wheel is for another machine."""
+    built = own.stem.rsplit("-", 1)[1].split(".")
+    asked = [tag for platform in plan.platforms for tag in _older(platform)]
+    if not asked or "any" in built:
+        return asked
+    machines = {platform.rpartition("linux")[2].lstrip("_0123456789") for platform in plan.platforms}
+    if machines != {tag.removeprefix("linux_") for tag in built}:
+        raise BundleProblem(
+            f"the project's wheel has libraries for {', '.join(built)}, and the bundle is for {', '.join(plan.platforms)}: "
+            "build the wheel there (pip wheel --no-deps .) and name it with --wheel FILE"
+        )
+    return [*asked, *built]
+
+
+def _older(platform: str) -> list[str]:
+    """A platform, and the older ones whose wheels it takes."""
+    match = re.fullmatch(r"manylinux_2_(\d+)_(.+)", platform)
+    if match is None:
+        return [platform]
+    newest, machine = int(match[1]), match[2]
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 4, -1)]
+    return tags + [f"{name}_{machine}" for name, minor in _LEGACY.items() if minor <= newest]
 
 
 def check_bundle(out: Path, key: Path | None = None) -> list[Wheel]:
@@ -131,8 +178,11 @@ def _parsed_text(text: str) -> dict[str, str]:
 
 
 def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-3:]
-        raise BundleProblem(f"pip {arguments[0]} failed: {' '.join(said)}")
+        # pip tells whose versions do not fit among what it says when all goes well.
+        _, _, conflict = done.stdout.partition("The conflict is caused by:\n")
+        causes = [line.strip() for line in conflict.partition("\n\n")[0].splitlines()]
+        raise BundleProblem(f"pip {arguments[0]} failed: {' '.join(said)} {'; '.join(causes)}".rstrip())

@@ -6,12 +6,21 @@ import email.parser
 import hashlib
 import re
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.markers import Environment, default_environment
+from packaging.requirements import InvalidRequirement, Requirement
+
 from dovetail.serve.errors import DovetailError
 
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)([^;]*)(?:;(.*))?")
+_PLATFORM = re.compile(r"(?P<system>manylinux|musllinux|linux|macosx|win)(?:\d+|_\d+_\d+)?_(?P<machine>[a-z0-9_]+)")
+_SYSTEMS = {
+    **dict.fromkeys(("manylinux", "musllinux", "linux"), ("Linux", "linux", "posix")),
+    "macosx": ("Darwin", "darwin", "posix"),
+    "win": ("Windows", "win32", "nt"),
+}
 
 
 class BundleProblem(DovetailError):
@@ -38,8 +47,30 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def read_wheel(path: Path) -> Wheel:
-    """Raises BundleProblem where it is no wheel."""
+def environment_of(python: str | None, platforms: Sequence[str]) -> Environment:
+    """What conditions of requirements are asked about: this machine, or another Python and platform. Raises BundleProblem."""
+    environment = default_environment()
+    if python is not None:
+        if not re.fullmatch(r"3\.\d{1,2}", python):
+            raise BundleProblem(f"--python {python}: a version such as 3.12 is wanted")
+        environment |= {"python_version": python, "python_full_version": f"{python}.0"}
+    for platform in platforms:
+        match = _PLATFORM.fullmatch(platform)
+        if match is None:
+            raise BundleProblem(f"--platform {platform}: a tag of wheels such as manylinux_2_28_x86_64 is wanted")
+        system, sys_platform, os_name = _SYSTEMS[match["system"]]
+        environment |= {
+            "platform_system": system,
+            "sys_platform": sys_platform,
+            "os_name": os_name,
+            "platform_machine": match["machine"],
+        }
+    return environment
+
+
+def read_wheel(path: Path, environment: Environment | None = None) -> Wheel:
+    """``environment``: where it is to be installed; None: here. Raises BundleProblem where it is no wheel."""
+    asked = {**(environment if environment is not None else default_environment()), "extra": ""}
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
@@ -53,18 +84,20 @@ def read_wheel(path: Path) -> Wheel:
             sha256=digest,
             licence=_licence(told.get("License-Expression"), told.get("License"), told.get_all("Classifier") or []),
             summary=str(told.get("Summary") or ""),
-            needs=tuple(sorted({need for each in told.get_all("Requires-Dist") or [] if (need := _needed(str(each)))})),
+            needs=tuple(
+                sorted({need for each in told.get_all("Requires-Dist") or [] if (need := _needed(each, asked))})
+            ),
         )
-    except (zipfile.BadZipFile, IndexError, KeyError) as error:
+    except (zipfile.BadZipFile, IndexError, KeyError, InvalidRequirement) as error:
         raise BundleProblem(f"{path} is no wheel: {error}") from error
 
 
-def read_wheels(folder: Path) -> list[Wheel]:
+def read_wheels(folder: Path, environment: Environment | None = None) -> list[Wheel]:
     """Every wheel in a folder, by name. Raises BundleProblem for anything else in it, and for two versions of one project."""
     others = sorted(path.name for path in folder.iterdir() if path.suffix != ".whl")
     if others:
         raise BundleProblem(f"{folder} holds more than wheels: {', '.join(others)}")
-    wheels = sorted((read_wheel(path) for path in folder.iterdir()), key=lambda wheel: wheel.name)
+    wheels = sorted((read_wheel(path, environment) for path in folder.iterdir()), key=lambda wheel: wheel.name)
     twice = sorted({wheel.name for wheel in wheels if sum(wheel.name == other.name for other in wheels) > 1})
     if twice:
         raise BundleProblem(f"{folder} holds several wheels of {', '.join(twice)}")
@@ -84,8 +117,9 @@ def _licence(expression: str | None, text: str | None, classifiers: list[str]) -
     return "; ".join(named) or (first[0][:100] if first else "not named")
 
 
-def _needed(requirement: str) -> str | None:
-    match = _REQUIREMENT.match(requirement)
-    if match is None or "extra" in (match[3] or ""):
+def _needed(text: str, asked: Mapping[str, str]) -> str | None:
+    """The project that a requirement names, where its condition holds. Extras are not installed."""
+    requirement = Requirement(str(text))
+    if requirement.marker is not None and not requirement.marker.evaluate(dict(asked)):
         return None
-    return normalised(match[1])
+    return normalised(requirement.name)

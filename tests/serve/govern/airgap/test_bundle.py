@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -17,17 +18,15 @@ from dovetail.serve.govern.airgap.sbom import bill_of_materials
 from dovetail.serve.govern.airgap.wheels import BundleProblem, read_wheel, read_wheels
 
 
-def write_wheel(folder: Path, name: str, version: str, *more: str) -> Path:
+def write_wheel(folder: Path, name: str, version: str, *more: str, tag: str = "py3-none-any") -> Path:
     folder.mkdir(exist_ok=True)
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path = folder / f"{name}-{version}-{tag}.whl"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         metadata = "\n".join(["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *more, "", ""])
         archive.writestr(f"{name}/__init__.py", "")
         archive.writestr(f"{info}/METADATA", metadata)
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tag}\n")
         archive.writestr(f"{info}/RECORD", "")
     return path
 
@@ -63,6 +62,44 @@ def test_a_bundle_holds_the_pinned_wheels_and_says_so(plan: Plan, tmp_path: Path
     ]
     with pytest.raises(BundleProblem, match="not empty"):
         make_bundle(out, plan)
+
+
+OTHER = {"python": "3.12", "platforms": ("manylinux_2_28_x86_64",)}
+
+
+def test_a_bundle_for_another_python_and_platform(plan: Plan, tmp_path: Path) -> None:
+    later = 'Requires-Dist: later; python_version >= "3.12"'
+    windows = 'Requires-Dist: windows-only; platform_system == "Windows"'
+    index = tmp_path / "index"
+    (index / "first_part-1.0-py3-none-any.whl").unlink()
+    tag = "cp312-cp312-manylinux_2_17_x86_64"
+    write_wheel(index, "first_part", "1.0", "Requires-Dist: second", later, windows, tag=tag)
+    write_wheel(index, "later", "3.0", 'Requires-Dist: second; python_version < "3.12"')
+    own = write_wheel(tmp_path / "own", "dovetail", "9.9", "Requires-Dist: first-part", tag="py3-none-linux_x86_64")
+    out = tmp_path / "bundle"
+    made = make_bundle(out, replace(plan, wheel=own, **OTHER))
+    assert [wheel.name for wheel in made] == ["dovetail", "first-part", "later", "second"]
+    assert [wheel.name for wheel in check_bundle(out)] == [wheel.name for wheel in made]
+    assert next(wheel for wheel in made if wheel.name == "first-part").needs == ("later", "second")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"platforms": ("manylinux_2_28_aarch64",)}, "has libraries for linux_x86_64.*--wheel FILE"),
+        ({"platforms": ("macosx_14_0_arm64",)}, "has libraries for linux_x86_64.*--wheel FILE"),
+        ({"platforms": ("manylinux_2_28_x86_64",)}, "pip download failed.*first.part"),
+        ({"platforms": ("arm",)}, "--platform arm: a tag"),
+        ({"python": "three"}, "--python three: a version"),
+    ],
+)
+def test_what_no_bundle_can_be_made_for_is_refused_by_name(
+    plan: Plan, tmp_path: Path, changed: dict[str, object], reason: str
+) -> None:
+    (tmp_path / "index/first_part-1.0-py3-none-any.whl").unlink()
+    own = write_wheel(tmp_path / "own", "dovetail", "9.9", "Requires-Dist: first-part", tag="py3-none-linux_x86_64")
+    with pytest.raises(BundleProblem, match=reason):
+        make_bundle(tmp_path / "bundle", replace(plan, wheel=own, **{**OTHER, **changed}))
 
 
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
