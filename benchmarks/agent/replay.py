@@ -50,7 +50,7 @@ class Replay:
     def _plan(self) -> Body:
         paths = list(dict.fromkeys(path for answer in self._answers for path in answer))
         if self._mode == "hostile":
-            paths = ["/etc/passwd", "../outside.py", ".git/config", "notes.txt", *self._task.right]
+            paths = ["/etc/passwd", "../outside.py", ".git/config", *self._task.right]
         old = [path for path in paths if path in self._task.files]
         new = [path for path in paths if path not in self._task.files]
         groups = [old[first : first + _MOST_FILES] for first in range(0, len(old), _MOST_FILES)] or [[]]
