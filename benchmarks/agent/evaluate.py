@@ -149,6 +149,10 @@ def main() -> int:
     options.add_argument("--only", default="", help="tasks whose name holds this")
     options.add_argument("--keep", action="store_true", help="append the last line to benchmarks/results/agent.jsonl")
     given = options.parse_args()
+    if given.url:
+        with DovetailClient(given.url) as client:
+            if not client.is_ready():
+                options.error(f"no Dovetail server is ready at {given.url}")
 
     def serve(task: Task) -> AbstractContextManager[str]:
         return serving(Replay(task, given.scripted)) if given.scripted else nullcontext(given.url)
