@@ -29,7 +29,7 @@ def family_of(template: str, special: Collection[str]) -> Family:
     if "<|tool_calls_section_begin|>" in template:
         return Kimi()
     if "<arg_key>" in template:
-        return Glm()
+        return Glm(lines="</arg_key>\n" in template or "</arg_key><arg_value>" not in template)
     if "<function=" in template and "<parameter=" in template:
         return QwenCoder()
     if "<|tool_call|>" in template and "<|/tool_call|>" not in template:

@@ -5,12 +5,14 @@ Puts template, tokenizer and family together. What a template cannot take is put
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from dovetail.models.chat import ChatTemplate
 from dovetail.models.dialects.choose import family_of, think_of
+from dovetail.models.dialects.granite import Granite
 from dovetail.models.dialects.harmony import Harmony
 from dovetail.models.dialects.hermes import Hermes
 from dovetail.models.dialects.lark import Lark
@@ -21,6 +23,7 @@ from dovetail.models.dialects.messages import (
     system_first,
     system_into_user,
     told,
+    with_parsed_arguments,
 )
 from dovetail.models.dialects.pieces import CallHead, OfferedTool, template_tool
 from dovetail.models.dialects.plain import explanation
@@ -32,7 +35,7 @@ _TAIL_TOKENS = 16
 _BLANK = r"/\s{0,4}/"
 """What may stand between the reasoning and a call."""
 
-_PROBE = "zebra"
+_PROBE, _WORDS, _ID = "zebra", "quagga", "abcdefghi"
 _LITTLE = ("none", "minimal")
 _EFFORTS = {"minimal": "low", "xhigh": "high", "max": "high"}
 """Efforts that templates do not know, as the nearest that they do."""
@@ -61,7 +64,7 @@ class ModelDialect:
         self._tokenizer = tokenizer
         self._template = template
         self.family = family_of(template.source, tokenizer.special)
-        self._takes_tools = self._shows_tools()
+        self._takes_tools = self._shows_tools() and self._shows_calls() is not False
         if not self._takes_tools and not isinstance(self.family, Harmony):
             self.family = Hermes()  # what it is told of in words is what it is read by
         self._think = None if isinstance(self.family, Harmony) else think_of(template.source, tokenizer.special)
@@ -90,7 +93,7 @@ class ModelDialect:
             ChatTemplateError: no arrangement of the messages is one that the template takes.
         """
         if self._takes_tools:
-            shaped = self.family.messages(messages)
+            shaped = self._shaped(messages)
             offered = [template_tool(tool) for tool in tools]
         else:
             shaped = [as_text(message) for message in messages]
@@ -174,16 +177,55 @@ class ModelDialect:
         assert first is not None
         raise first
 
+    def _shaped(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages as the family's templates read them, and as this one does where it differs."""
+        shaped = self.family.messages(messages)
+        if self._quotes_arguments:
+            shaped = [with_parsed_arguments(message) for message in shaped]
+        if self._shows_calls() is None:
+            written = self.family.written if isinstance(self.family, Granite) else as_text
+            shaped = [written(message) if message.get("tool_calls") else message for message in shaped]
+        return shaped
+
     def _shows_tools(self) -> bool:
         """Whether the template shows tools and their results: one that does not would drop them in silence."""
-        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
-        call = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        parameters = {"type": "object", "properties": {}}
+        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": parameters}}
+        call = {"id": _ID, "type": "function", "function": {"name": "f", "arguments": "{}"}}
         result: list[Message] = [
             {"role": "user", "content": "a"},
             {"role": "assistant", "content": "", "tool_calls": [call]},
-            {"role": "tool", "content": _PROBE, "tool_call_id": "abcdefghi", "name": "f"},
+            {"role": "tool", "content": _PROBE, "tool_call_id": _ID, "name": "f"},
         ]
         return self._shows([{"role": "user", "content": "a"}], [tool]) and self._shows(self.family.messages(result), [])
+
+    def _shows_calls(self) -> bool | None:
+        """Whether the template shows earlier calls in the form that the family reads; None: it does not show them at all."""
+        shown = self._with_a_call
+        if isinstance(self.family, Harmony):
+            return True
+        if _PROBE in shown:
+            return self.family.opener in shown
+        return None if isinstance(self.family, Hermes | Granite) else False
+
+    @cached_property
+    def _quotes_arguments(self) -> bool:
+        """Whether the template writes arguments as JSON itself, text of JSON too."""
+        return f'\\"{_PROBE}\\"' in self._with_a_call
+
+    @cached_property
+    def _with_a_call(self) -> str:
+        """What follows the user's words where an earlier answer is a call with the probe in its arguments."""
+        function = {"name": "f", "arguments": json.dumps({_PROBE: 1})}
+        called: list[Message] = [
+            {"role": "user", "content": _WORDS},
+            {"role": "assistant", "content": "", "tool_calls": [{"id": _ID, "type": "function", "function": function}]},
+            {"role": "tool", "content": "", "tool_call_id": _ID, "name": "f"},
+        ]
+        try:
+            return self._template.render(self.family.messages(called)).rpartition(_WORDS)[2]
+        except ChatTemplateError:
+            return ""
 
     @cached_property
     def _keeps_system(self) -> bool:

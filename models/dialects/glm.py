@@ -52,12 +52,19 @@ class GlmReader(TaggedValues):
 
 
 class Glm:
-    """Keys and values in tags."""
+    """Keys and values in tags.
+
+    Args:
+        lines: each on a line of its own (4.5, 4.6), not one behind the other (4.7).
+    """
 
     name = "glm"
     opener = OPENER
     markers: tuple[str, ...] = (OPENER, CLOSER, KEY, END_KEY, VALUE, END_VALUE)
     plain_inputs = True
+
+    def __init__(self, lines: bool = True) -> None:
+        self._line = "\n" if lines else ""
 
     def reader(self, tools: Sequence[OfferedTool], think: tuple[str, str] | None, thinking: bool) -> GlmReader:
         """Reads tags."""
@@ -69,10 +76,12 @@ class Glm:
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """One outer tag for each call, parameters in the schema's order."""
         one = lark.either(self._call(lark, tool) for tool in tools)
-        return lark.several(one, lark.literal(f"\n{OPENER}"), parallel)
+        return lark.several(one, lark.literal(f"{self._line}{OPENER}"), parallel)
 
-    def head(self, tool: OfferedTool) -> CallHead:
-        """How a call begins."""
+    def head(self, tool: OfferedTool) -> CallHead | None:
+        """How a call begins; without lines, nothing ends a name before its first key."""
+        if not self._line:
+            return None
         tags = (KEY, f"{END_KEY}\n{VALUE}", f"{END_VALUE}\n")
         return CallHead(rf"{OPENER}{re.escape(tool.name)}\n", "tagged", tags)
 
@@ -81,5 +90,6 @@ class Glm:
         return [with_parsed_arguments(message) for message in messages]
 
     def _call(self, lark: Lark, tool: OfferedTool) -> str:
-        values = named_values(lark, tool, (KEY, f"{END_KEY}\n{VALUE}"), f"{END_VALUE}\n")
-        return " ".join((lark.literal(f"{tool.name}\n"), values, lark.literal(CLOSER)))
+        line = self._line
+        values = named_values(lark, tool, (KEY, f"{END_KEY}{line}{VALUE}"), f"{END_VALUE}{line}")
+        return " ".join((lark.literal(f"{tool.name}{line}"), values, lark.literal(CLOSER)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -60,6 +61,16 @@ class Granite:
     def head(self, tool: OfferedTool) -> CallHead:
         """How a call begins."""
         return CallHead(rf"(?:{'|'.join(map(re.escape, OPENERS))}|\}},)\s*\[?\s*{named_object(tool.name)}")
+
+    @staticmethod
+    def written(message: Message) -> Message:
+        """The message with its calls in its text, for templates that show no calls of their own."""
+        calls = [call["function"] for call in message["tool_calls"]]
+        listed = json.dumps(
+            [{"name": call["name"], "arguments": call["arguments"]} for call in calls], ensure_ascii=False
+        )
+        rest = {key: value for key, value in message.items() if key != "tool_calls"}
+        return {**rest, "content": f"{message.get('content') or ''}{OPENERS[0]}{listed}"}
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects."""

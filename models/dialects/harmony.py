@@ -21,6 +21,12 @@ class HarmonyReader(JsonCalls):
     """``<|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...``."""
 
     def _answer(self) -> Wait[None]:
+        if (yield from self._take(" to=")):  # the recipient may stand before the channel too
+            header, end = yield from self._until(MESSAGE, *ENDS)
+            if end == MESSAGE:
+                yield from self._body(f"to={header}")
+            else:
+                self._say(f" to={header}")
         while marker := (yield from self._copy("text", (START, CHANNEL, MESSAGE, *ENDS))):
             if marker in ENDS:
                 continue

@@ -129,11 +129,11 @@ class Lark:
         )
 
 
-def json_call(lark: Lark, tool: OfferedTool, key: str = "arguments", *, before: str = "") -> str:
-    """``{"name": ..., "arguments": ...}`` behind ``before``. One literal up to the arguments: llguidance reads the longest
+def json_call(lark: Lark, tool: OfferedTool, key: str = "arguments", *, before: str = "", after: str = "") -> str:
+    """``{"name": ..., "arguments": ...}`` behind ``before``; ``after``: what may follow the arguments, a Lark expression. One literal up to the arguments: llguidance reads the longest
     literal that fits, and goes back to no shorter one."""
     head = f'{before}{{"name": {json.dumps(tool.name)}, "{key}": '
-    return f'{lark.literal(head)} {lark.arguments(tool)} "}}"'
+    return f'{lark.literal(head)} {lark.arguments(tool)} {after} "}}"'
 
 
 def named_values(lark: Lark, tool: OfferedTool, opening: Sequence[str], closer: str) -> str:

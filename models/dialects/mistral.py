@@ -86,13 +86,16 @@ class Mistral:
     def calls(self, tools: Sequence[OfferedTool], parallel: bool, lark: Lark) -> str:
         """A list, or one marker for each call."""
         if self._named:
-            one = lark.either(self._call(lark, tool) for tool in tools)
+            number = lark.rule("/[a-zA-Z0-9]{9}/", terminal=True)
+            one = lark.either(self._call(lark, tool, number) for tool in tools)
             return lark.several(one, lark.literal(OPENER), parallel)
-        one = lark.either(json_call(lark, tool) for tool in tools)
+        number = lark.rule('/, "id": "[a-zA-Z0-9]{9}"/', terminal=True)
+        one = lark.either(json_call(lark, tool, after=f"{number}?") for tool in tools)
         return f'" "? "[" {lark.several(one, lark.literal(", "), parallel)} "]"'
 
-    def _call(self, lark: Lark, tool: OfferedTool) -> str:
-        head = lark.literal(f"{tool.name}{ARGUMENTS}")
+    def _call(self, lark: Lark, tool: OfferedTool, number: str) -> str:
+        with_id = f"{lark.literal(tool.name + CALL_ID)} {number} {lark.literal(ARGUMENTS)}"
+        head = f"({lark.literal(tool.name + ARGUMENTS)} | {with_id})"
         if tool.kind == "custom":
             return f"{head} {lark.plain_input(tool, '')}"
         return f"{head} {lark.arguments(tool)}"
@@ -100,8 +103,10 @@ class Mistral:
     def head(self, tool: OfferedTool) -> CallHead:
         """How a call begins."""
         if not self._named:
-            return CallHead(rf"(?:{re.escape(OPENER)}\s*\[|\}},)\s*{named_object(tool.name)}")
-        head = rf"{re.escape(OPENER)}{re.escape(tool.name)}{re.escape(ARGUMENTS)}"
+            before = rf"(?:{re.escape(OPENER)}\s*\[|" + r'["}]\},)'  # behind a call stands its end, or its id and that
+            return CallHead(rf"{before}\s*{named_object(tool.name)}")
+        number = rf"(?:{re.escape(CALL_ID)}[a-zA-Z0-9]{{9}})?"
+        head = rf"{re.escape(OPENER)}{re.escape(tool.name)}{number}{re.escape(ARGUMENTS)}"
         return CallHead(head, "plain" if tool.kind == "custom" else "json")
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:

@@ -78,6 +78,12 @@ CALLS: list[tuple[Family, str, Means]] = [
         call("read", '{"path": "a.py", "tags": [1, 2]}') + NOW,
     ),
     (
+        Glm(lines=False),
+        "<tool_call>read<arg_key>path</arg_key><arg_value>a.py</arg_value><arg_key>lines</arg_key><arg_value>3</arg_value>"
+        "</tool_call><tool_call>now</tool_call>",
+        call("read", '{"path": "a.py", "lines": 3}') + NOW,
+    ),
+    (
         DeepSeek(fenced=True),
         "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>read\n```json\n"
         '{"path": "a.py"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```'
@@ -106,6 +112,13 @@ CALLS: list[tuple[Family, str, Means]] = [
     (
         mistral.Mistral(named=False),
         '[TOOL_CALLS] [{"name": "read", "arguments": {"path": "a.py"}}, {"name": "now", "arguments": {}}]',
+        TWO,
+    ),
+    (mistral.Mistral(named=True), '[TOOL_CALLS]read[CALL_ID]abcdefghi[ARGS]{"path": "a.py"}', A),
+    (
+        mistral.Mistral(named=False),
+        '[TOOL_CALLS][{"name": "read", "arguments": {"path": "a.py"}, "id": "abcdefghi"}, '
+        '{"name": "now", "arguments": {}, "id": "a1b2c3d4e"}]',
         TWO,
     ),
     (
@@ -174,6 +187,8 @@ READ: list[tuple[Family, str, Means]] = [
         '<|constrain|>json<|message|>{"path": "a.py"}<|call|>',
         [("reasoning", "Hm."), *A],
     ),
+    (Harmony(), ' to=functions.read<|channel|>commentary json<|message|>{"path": "a.py"}<|call|>', A),
+    (Harmony(), " to= be or not", [("text", " to= be or not")]),
     (
         Harmony(),
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello",

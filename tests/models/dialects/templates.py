@@ -82,6 +82,25 @@ DEEPSEEK = """{% for message in messages %}<｜{{ message.role }}｜>{{ message.
 {%- endfor %}"""
 """Shows calls, and no tools: those are for the caller to describe."""
 
+GRANITE = """{%- if tools %}<|tools|>{{ tools | tojson }}
+Write <|tool_call|> before the calls.
+{% endif %}
+{%- for message in messages %}<|role|>{{ message.role }}: {{ message.content }}
+{% endfor %}"""
+"""Shows tools and results, and no earlier calls."""
+
+QUOTING = MISTRAL.replace("{{ call.function.name }}", "").replace(
+    "call.function.arguments", "call.function.arguments | tojson"
+)
+"""Writes arguments as JSON itself, and would write text of JSON twice."""
+
+FOREIGN = """{%- if tools %}Tools: {{ tools | tojson }}
+{% endif %}
+{%- for message in messages %}{{ message.role }}: {{ message.content }}
+{%- for call in message.tool_calls or [] %}<invoke>{{ call.function.arguments }}</invoke>{% endfor %}
+{% endfor %}"""
+"""Has a way to write calls that no family here has."""
+
 ALL = {
     "qwen": QWEN,
     "bare": BARE,
@@ -91,4 +110,7 @@ ALL = {
     "mistral": MISTRAL,
     "kimi": KIMI,
     "deepseek": DEEPSEEK,
+    "granite": GRANITE,
+    "quoting": QUOTING,
+    "foreign": FOREIGN,
 }

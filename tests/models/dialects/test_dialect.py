@@ -58,6 +58,7 @@ RESULT = {"role": "tool", "content": "text of a", "tool_call_id": "call_1", "nam
         (MISTRAL, "mistral"),
         ("<tool_call>\n<function=f>\n<parameter=p>", "qwen3_coder"),
         ("<tool_call>{name}\n<arg_key>", "glm"),
+        ("<tool_call>{name}<arg_key>k</arg_key><arg_value>", "glm"),
         ("<｜tool▁calls▁begin｜>", "deepseek"),
         ("<|tool_calls_section_begin|>", "kimi"),
         ("<|tool_call|>", "granite"),
@@ -85,7 +86,7 @@ def test_a_template_that_knows_tools_is_given_them(shown):
     assert '"parameters": {"type": "object", "properties": {}}' in shown("qwen", [user("hi")], [NOW])
 
 
-@pytest.mark.parametrize("name", ["bare", "strict", "gemma", "silent", "deepseek"])
+@pytest.mark.parametrize("name", ["bare", "strict", "gemma", "silent", "deepseek", "foreign"])
 def test_a_template_that_knows_none_is_told_of_them(shown, name):
     text = shown(name, [user("hi"), CALLED, RESULT], TOOLS)
     for part in ('"name": "read"', "<tool_call>\n{", '"arguments": {"path": "a"}', "text of a", "Lark grammar"):
@@ -135,6 +136,18 @@ def test_kimi_ids_name_their_tool(shown):
 def test_a_model_is_read_by_the_dialect_that_it_was_told_of(dialects):
     assert dialects["deepseek"].family.name == "hermes"
     assert dialects["kimi"].family.name == "kimi"
+
+
+def test_calls_that_the_template_would_drop_are_written_into_the_text(shown):
+    text = shown("granite", [user("hi"), CALLED, RESULT], [READ])
+    assert '<|tool_call|>[{"name": "read", "arguments": {"path": "a"}}]' in text
+    assert "text of a" in text
+    assert "To call a tool" not in text
+
+
+def test_arguments_are_not_quoted_twice(shown):
+    text = shown("quoting", [user("hi"), CALLED, RESULT], [READ])
+    assert '[ARGS]{"path": "a"}' in text
 
 
 TEXTS = st.sampled_from(["", " ", "a", "{", "<tool_call>", "<|im_start|>", "{{ 1 }}", "é"])
