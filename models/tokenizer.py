@@ -11,6 +11,7 @@ from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.fields import read_optional_json
 from dovetail.models.sentencepiece_model import SentencepieceModel
 from dovetail.models.shield import Shield
+from dovetail.models.tiktoken_file import find_tiktoken, read_tiktoken
 from dovetail.models.tokenizer_json import TokenizerJson
 from dovetail.models.vocabulary_file import VocabularyFile
 
@@ -53,7 +54,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
-        """Read the tokenizer of a model directory: tokenizer.json, or else tokenizer.model.
+        """Read the tokenizer of a model directory: tokenizer.json, or else tokenizer.model, or else a tiktoken file.
 
         Raises:
             ModelDirectoryError: neither file is there, or it is damaged or unsupported.
@@ -63,6 +64,8 @@ class Tokenizer:
             file = TokenizerJson(path / "tokenizer.json")
         elif (path / "tokenizer.model").is_file():
             file = SentencepieceModel(path / "tokenizer.model")
+        elif (tiktoken := find_tiktoken(path)) is not None:
+            file = read_tiktoken(tiktoken)
         else:
             raise ModelDirectoryError(f"{path}: no tokenizer.json and no tokenizer.model; copy one into the directory")
         config = read_optional_json(path / "config.json")

@@ -22,14 +22,14 @@ from dovetail.models.vocabulary_file import is_control
 
 
 class TokenizerJson:
-    """A tokenizer.json, read. Implements :class:`dovetail.models.vocabulary_file.VocabularyFile`.
+    """A tokenizer.json, read; or ``document``, what one would hold of the file ``path``. Implements :class:`dovetail.models.vocabulary_file.VocabularyFile`.
 
     Raises:
         ModelDirectoryError: the file is damaged or of an unsupported kind.
     """
 
-    def __init__(self, path: Path) -> None:
-        document = read_json(path)
+    def __init__(self, path: Path, document: dict[str, Any] | None = None) -> None:
+        document = read_json(path) if document is None else document
         model = document.get("model")
         if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or not isinstance(model.get("vocab"), dict):
             kind = model.get("type") if isinstance(model, dict) else None
