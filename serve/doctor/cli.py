@@ -27,10 +27,10 @@ def doctor(
     from dovetail.serve.config import load_config
     from dovetail.serve.doctor.doors import doors
     from dovetail.serve.doctor.machine import machine
-    from dovetail.serve.doctor.model import model as model_checks
+    from dovetail.serve.doctor.model import models
 
     settings = load_config({"model": model}, os.environ, config)
-    found = list(chain(machine(), model_checks(settings), doors(settings)))
+    found = list(chain(machine(), models(settings), doors(settings)))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2, ensure_ascii=False))
     else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.doctor.check import Check
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.weights.files import (
-    Digests,
     WeightsProblem,
     digest_of,
     digests_of,
@@ -19,13 +18,23 @@ from dovetail.serve.govern.weights.files import (
     require_sane,
 )
 from dovetail.serve.govern.weights.signature import require_signed, signature_of
-from dovetail.serve.hosting import model_path, served_model, worker_config
+from dovetail.serve.hosting import model_configs, model_path, served_model, worker_config
 
 _CAPABLE = "it needs a chat template or an edit template"
 
 
-def model(config: ServerConfig) -> Iterator[Check]:
-    """Every check of the configured model."""
+def models(config: ServerConfig) -> Iterator[Check]:
+    """Every check of the configured models."""
+    try:
+        configs = model_configs(config)
+    except DovetailError as error:
+        yield Check("model", "bad", error.message, "look at the names and directories of the models")
+        return
+    for each in configs:
+        yield from _model(each)
+
+
+def _model(config: ServerConfig) -> Iterator[Check]:
     path = model_path(config)
     try:
         worker = worker_config(config)
@@ -72,7 +81,7 @@ def model(config: ServerConfig) -> Iterator[Check]:
 UNKNOWN = "not named"
 
 
-def _signature(config: ServerConfig, files: Digests) -> Check:
+def _signature(config: ServerConfig, files: Mapping[str, str]) -> Check:
     path, key = model_path(config), config.require_signature
     try:
         if key is not None:

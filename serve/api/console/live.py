@@ -11,6 +11,7 @@ import msgspec
 
 from dovetail import __version__
 from dovetail.serve.api.context import ApiContext
+from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.http.recent import SECONDS, Passing, Recent, percentile, series
 from dovetail.serve.errors import EngineError
 
@@ -31,6 +32,7 @@ def snapshot(context: ApiContext) -> dict[str, Any]:
         "since": recent.since,
         "state": "draining" if context.load.draining else "ready" if context.engine.ready else "loading",
         "server": _server(context),
+        "models": [_model(each) for each in context.models],
         "engine": msgspec.to_builtins(stats),
         "memory": {**_machine(), "api_bytes": _resident(), "engine_bytes": stats.resident_bytes},
         "seconds": {name: series(recent.seconds(PLOTTED), name) for name in _SERIES},
@@ -54,6 +56,19 @@ def _server(context: ApiContext) -> dict[str, Any]:
         return {**told, "loaded": msgspec.to_builtins(context.engine.info)}
     except EngineError:
         return {**told, "loaded": None}
+
+
+def _model(hosted: Hosted) -> dict[str, Any]:
+    stats = hosted.engine.stats()
+    return {
+        "name": hosted.served.name,
+        "ready": hosted.engine.ready,
+        "running": stats.running,
+        "waiting": stats.waiting,
+        "generated_tokens": stats.generated_tokens,
+        "restarts": stats.restarts,
+        "resident_bytes": stats.resident_bytes,
+    }
 
 
 def _latency(recent: Recent) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Live {
       device: new Meter("Accelerator"),
     };
     this.engine = h("dl", { class: "facts" });
+    this.models = new Models();
     this.node = this.page();
     this.timer = null;
     this.ends = false;
@@ -70,7 +71,7 @@ class Live {
           group("Cache and drafts", h("dl", { class: "meters" }, blocks.node, prefix.node, drafts.node)),
           group("Memory", h("dl", { class: "meters" }, machine.node, device.node)),
         ),
-        h("div", {}, group("Engine", this.engine)),
+        h("div", {}, this.models.node, group("Engine", this.engine)),
       ),
     );
   }
@@ -126,6 +127,8 @@ class Live {
     replace(this.latency, LATENCIES.map(([name, title]) => h("tr", {}, h("th", { scope: "row" }, title), ["p50", "p95", "p99"].map((each) => h("td", { class: "num" }, seconds(latency[name][each]))))));
     replace(this.latencyNote, latency.whole.count ? `Of ${plural(latency.whole.count, "answer")} in the last ${told.remembered_seconds / 60} minutes.` : "No answers in the last 15 minutes.");
     this.fill(told);
+    this.models.node.hidden = told.models.length < 2;
+    this.models.show(told.models);
     replace(this.engine, facts(engine, server).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
 
@@ -162,6 +165,42 @@ class Live {
     this.meters.machine.show(machine ? `engine ${bytes(memory.engine_bytes)}, API ${bytes(memory.api_bytes)}, free ${bytes(memory.available_bytes)} of ${bytes(machine)}` : "not told by this system", machine ? [[own / machine, "strong"], [others / machine, "weak"]] : []);
     this.meters.device.node.hidden = !engine.device_total_bytes;
     if (engine.device_total_bytes) this.meters.device.show(`${bytes(engine.device_bytes)} of ${bytes(engine.device_total_bytes)}`, [[engine.device_bytes / engine.device_total_bytes, "strong"]]);
+  }
+}
+
+// Beside the first model, whose engine is shown in full, there may be others.
+class Models {
+  constructor() {
+    this.body = h("tbody", {});
+    const head = ["Model", "State", "In flight", "Tokens", "Memory"];
+    this.node = h(
+      "section",
+      { class: "block", hidden: true },
+      h("h2", {}, "Models"),
+      h(
+        "table",
+        {},
+        h("caption", { class: "sr" }, "Models"),
+        h("thead", {}, h("tr", {}, head.map((name, index) => h("th", { scope: "col", class: index > 1 ? "num" : "" }, name)))),
+        this.body,
+      ),
+    );
+  }
+
+  show(models) {
+    const numbers = (each) => [count(each.running + each.waiting), count(each.generated_tokens), bytes(each.resident_bytes)];
+    replace(
+      this.body,
+      models.map((each) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, each.name),
+          h("td", { class: each.ready ? "" : "soft" }, each.ready ? "ready" : "not loaded"),
+          numbers(each).map((text) => h("td", { class: "num" }, text)),
+        ),
+      ),
+    );
   }
 }
 

@@ -19,8 +19,8 @@ from dovetail.serve.engine.fake import FakeEngine, Step, reply
 from dovetail.serve.govern.audit.log import AuditLog
 from dovetail.serve.govern.audit.settings import AuditSettings
 from dovetail.serve.govern.governance import open_governance
+from dovetail.serve.hosting import served_model, worker_config
 from dovetail.serve.types import EditSpec, FinishEvent, Origin, Request, TokenLogprob, TokensEvent, Usage
-from dovetail.serve.wiring import served_model, worker_config
 
 LINES_AT_ONCE = 50
 
