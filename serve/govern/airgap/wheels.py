@@ -70,7 +70,8 @@ def environment_of(python: str | None, platforms: Sequence[str]) -> Environment:
 
 def read_wheel(path: Path, environment: Environment | None = None) -> Wheel:
     """``environment``: where it is to be installed; None: here. Raises BundleProblem where it is no wheel."""
-    asked = {**(environment if environment is not None else default_environment()), "extra": ""}
+    here = environment if environment is not None else default_environment()
+    asked = {**{key: str(value) for key, value in here.items()}, "extra": ""}
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
