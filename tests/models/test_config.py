@@ -90,7 +90,7 @@ def test_windows(architecture: str, keys: dict[str, Any], windows: tuple[int | N
             "architecture GPT2LMHeadModel is not supported by Dovetail's own engine, which has GPTBigCodeForCausalLM, Gemma2",
         ),
         ({"architectures": []}, "architectures is missing"),
-        ({"architectures": ["GPT2LMHeadModel"]}, "the vLLM backend is the way to serve others"),
+        ({"architectures": ["GPT2LMHeadModel"]}, "vLLM serves others"),
         ({"hidden_act": "relu"}, "hidden_act 'relu' is not supported; supported: silu"),
         (
             {"rope_scaling": {"type": "proportional", "factor": 2.0}},
