@@ -50,6 +50,7 @@ MARKS = {
     "mistral": "[TOOL_CALLS]",
     "llama": "<|python_tag|>",
     "deepseek": "tool▁calls▁begin",
+    "pythonic": "[func_name1(",
 }
 """What a template must hold for its dialect to be recognised."""
 
