@@ -118,7 +118,7 @@ def test_windows(architecture: str, keys: dict[str, Any], windows: tuple[int | N
             {"architectures": ["Gemma2ForCausalLM"], "use_bidirectional_attention": True},
             "use_bidirectional_attention is not supported",
         ),
-        ({"quantization_config": {"quant_method": "gptq"}}, "quantised weights (gptq) are not supported"),
+        ({"quantization_config": {"quant_method": "exl2"}}, "quantised weights (exl2) are not supported"),
         ({"hidden_size": None}, "hidden_size is missing"),
         ({"hidden_size": "64"}, "hidden_size must be a whole number of at least 1, found '64'"),
         ({"num_hidden_layers": 0}, "num_hidden_layers must be a whole number of at least 1"),
