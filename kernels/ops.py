@@ -1,7 +1,8 @@
 """The operations the models are written in. This file picks each implementation; callers never choose.
 
 The C++ kernels take dense float32 on the CPU, if the library is there (kernels/cpu/library.py); everything else is the
-torch reference. Weights (kernels/linear) and attention plans carry their choice with them.
+torch reference. Weights (kernels/linear) and attention plans carry their choice with them. Attention with a soft cap or sinks
+is C++ for few rows of a sequence and torch for many; experts and GELU are torch around C++ matrices (models/mlp.py).
 """
 
 from __future__ import annotations

@@ -6,14 +6,9 @@ import math
 
 from dovetail.kernels.ops import STORAGES, Storage, packed_bytes
 from dovetail.models.config import ModelConfig
-from dovetail.models.tensors import tensor_shapes
+from dovetail.models.tensors import parameters, tensor_shapes
 
 __all__ = ["STORAGES", "kv_bytes_per_token", "parameters", "read_per_token", "weight_bytes"]
-
-
-def parameters(config: ModelConfig) -> int:
-    """How many parameters it has, tied ones once."""
-    return sum(math.prod(shape) for shape in tensor_shapes(config).values())
 
 
 def weight_bytes(config: ModelConfig, storage: Storage) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dovetail.models.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
@@ -25,6 +27,11 @@ def tensor_shapes(config: ModelConfig) -> Shapes:
         _experts(layer, config) if config.has_experts(i) else _mlp(layer, config)
         shapes |= {name.replace("{i}", str(i)): shape for name, shape in layer.items()}
     return shapes
+
+
+def parameters(config: ModelConfig) -> int:
+    """How many parameters it has, tied ones once."""
+    return sum(math.prod(shape) for shape in tensor_shapes(config).values())
 
 
 def _attention(shapes: Shapes, config: ModelConfig) -> None:

@@ -24,7 +24,8 @@ from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
 from dovetail.models.fim import FillInMiddle
 from dovetail.models.generation import GenerationDefaults
 from dovetail.models.gguf.describe import describe, is_gguf
-from dovetail.models.headers import stored_weights
+from dovetail.models.headers import Stored, stored_weights
+from dovetail.models.tensors import parameters
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_model
@@ -173,6 +174,13 @@ def worker_configs(configs: Sequence[ServerConfig]) -> list[WorkerConfig]:
     return [worker_config(config, share + own) for config, own in zip(configs, stored, strict=True)]
 
 
+def _weights_of(path: Path, model: ModelConfig) -> Stored:
+    """What is stored, several numbers in one counted as several; MXFP4 takes what it is dequantised to."""
+    stored = stored_weights(path)
+    count = max(stored.parameters, parameters(model)) if stored.parameters else 0
+    return Stored(count, 2 * count if model.quantization == "mxfp4" else stored.nbytes)
+
+
 def worker_config(config: ServerConfig, available: int | None = None) -> WorkerConfig:
     """What the engine process is told, every size derived; ``available``: bytes of memory to count on. Raises ModelError."""
     path = model_path(config)
@@ -180,7 +188,7 @@ def worker_config(config: ServerConfig, available: int | None = None) -> WorkerC
         model = ModelConfig.load(path)
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
-    sizes = plan_sizes(config, model, stored_weights(path), available)
+    sizes = plan_sizes(config, model, _weights_of(path, model), available)
     return WorkerConfig(
         model=str(path),
         dtype=config.dtype,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from dovetail.models.batch import KVCache
 from dovetail.models.config import ModelConfig
 from dovetail.models.random_checkpoint import write_random_checkpoint
+from dovetail.models.tensors import parameters
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.errors import ModelError
+from dovetail.serve.hosting import worker_config
 from dovetail.serve.sizing import available_memory, plan_sizes
 
 
@@ -96,3 +101,21 @@ def test_the_cache_leaves_room_for_the_weights() -> None:
     alone = plan_sizes(ServerConfig(), shape, available=10**9)
     beside = plan_sizes(ServerConfig(), shape, Weights(450_000_000, 900_000_000), available=10**9)
     assert beside.kv_blocks * 16 * BYTES_PER_TOKEN <= 0.1 * 10**9 < alone.kv_blocks * 16 * BYTES_PER_TOKEN
+
+
+def test_mxfp4_weights_take_what_they_become(tmp_path: Path) -> None:
+    """Half a byte a weight in the file, two bytes in memory: a machine for the file alone is told so at once."""
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    directory = write_random_checkpoint(tmp_path, family="gpt-oss", config=experts)
+    values = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({**values, "quantization_config": {"quant_method": "mxfp4"}}))
+    tensors = load_file(directory / "model.safetensors")
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        count, columns, rows = tensors.pop(name).shape
+        tensors[name + "_blocks"] = torch.zeros(count, rows, columns // 32, 16, dtype=torch.uint8)
+        tensors[name + "_scales"] = torch.zeros(count, rows, columns // 32, dtype=torch.uint8)
+    save_file(tensors, directory / "model.safetensors")
+    needed = 2 * parameters(ModelConfig.load(directory))
+    worker_config(ServerConfig(model=directory), 4 * needed)
+    with pytest.raises(ModelError, match="the weights take"):
+        worker_config(ServerConfig(model=directory), needed - 1)
