@@ -30,7 +30,7 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_model
 from dovetail.serve.errors import ModelError, UserError
-from dovetail.serve.govern.weights.files import licence_of
+from dovetail.serve.govern.weights.files import NOT_NAMED, licence_of
 from dovetail.serve.named import parse_named
 from dovetail.serve.sizing import available_memory, plan_sizes
 from dovetail.serve.types import Markers, SourceFile
@@ -149,6 +149,7 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
             encode=tokenizer.encode_whole,
         )
     licence = licence_of(path)
+    named = "" if licence == NOT_NAMED else licence
     return ServedModel(
         name=name_of(config),
         created=int((path / "config.json").stat().st_mtime),
@@ -160,7 +161,7 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         fim=FillInMiddle.find(tokenizer),
         embedding=embedding,
         generates=declared is None,
-        licence=licence,
+        licence=named,
         defaults=msgspec.convert(defaults.given(), SamplingDefaults),
     )
 

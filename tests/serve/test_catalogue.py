@@ -22,8 +22,10 @@ def test_embedded_given_and_cached(tmp_path: Path) -> None:
     (tmp_path / "models" / "notes").mkdir()
     broken = model(tmp_path / "models" / "broken")
     (broken / "config.json").write_text("{")
+    (tmp_path / "models" / "one.Q4_0.gguf").write_bytes(b"GGUF")
     found = find_models(embedded, [tmp_path / "models", below], {"HF_HUB_CACHE": str(tmp_path / "hub")})
-    assert [(each.name, each.weight_bytes) for each in found] == [("embedded", 10), ("small", 10), ("org/big", 30)]
+    names = [("embedded", 10), ("small", 10), ("org/big", 30), ("one.Q4_0", 4)]
+    assert [(each.name, each.weight_bytes) for each in found] == names
     assert found[0].architecture == "LlamaForCausalLM"
 
 

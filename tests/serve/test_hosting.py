@@ -8,18 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import torch
+from gguf_checkpoint import write_gguf
 from peft_adapter import write_adapter
 from tiny import write_tiny_checkpoint
 from transformers import AutoModel, AutoTokenizer
 
-from dovetail.serve.config import ConfigError, ServerConfig
-from dovetail.serve.hosting import adapters_of, model_configs, name_of, worker_configs
+from dovetail.serve.config import ConfigError, ServerConfig, require_model
+from dovetail.serve.errors import ModelError
+from dovetail.serve.hosting import adapters_of, in_directories, model_configs, name_of, served_model, worker_configs
 
 SERVE = [sys.executable, "-m", "dovetail.serve.cli", "serve"]
 
@@ -142,3 +145,23 @@ def test_adapters_that_cannot_be_had_are_named(folders: Path, text: str, said: s
         adapters_of(config, ["large"])
     good = f"sql={folders}/adapters/sql:model=small"
     assert adapters_of(ServerConfig(lora=(good,)), ["large", "small"])["small"] == {"sql": folders / "adapters" / "sql"}
+
+
+def test_a_gguf_file_is_served_as_a_directory_that_is_gone_afterwards(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", layers=1)
+    path = write_gguf(tmp_path / "tiny.Q8_0.gguf", checkpoint, {"": "Q8_0"})
+    given = ServerConfig(model=path, add_model=(f"second={path}",))
+    require_model(path, "model")
+    with ExitStack() as stack:
+        first, second = in_directories(model_configs(given), stack)
+        assert (name_of(given), name_of(first), name_of(second)) == ("tiny.Q8_0", "tiny.Q8_0", "second")
+        worker = worker_configs([first, second])[0]
+        served = served_model(first, worker)
+        assert (served.name, served.max_model_len, served.licence) == ("tiny.Q8_0", 2048, "")
+        assert served.render_chat is not None and served.capabilities == ("completions", "chat", "edits")
+        folder = Path(worker.model)
+        assert folder.is_dir() and folder != path
+    assert not folder.exists()
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    with ExitStack() as stack, pytest.raises(ModelError, match="ends in the middle"):
+        in_directories([ServerConfig(model=tmp_path / "bad.gguf")], stack)

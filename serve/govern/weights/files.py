@@ -17,6 +17,7 @@ MANIFESTS = ("dovetail-manifest.json", "manifest.json")
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".h5", ".msgpack"})
 _GGUF = b"GGUF"
+NOT_NAMED = "not named"
 _LARGEST_HEADER = 100_000_000
 _TYPE_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2}
 _TYPE_BYTES |= {"I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8}
@@ -140,7 +141,7 @@ def licence_of(directory: Path) -> str:
             if line.startswith("license:"):
                 return line.removeprefix("license:").strip()
     found = sorted(path.name for path in directory.iterdir() if path.name.upper().startswith(("LICENSE", "LICENCE")))
-    return f"see {found[0]}" if found else "not named"
+    return f"see {found[0]}" if found else NOT_NAMED
 
 
 def _tensors(path: Path) -> int:
