@@ -234,7 +234,7 @@ async def test_every_route_of_administrators_refuses_all_others(guarded) -> None
 )
 async def test_numbers_that_nothing_can_hold_are_refused(guarded, change: dict[str, object], param: str) -> None:
     api = guarded()
-    admin = create_admin_app(api.governance, api.app.state.metrics, trusted=True)
+    admin = create_admin_app(api.governance, api.app.state.context.metrics, trusted=True)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=admin), base_url="http://admin") as client:
         refused = await client.post("/keys", json={"name": "a", **change})
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)

@@ -43,7 +43,7 @@ class World:
         app = create_app(self.engine, served, settings)
         admin = create_admin_app(
             Governance(),
-            app.state.metrics,
+            app.state.context.metrics,
             trusted=True,
             more=[lambda admit: routes(app.state.models, settings, admit)],
         )
