@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.gguf.file import GgufFile
-from dovetail.models.gguf.tokenizer import token_named, write_tokenizer
+from dovetail.models.gguf.tokenizer import begins_with_bos, token_named, write_tokenizer
 
 WEIGHTS = "weights.gguf"
 """In a described directory: a link to the file."""
@@ -49,9 +49,7 @@ def describe(path: Path, directory: Path) -> str:
         own = {
             "bos_token": token_named(metadata, "bos"),
             "eos_token": token_named(metadata, "eos"),
-            "add_bos_token": bool(
-                metadata.get("tokenizer.ggml.add_bos_token", metadata["tokenizer.ggml.model"] == "llama")
-            ),
+            "add_bos_token": begins_with_bos(metadata),
             "add_eos_token": bool(metadata.get("tokenizer.ggml.add_eos_token", False)),
         }
         template = metadata.get("tokenizer.chat_template")

@@ -14,11 +14,16 @@ _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SPLITS: dict[str, tuple[str, ...]] = {
     "gpt-2": (_GPT2,),
     "qwen2": (rf"{_WORDS}\p{{N}}{_REST}",),
     "llama-bpe": (rf"{_WORDS}\p{{N}}{{1,3}}{_REST}",),
     "starcoder": (r"\p{N}", _GPT2),
+    "tekken": (
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ),
 }
 _SAME = {
     "deepseek-r1-qwen": "qwen2",
@@ -31,6 +36,8 @@ _SAME = {
     "codeshell": "starcoder",
 }
 """Names of pre-tokenizers that split alike."""
+_WHOLE_FIRST = frozenset({"llama-bpe", "llama3", "llama-v3", "tekken"})
+"""Of these, a piece that is a token itself is not merged; and a text begins with the first token unless the file says otherwise."""
 
 
 def token_named(metadata: dict[str, Any], role: str) -> str | None:
@@ -38,6 +45,12 @@ def token_named(metadata: dict[str, Any], role: str) -> str | None:
     index = metadata.get(f"tokenizer.ggml.{role}_token_id")
     tokens = metadata.get("tokenizer.ggml.tokens", [])
     return str(tokens[index]) if isinstance(index, int) and index < len(tokens) else None
+
+
+def begins_with_bos(metadata: dict[str, Any]) -> bool:
+    """Whether a raw prompt begins with the beginning-of-sequence token."""
+    usual = metadata.get("tokenizer.ggml.model") == "llama" or metadata.get("tokenizer.ggml.pre") in _WHOLE_FIRST
+    return bool(metadata.get("tokenizer.ggml.add_bos_token", usual))
 
 
 def write_tokenizer(metadata: dict[str, Any], path: Path, directory: Path) -> None:
@@ -103,7 +116,7 @@ def _byte_level(metadata: dict[str, Any], path: Path, tokens: list[str], types: 
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": _SAME.get(named, named) == "llama-bpe",
+            "ignore_merges": named in _WHOLE_FIRST,
             "vocab": {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED},
             "merges": merges,
         },

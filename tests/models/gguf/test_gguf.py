@@ -24,7 +24,7 @@ from dovetail.models.gguf.blocks import GROUPED, dequantised
 from dovetail.models.gguf.describe import describe, gguf_of
 from dovetail.models.gguf.file import GgufFile
 from dovetail.models.gguf.formats import FORMATS
-from dovetail.models.gguf.tokenizer import sentencepiece_model
+from dovetail.models.gguf.tokenizer import begins_with_bos, sentencepiece_model, write_tokenizer
 from dovetail.models.headers import stored_weights
 from dovetail.models.loader import load_model
 from dovetail.models.tokenizer import Tokenizer
@@ -113,6 +113,20 @@ def test_tokens_and_template_are_the_same(tmp_path: Path) -> None:
     first, second = (chat.render(messages) for chat in chats if chat is not None)
     assert first == second
     assert "apache-2.0" in (directory / "README.md").read_text()
+
+
+@pytest.mark.parametrize("pre", ["gpt-2", "qwen2", "llama-bpe", "smaug-bpe", "starcoder", "smollm", "tekken"])
+def test_every_way_to_split_text_gives_it_back(small: bytes, tmp_path: Path, pre: str) -> None:
+    (tmp_path / "model.gguf").write_bytes(small)
+    with GgufFile(tmp_path / "model.gguf") as file:
+        metadata = {**file.metadata, "tokenizer.ggml.pre": pre}
+    write_tokenizer(metadata, tmp_path, tmp_path)
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
+    # Only gpt-2's words and digits stay together behind their space; all others cut digits off.
+    digits = [tokenizer.token_bytes(token) for token in tokenizer.encode(" 12")]
+    assert digits[0] == b" " or pre == "gpt-2"
+    assert begins_with_bos(metadata) == (pre in ("llama-bpe", "tekken"))
 
 
 @pytest.fixture(scope="module")
