@@ -42,6 +42,7 @@ FILES: tuple[str, ...] = (
     "playground.js",
     "plot.js",
     "requests.js",
+    "result.js",
     "style.css",
     "tokens.js",
 )

@@ -30,7 +30,13 @@ async function request(path, { method = "GET", body, signal, quiet = false } = {
   if (body !== undefined) headers["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers, signal, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(path, {
+      method,
+      headers,
+      signal,
+      cache: "no-store",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, "unreachable", "The server does not answer.");
@@ -45,7 +51,10 @@ async function refusal(answer) {
   const more = { retryAfter: answer.headers.get("retry-after"), requestId: answer.headers.get("x-request-id") };
   const told = await answer.json().catch(() => null);
   const error = told?.error ?? {};
-  return new Refused(answer.status, error.code ?? null, error.message ?? `The server answered ${answer.status}.`, { ...more, param: error.param });
+  return new Refused(answer.status, error.code ?? null, error.message ?? `The server answered ${answer.status}.`, {
+    ...more,
+    param: error.param,
+  });
 }
 
 export async function ask(path, options) {

@@ -19,7 +19,11 @@ const VIEWS = [
   ["card", "System card", card, (who) => !who.administrators_port],
 ];
 
-const THEMES = [["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]];
+const THEMES = [
+  ["auto", "Auto"],
+  ["light", "Light"],
+  ["dark", "Dark"],
+];
 const THEME = "dovetail.theme";
 
 const main = document.getElementById("main");
@@ -51,11 +55,31 @@ function open() {
 }
 
 function frame() {
-  replace(document.getElementById("views"), views().map(([name, title]) => h("li", {}, h("a", { href: `#/${name}` }, title))));
-  const signOut = h("button", { type: "button", class: "quiet", onclick: () => { key.forget(); location.reload(); } }, "Sign out");
+  replace(
+    document.getElementById("views"),
+    views().map(([name, title]) => h("li", {}, h("a", { href: `#/${name}` }, title))),
+  );
+  const signOut = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      onclick: () => {
+        key.forget();
+        location.reload();
+      },
+    },
+    "Sign out",
+  );
   replace(
     document.getElementById("foot"),
-    h("p", { class: "whom" }, who.open ? "Nobody is asked for a key here: only this machine can reach the server." : ["Signed in as ", h("b", {}, who.name)]),
+    h(
+      "p",
+      { class: "whom" },
+      who.open
+        ? "Nobody is asked for a key here: only this machine can reach the server."
+        : ["Signed in as ", h("b", {}, who.name)],
+    ),
     h("div", { class: "foot-row" }, themes(), who.open || who.kind === "certificate" || !key.get() ? null : signOut),
     h("p", { class: "version" }, who.version ? `Dovetail ${who.version}` : ""),
   );
@@ -65,7 +89,10 @@ function themes() {
   const now = localStorage.getItem(THEME) ?? "auto";
   const control = h("select", {
     "aria-label": "Colours",
-    onchange: () => { localStorage.setItem(THEME, control.value); paint(control.value); },
+    onchange: () => {
+      localStorage.setItem(THEME, control.value);
+      paint(control.value);
+    },
   });
   for (const [value, text] of THEMES) control.append(h("option", { value }, text));
   control.value = now;
@@ -79,14 +106,25 @@ function paint(theme) {
 
 async function start() {
   paint(localStorage.getItem(THEME) ?? "auto");
-  document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  document.getElementById("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
   try {
     who = await askSession();
   } catch (error) {
     if (error.status === 401) {
       who = await login(error);
     } else {
-      replace(main, notice("bad", "The console could not be opened.", `${error.message} `, h("button", { type: "button", onclick: () => location.reload() }, "Try again")));
+      replace(
+        main,
+        notice(
+          "bad",
+          "The console could not be opened.",
+          `${error.message} `,
+          h("button", { type: "button", onclick: () => location.reload() }, "Try again"),
+        ),
+      );
       return;
     }
   }

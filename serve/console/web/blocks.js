@@ -138,7 +138,9 @@ export class BlockReader extends TextReader {
     const at = quoted ? `${content}\n`.indexOf(quoted) : -1;
     if (at >= 0) {
       block.start = linesOf(content.slice(0, at)).length + 1;
-      block.search.forEach((each, index) => { each.before = block.start + index; });
+      block.search.forEach((each, index) => {
+        each.before = block.start + index;
+      });
     }
     return block.from;
   }
@@ -148,14 +150,18 @@ export class BlockReader extends TextReader {
     const rows = merged(block.search, block.replace);
     this.rows.splice(block.from, this.rows.length - block.from, ...rows);
     this.number(block.path);
-    return this.blocks.filter((each) => each.path === block.path).reduce((least, each) => Math.min(least, each.from), block.from);
+    return this.blocks
+      .filter((each) => each.path === block.path)
+      .reduce((least, each) => Math.min(least, each.from), block.from);
   }
 
   // All of the output is there: the rows in the files' own order, with the lines around each edit.
   landed() {
     const rows = [];
     for (const path of new Set(this.blocks.map((each) => each.path))) {
-      const own = this.blocks.filter((each) => each.path === path && each.start !== null).sort((a, b) => a.start - b.start);
+      const own = this.blocks
+        .filter((each) => each.path === path && each.start !== null)
+        .sort((a, b) => a.start - b.start);
       const unplaced = this.blocks.filter((each) => each.path === path && each.start === null);
       const lines = (this.contents.get(path) ?? "").split(/\r*\n/);
       if (lines.at(-1) === "") lines.pop();
@@ -189,7 +195,9 @@ export class BlockReader extends TextReader {
 
   // Line numbers after all complete edits of a file.
   number(path) {
-    const placed = this.blocks.filter((each) => each.path === path && each.start !== null).sort((a, b) => a.start - b.start);
+    const placed = this.blocks
+      .filter((each) => each.path === path && each.start !== null)
+      .sort((a, b) => a.start - b.start);
     let moved = 0;
     for (const block of placed) {
       let after = block.start + moved;
@@ -209,7 +217,8 @@ function merged(before, after) {
   let head = 0;
   while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
   let tail = 0;
-  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail += 1;
+  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail])
+    tail += 1;
   const rows = [];
   const same = (i, j) => rows.push({ ...after[j], kind: "same", before: before[i].before });
   for (let i = 0; i < head; i += 1) same(i, i);
@@ -231,11 +240,14 @@ function pairs(a, b) {
   const best = new Uint32Array((a.length + 1) * width);
   for (let i = a.length - 1; i >= 0; i -= 1) {
     for (let j = b.length - 1; j >= 0; j -= 1) {
-      best[i * width + j] = a[i] === b[j] ? best[(i + 1) * width + j + 1] + 1 : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
+      best[i * width + j] =
+        a[i] === b[j]
+          ? best[(i + 1) * width + j + 1] + 1
+          : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
     }
   }
   const found = [];
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
     if (a[i] === b[j]) found.push([i++, j++]);
     else if (best[(i + 1) * width + j] >= best[i * width + j + 1]) i += 1;
     else j += 1;

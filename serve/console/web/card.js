@@ -19,16 +19,36 @@ async function load(body) {
     const button = h("button", { type: "button", class: "quiet", onclick: () => copy(text, button) }, "Copy the JSON");
     replace(body, h("div", { class: "actions" }, button), h("div", { class: "card" }, shown(JSON.parse(text))));
   } catch (error) {
-    if (error.status === 404) replace(body, empty("This server writes no system card yet.", "A later version measures itself and answers GET /v1/system-card; it is shown here then."));
+    if (error.status === 404)
+      replace(
+        body,
+        empty(
+          "This server writes no system card yet.",
+          "A later version measures itself and answers GET /v1/system-card; it is shown here then.",
+        ),
+      );
     else replace(body, notice("bad", "The card cannot be shown.", error.message));
   }
 }
 
 // Any JSON value as an outline: names on the left, values on the right.
 function shown(value) {
-  if (Array.isArray(value)) return value.length ? h("ol", { class: "card-list" }, value.map((each) => h("li", {}, shown(each)))) : h("span", { class: "soft" }, "none");
+  if (Array.isArray(value))
+    return value.length
+      ? h(
+          "ol",
+          { class: "card-list" },
+          value.map((each) => h("li", {}, shown(each))),
+        )
+      : h("span", { class: "soft" }, "none");
   if (value !== null && typeof value === "object") {
-    return h("dl", { class: "card-table" }, Object.entries(value).map(([name, each]) => h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, shown(each)))));
+    return h(
+      "dl",
+      { class: "card-table" },
+      Object.entries(value).map(([name, each]) =>
+        h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, shown(each))),
+      ),
+    );
   }
   return value === null ? h("span", { class: "soft" }, "not told") : String(value);
 }

@@ -14,7 +14,10 @@ export class DiffView {
     this.chunks = [];
     this.pending = null;
     this.follows = true;
-    this.observer = new IntersectionObserver((entries) => this.seen(entries), { root: this.node, rootMargin: "900px 0px" });
+    this.observer = new IntersectionObserver((entries) => this.seen(entries), {
+      root: this.node,
+      rootMargin: "900px 0px",
+    });
     this.node.addEventListener("scroll", () => {
       const { scrollTop, scrollHeight, clientHeight } = this.node;
       this.follows = scrollHeight - scrollTop - clientHeight < 40;
@@ -70,15 +73,24 @@ export class DiffView {
   }
 
   line(row) {
-    const code = h("span", { class: "code" }, row.segs.map((seg) => this.token(seg)));
+    const code = h(
+      "span",
+      { class: "code" },
+      row.segs.map((seg) => this.token(seg)),
+    );
     if (row.kind === "file" || row.kind === "gap" || row.kind === "text") {
-      return h("div", { class: `row ${row.kind}` }, h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[row.kind]), code);
+      return h(
+        "div",
+        { class: `row ${row.kind}` },
+        h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[row.kind]),
+        code,
+      );
     }
     return h(
       "div",
       { class: `row ${row.kind}` },
-      h("span", { class: "no" }, row.kind === "add" ? "" : row.before ?? ""),
-      h("span", { class: "no" }, row.kind === "del" ? "" : row.after ?? ""),
+      h("span", { class: "no" }, row.kind === "add" ? "" : (row.before ?? "")),
+      h("span", { class: "no" }, row.kind === "del" ? "" : (row.after ?? "")),
       h("span", { class: "sign" }, SIGNS[row.kind]),
       code,
     );

@@ -17,12 +17,16 @@ function build(element, properties, children) {
     else if (name === "value" || name === "checked" || name === "disabled" || name === "hidden") element[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
 export function replace(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -56,7 +60,20 @@ export function choice(label, options, value, onchange) {
     for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.value === chosen));
   };
   for (const [key, text] of options) {
-    group.append(h("button", { type: "button", "data-value": key, onclick: () => { press(key); onchange(key); } }, text));
+    group.append(
+      h(
+        "button",
+        {
+          type: "button",
+          "data-value": key,
+          onclick: () => {
+            press(key);
+            onchange(key);
+          },
+        },
+        text,
+      ),
+    );
   }
   press(value);
   return group;
@@ -67,11 +84,22 @@ export function heading(title, ...rest) {
 }
 
 export function empty(title, ...text) {
-  return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), ...text.map((each) => (typeof each === "string" ? h("p", {}, each) : each)));
+  return h(
+    "div",
+    { class: "empty" },
+    h("p", { class: "empty-title" }, title),
+    ...text.map((each) => (typeof each === "string" ? h("p", {}, each) : each)),
+  );
 }
 
 export function notice(kind, title, ...text) {
-  return h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, h("strong", {}, title), " ", ...text);
+  return h(
+    "div",
+    { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" },
+    h("strong", {}, title),
+    " ",
+    ...text,
+  );
 }
 
 export async function copy(text, button) {
@@ -82,5 +110,7 @@ export async function copy(text, button) {
   } catch {
     button.textContent = "Copying is not allowed here";
   }
-  setTimeout(() => { button.textContent = before; }, 1600);
+  setTimeout(() => {
+    button.textContent = before;
+  }, 1600);
 }

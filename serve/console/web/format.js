@@ -13,7 +13,9 @@ export function rate(value) {
 }
 
 export function share(value) {
-  return value === null || value === undefined || Number.isNaN(value) ? NONE : `${(value * 100).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`;
+  return value === null || value === undefined || Number.isNaN(value)
+    ? NONE
+    : `${(value * 100).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`;
 }
 
 export function probability(value) {
@@ -31,7 +33,12 @@ export function seconds(value) {
 
 export function lasting(value) {
   const whole = Math.max(0, Math.floor(value));
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   const first = parts.findIndex(([size]) => whole >= size);
   if (first < 0) return "0 s";
   const [size, unit] = parts[first];
@@ -46,7 +53,10 @@ export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let size = value;
   let unit = 0;
-  while (size >= 1024 && unit < units.length - 1) { size /= 1024; unit += 1; }
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit += 1;
+  }
   return `${size >= 100 || unit === 0 ? size.toFixed(0) : size.toFixed(1)} ${units[unit]}`;
 }
 

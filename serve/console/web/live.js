@@ -8,7 +8,11 @@ import { Requests } from "./requests.js";
 
 const EVERY_MS = 2000;
 const BUCKET = 5;
-const LATENCIES = [["first_token", "First token"], ["between_tokens", "Between tokens"], ["whole", "Whole answer"]];
+const LATENCIES = [
+  ["first_token", "First token"],
+  ["between_tokens", "Between tokens"],
+  ["whole", "Whole answer"],
+];
 
 export function mount(root) {
   const view = new Live();
@@ -24,9 +28,26 @@ class Live {
     this.detail = h("p", { class: "lede" });
     this.figures = h("dl", { class: "headline" });
     this.requests = new Requests();
-    this.tokens = new Plot("Tokens per second", [["tokens", "tokens"]], { unit: "tokens/s", format: rate, bucket: BUCKET });
-    this.ended = new Plot("Requests", [["answered", "answered"], ["refused", "refused"], ["failed", "failed"]], { unit: "per s", format: rate, bucket: BUCKET });
-    this.flight = new Plot("In flight, at most", [["in flight", "answered"]], { unit: "", format: count, bucket: BUCKET, peak: true });
+    this.tokens = new Plot("Tokens per second", [["tokens", "tokens"]], {
+      unit: "tokens/s",
+      format: rate,
+      bucket: BUCKET,
+    });
+    this.ended = new Plot(
+      "Requests",
+      [
+        ["answered", "answered"],
+        ["refused", "refused"],
+        ["failed", "failed"],
+      ],
+      { unit: "per s", format: rate, bucket: BUCKET },
+    );
+    this.flight = new Plot("In flight, at most", [["in flight", "answered"]], {
+      unit: "",
+      format: count,
+      bucket: BUCKET,
+      peak: true,
+    });
     this.latency = h("tbody", {});
     this.latencyNote = h("p", { class: "hint" });
     this.meters = {
@@ -51,7 +72,16 @@ class Live {
       "table",
       { class: "latency" },
       h("caption", { class: "sr" }, "Latency percentiles"),
-      h("thead", {}, h("tr", {}, h("td", {}), ["p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("td", {}),
+          ["p50", "p95", "p99"].map((name) => h("th", { scope: "col", class: "num" }, name)),
+        ),
+      ),
       this.latency,
     );
     return h(
@@ -77,7 +107,9 @@ class Live {
   }
 
   begin() {
-    this.seen = () => { if (!document.hidden) this.again(0); };
+    this.seen = () => {
+      if (!document.hidden) this.again(0);
+    };
     document.addEventListener("visibilitychange", this.seen);
     addEventListener("dovetail:signed-in", this.seen);
     this.again(0);
@@ -124,20 +156,47 @@ class Live {
     this.ended.draw([rates.answered, refused, rates.failed], until);
     this.flight.draw([rates.running], until);
     this.requests.show(told.requests, told.time);
-    replace(this.latency, LATENCIES.map(([name, title]) => h("tr", {}, h("th", { scope: "row" }, title), ["p50", "p95", "p99"].map((each) => h("td", { class: "num" }, seconds(latency[name][each]))))));
-    replace(this.latencyNote, latency.whole.count ? `Of ${plural(latency.whole.count, "answer")} in the last ${told.remembered_seconds / 60} minutes.` : "No answers in the last 15 minutes.");
+    replace(
+      this.latency,
+      LATENCIES.map(([name, title]) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, title),
+          ["p50", "p95", "p99"].map((each) => h("td", { class: "num" }, seconds(latency[name][each]))),
+        ),
+      ),
+    );
+    replace(
+      this.latencyNote,
+      latency.whole.count
+        ? `Of ${plural(latency.whole.count, "answer")} in the last ${told.remembered_seconds / 60} minutes.`
+        : "No answers in the last 15 minutes.",
+    );
     this.fill(told);
     this.models.node.hidden = told.models.length < 2;
     this.models.show(told.models);
-    replace(this.engine, facts(engine, server).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+    replace(
+      this.engine,
+      facts(engine, server).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    );
   }
 
   status({ state, server, engine, since, time }) {
     this.dot.className = `dot ${{ ready: "good", loading: "warn", draining: "warn" }[state]}`;
-    const sentence = { ready: ["Up, serving ", h("b", {}, server.model)], loading: engine.restarts ? ["The engine is being started again"] : ["Loading ", h("b", {}, server.model)], draining: ["Shutting down: finishing what is running"] }[state];
+    const sentence = {
+      ready: ["Up, serving ", h("b", {}, server.model)],
+      loading: engine.restarts ? ["The engine is being started again"] : ["Loading ", h("b", {}, server.model)],
+      draining: ["Shutting down: finishing what is running"],
+    }[state];
     replace(this.state, sentence);
-    const restarts = engine.restarts ? ` The engine was started again ${plural(engine.restarts, "time")}.` : " The engine has run since then.";
-    replace(this.detail, `For ${lasting(time - since)}, since ${new Date(since * 1000).toLocaleString("en-GB")}.${state === "ready" ? restarts : ""}`);
+    const restarts = engine.restarts
+      ? ` The engine was started again ${plural(engine.restarts, "time")}.`
+      : " The engine has run since then.";
+    replace(
+      this.detail,
+      `For ${lasting(time - since)}, since ${new Date(since * 1000).toLocaleString("en-GB")}.${state === "ready" ? restarts : ""}`,
+    );
   }
 
   headline({ engine, seconds: rates, latency, ended, remembered_seconds }) {
@@ -146,25 +205,68 @@ class Live {
     const figures = [
       ["In flight", count(engine.running), engine.waiting ? `${count(engine.waiting)} waiting` : "none waiting", ""],
       ["Tokens per second", rate(now), `${count(engine.generated_tokens)} since the start`, ""],
-      ["First token, median", seconds(latency.first_token.p50), `95 of 100 within ${seconds(latency.first_token.p95)}`, ""],
-      ["Failed", count(bad), `of ${count(Object.values(ended).reduce((sum, value) => sum + value, 0))} in ${remembered_seconds / 60} minutes${ended.refused ? `, ${count(ended.refused)} refused` : ""}`, bad ? "bad" : ""],
+      [
+        "First token, median",
+        seconds(latency.first_token.p50),
+        `95 of 100 within ${seconds(latency.first_token.p95)}`,
+        "",
+      ],
+      [
+        "Failed",
+        count(bad),
+        `of ${count(Object.values(ended).reduce((sum, value) => sum + value, 0))} in ${remembered_seconds / 60} minutes${ended.refused ? `, ${count(ended.refused)} refused` : ""}`,
+        bad ? "bad" : "",
+      ],
     ];
-    replace(this.figures, figures.map(([name, value, more, kind]) => h("div", { class: kind }, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "more" }, more))));
+    replace(
+      this.figures,
+      figures.map(([name, value, more, kind]) =>
+        h("div", { class: kind }, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "more" }, more)),
+      ),
+    );
   }
 
   fill({ engine, memory }) {
     const used = engine.kv_blocks_total - engine.kv_blocks_free;
     const total = engine.kv_blocks_total || 1;
-    this.meters.blocks.show(engine.kv_blocks_total ? `${count(used)} in use, ${count(engine.kv_blocks_cached)} reusable, of ${count(engine.kv_blocks_total)}` : "–", [[used / total, "strong"], [Math.min(1 - used / total, engine.kv_blocks_cached / total), "weak"]]);
+    this.meters.blocks.show(
+      engine.kv_blocks_total
+        ? `${count(used)} in use, ${count(engine.kv_blocks_cached)} reusable, of ${count(engine.kv_blocks_total)}`
+        : "–",
+      [
+        [used / total, "strong"],
+        [Math.min(1 - used / total, engine.kv_blocks_cached / total), "weak"],
+      ],
+    );
     const prompt = engine.prompt_tokens + engine.cached_tokens;
-    this.meters.prefix.show(prompt ? `${share(engine.cached_tokens / prompt)} of ${count(prompt)}` : "no prompt yet", [[engine.cached_tokens / prompt, "strong"]]);
-    this.meters.drafts.show(engine.drafted_tokens ? `${share(engine.accepted_tokens / engine.drafted_tokens)} of ${count(engine.drafted_tokens)}` : "nothing drafted yet", [[engine.accepted_tokens / engine.drafted_tokens, "strong"]]);
+    this.meters.prefix.show(prompt ? `${share(engine.cached_tokens / prompt)} of ${count(prompt)}` : "no prompt yet", [
+      [engine.cached_tokens / prompt, "strong"],
+    ]);
+    this.meters.drafts.show(
+      engine.drafted_tokens
+        ? `${share(engine.accepted_tokens / engine.drafted_tokens)} of ${count(engine.drafted_tokens)}`
+        : "nothing drafted yet",
+      [[engine.accepted_tokens / engine.drafted_tokens, "strong"]],
+    );
     const machine = memory.total_bytes;
     const own = memory.api_bytes + memory.engine_bytes;
     const others = machine - memory.available_bytes - own;
-    this.meters.machine.show(machine ? `engine ${bytes(memory.engine_bytes)}, API ${bytes(memory.api_bytes)}, free ${bytes(memory.available_bytes)} of ${bytes(machine)}` : "not told by this system", machine ? [[own / machine, "strong"], [others / machine, "weak"]] : []);
+    this.meters.machine.show(
+      machine
+        ? `engine ${bytes(memory.engine_bytes)}, API ${bytes(memory.api_bytes)}, free ${bytes(memory.available_bytes)} of ${bytes(machine)}`
+        : "not told by this system",
+      machine
+        ? [
+            [own / machine, "strong"],
+            [others / machine, "weak"],
+          ]
+        : [],
+    );
     this.meters.device.node.hidden = !engine.device_total_bytes;
-    if (engine.device_total_bytes) this.meters.device.show(`${bytes(engine.device_bytes)} of ${bytes(engine.device_total_bytes)}`, [[engine.device_bytes / engine.device_total_bytes, "strong"]]);
+    if (engine.device_total_bytes)
+      this.meters.device.show(`${bytes(engine.device_bytes)} of ${bytes(engine.device_total_bytes)}`, [
+        [engine.device_bytes / engine.device_total_bytes, "strong"],
+      ]);
   }
 }
 
@@ -181,14 +283,26 @@ class Models {
         "table",
         {},
         h("caption", { class: "sr" }, "Models"),
-        h("thead", {}, h("tr", {}, head.map((name, index) => h("th", { scope: "col", class: index > 1 ? "num" : "" }, name)))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            head.map((name, index) => h("th", { scope: "col", class: index > 1 ? "num" : "" }, name)),
+          ),
+        ),
         this.body,
       ),
     );
   }
 
   show(models) {
-    const numbers = (each) => [count(each.running + each.waiting), count(each.generated_tokens), bytes(each.resident_bytes)];
+    const numbers = (each) => [
+      count(each.running + each.waiting),
+      count(each.generated_tokens),
+      bytes(each.resident_bytes),
+    ];
     replace(
       this.body,
       models.map((each) =>

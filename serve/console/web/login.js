@@ -9,7 +9,13 @@ let dialog = null;
 export function login(why) {
   if (dialog) return dialog.promise;
   const { promise, resolve } = Promise.withResolvers ? Promise.withResolvers() : deferred();
-  const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true, placeholder: "dvt_…" });
+  const input = h("input", {
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    placeholder: "dvt_…",
+  });
   const said = h("div", { class: "login-said", "aria-live": "polite" });
   const button = h("button", { class: "primary", type: "submit" }, "Sign in");
   const form = h(
@@ -19,7 +25,15 @@ export function login(why) {
     said,
     field("API key", input, "It is kept in this tab until you close it, and nowhere else."),
     button,
-    h("p", { class: "hint" }, "Whoever runs this server makes one with ", h("code", {}, "dovetail keys create NAME"), "; with ", h("code", {}, "--admin"), " it also opens the live view, keys and the audit log."),
+    h(
+      "p",
+      { class: "hint" },
+      "Whoever runs this server makes one with ",
+      h("code", {}, "dovetail keys create NAME"),
+      "; with ",
+      h("code", {}, "--admin"),
+      " it also opens the live view, keys and the audit log.",
+    ),
   );
   const element = h("dialog", { "aria-labelledby": "login-title" }, form);
   const say = (refused) => {
@@ -62,12 +76,22 @@ export async function session() {
     return await ask("/console/api/session", { quiet: true });
   } catch (error) {
     if (error.status !== 403) throw error;
-    return { name: "this key", admin: false, open: false, keys: true, audit: false, administrators_port: false, capabilities: null };
+    return {
+      name: "this key",
+      admin: false,
+      open: false,
+      keys: true,
+      audit: false,
+      administrators_port: false,
+      capabilities: null,
+    };
   }
 }
 
 function deferred() {
   let resolve;
-  const promise = new Promise((fulfil) => { resolve = fulfil; });
+  const promise = new Promise((fulfil) => {
+    resolve = fulfil;
+  });
   return { promise, resolve };
 }

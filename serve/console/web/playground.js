@@ -4,7 +4,11 @@ import { stream } from "./api.js";
 import { choice, empty, field, h, heading, notice, replace } from "./dom.js";
 import { plural, rate, seconds } from "./format.js";
 
-const MODES = [["chat", "Chat"], ["completion", "Completion"], ["infill", "Fill in the middle"]];
+const MODES = [
+  ["chat", "Chat"],
+  ["completion", "Completion"],
+  ["infill", "Fill in the middle"],
+];
 const kept = {
   mode: "chat",
   messages: [],
@@ -19,7 +23,13 @@ const kept = {
 
 export function mount(root, who) {
   const view = new Playground(who);
-  root.append(heading("Playground", choice("What to do", MODES, kept.mode, (mode) => view.turn(mode))), view.node);
+  root.append(
+    heading(
+      "Playground",
+      choice("What to do", MODES, kept.mode, (mode) => view.turn(mode)),
+    ),
+    view.node,
+  );
   view.turn(kept.mode);
   return () => view.stop();
 }
@@ -40,32 +50,71 @@ class Playground {
     kept.mode = mode;
     this.said = h("p", { class: "run-said", role: "status" });
     this.problem = h("div", {});
-    this.go = h("button", { class: "primary", type: "submit" }, { chat: "Send", completion: "Go on", infill: "Fill the gap" }[mode]);
+    this.go = h(
+      "button",
+      { class: "primary", type: "submit" },
+      { chat: "Send", completion: "Go on", infill: "Fill the gap" }[mode],
+    );
     this.label = this.go.textContent;
     replace(this.node, this[mode]());
     const needed = { chat: "chat", infill: "infill" }[mode];
     if (this.who.capabilities && needed && !this.who.capabilities.includes(needed)) {
-      this.node.prepend(notice("warn", `${this.who.model} cannot do this:`, mode === "chat" ? "it has no chat template." : "its tokenizer has no tokens for it."));
+      this.node.prepend(
+        notice(
+          "warn",
+          `${this.who.model} cannot do this:`,
+          mode === "chat" ? "it has no chat template." : "its tokenizer has no tokens for it.",
+        ),
+      );
     }
   }
 
   settings() {
     const number = (name, attributes) => {
-      const input = h("input", { type: "number", ...attributes, value: kept[name], oninput: () => { kept[name] = input.value; } });
+      const input = h("input", {
+        type: "number",
+        ...attributes,
+        value: kept[name],
+        oninput: () => {
+          kept[name] = input.value;
+        },
+      });
       return input;
     };
-    return h("div", { class: "settings" }, field("Temperature", number("temperature", { min: "0", max: "2", step: "0.1" })), field("Most tokens", number("max_tokens", { min: "1" })));
+    return h(
+      "div",
+      { class: "settings" },
+      field("Temperature", number("temperature", { min: "0", max: "2", step: "0.1" })),
+      field("Most tokens", number("max_tokens", { min: "1" })),
+    );
   }
 
   text(name, label, rows, attributes = {}) {
-    const area = h("textarea", { rows: String(rows), value: kept[name], spellcheck: "false", ...attributes, oninput: () => { kept[name] = area.value; } });
-    area.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !this.running) area.form.requestSubmit(); });
+    const area = h("textarea", {
+      rows: String(rows),
+      value: kept[name],
+      spellcheck: "false",
+      ...attributes,
+      oninput: () => {
+        kept[name] = area.value;
+      },
+    });
+    area.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !this.running) area.form.requestSubmit();
+    });
     return { area, node: field(label, area) };
   }
 
   form(inside, run, more = [], button = null) {
     const settings = h("details", {}, h("summary", {}, "Settings"), ...more, this.settings());
-    const actions = h("div", { class: "actions" }, this.go, h("span", { class: "hint" }, "Ctrl + Enter"), button, this.said);
+    const actions = h(
+      "div",
+      { class: "actions" },
+      this.go,
+      h("span", { class: "hint" }, "Ctrl + Enter"),
+      button,
+      this.said,
+    );
     const form = h("form", { class: "play-form" }, ...inside, settings, actions);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -79,13 +128,32 @@ class Playground {
     const list = h("ol", { class: "talk", "aria-label": "Conversation" });
     const said = this.text("said", "Your message", 3, { required: true });
     const system = this.text("system", "System message", 2);
-    const again = h("button", { type: "button", class: "quiet", onclick: () => { this.stop(); kept.messages.length = 0; draw(); said.area.focus(); } }, "Begin anew");
+    const again = h(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        onclick: () => {
+          this.stop();
+          kept.messages.length = 0;
+          draw();
+          said.area.focus();
+        },
+      },
+      "Begin anew",
+    );
     const draw = () => {
-      replace(list, kept.messages.map((each) => message(each).node));
+      replace(
+        list,
+        kept.messages.map((each) => message(each).node),
+      );
       list.hidden = again.hidden = !kept.messages.length;
       nobody.hidden = Boolean(kept.messages.length);
     };
-    const nobody = empty("Nothing has been said yet.", "The conversation stays in this page, and is sent to this server with every message.");
+    const nobody = empty(
+      "Nothing has been said yet.",
+      "The conversation stays in this page, and is sent to this server with every message.",
+    );
     draw();
     const run = async () => {
       kept.messages.push({ role: "user", content: kept.said });
@@ -103,7 +171,8 @@ class Playground {
         shown.show();
         return Boolean(delta.content || delta.reasoning_content);
       });
-      if (answer.content) kept.messages.push({ role: "assistant", content: answer.content, reasoning: answer.reasoning });
+      if (answer.content)
+        kept.messages.push({ role: "assistant", content: answer.content, reasoning: answer.reasoning });
       else shown.node.remove();
     };
     return h("div", { class: "chat" }, nobody, list, this.problem, this.form([said.node], run, [system.node], again));
@@ -115,7 +184,11 @@ class Playground {
     const run = async () => {
       const written = h("mark", {});
       replace(made, kept.prompt, written);
-      await this.run("/v1/completions", { prompt: kept.prompt, stream_options: { include_usage: true } }, ({ choices }) => grow(written, choices?.[0]?.text));
+      await this.run(
+        "/v1/completions",
+        { prompt: kept.prompt, stream_options: { include_usage: true } },
+        ({ choices }) => grow(written, choices?.[0]?.text),
+      );
     };
     return h("div", { class: "two" }, this.form([prompt.node], run), h("div", {}, this.problem, made));
   }
@@ -127,7 +200,11 @@ class Playground {
     const run = async () => {
       const written = h("mark", {});
       replace(made, kept.prefix, written, kept.suffix);
-      await this.run("/v1/completions", { prompt: kept.prefix, suffix: kept.suffix, stream_options: { include_usage: true } }, ({ choices }) => grow(written, choices?.[0]?.text));
+      await this.run(
+        "/v1/completions",
+        { prompt: kept.prefix, suffix: kept.suffix, stream_options: { include_usage: true } },
+        ({ choices }) => grow(written, choices?.[0]?.text),
+      );
     };
     return h("div", { class: "two" }, this.form([prefix.node, suffix.node], run), h("div", {}, this.problem, made));
   }
@@ -169,7 +246,13 @@ function message(each) {
   const content = h("p", { class: "talk-text" }, each.content);
   const thoughts = h("p", { class: "talk-text" }, each.reasoning ?? "");
   const reasoning = h("details", { hidden: !each.reasoning }, h("summary", {}, "Reasoning"), thoughts);
-  const node = h("li", { class: each.role }, h("span", { class: "talk-who" }, each.role === "user" ? "You" : "Model"), reasoning, content);
+  const node = h(
+    "li",
+    { class: each.role },
+    h("span", { class: "talk-who" }, each.role === "user" ? "You" : "Model"),
+    reasoning,
+    content,
+  );
   const show = () => {
     content.textContent = each.content;
     thoughts.textContent = each.reasoning;

@@ -32,10 +32,24 @@ export class Plot {
     this.left = h("span", {});
     this.bars = svg("g", {});
     this.cursor = svg("rect", { class: "plot-cursor", y: 0, height: HEIGHT, width: 1, visibility: "hidden" });
-    this.drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", tabindex: "0" }, svg("line", { class: "plot-base", x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }), svg("line", { class: "plot-grid", x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2 }), this.cursor, this.bars);
+    this.drawing = svg(
+      "svg",
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", tabindex: "0" },
+      svg("line", { class: "plot-base", x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }),
+      svg("line", { class: "plot-grid", x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2 }),
+      this.cursor,
+      this.bars,
+    );
     this.said = h("span", { class: "plot-said" });
     this.at = null;
-    const key = series.length > 1 ? h("span", { class: "plot-key" }, series.map(([name, kind]) => h("span", {}, h("i", { class: `key ${kind}` }), name))) : null;
+    const key =
+      series.length > 1
+        ? h(
+            "span",
+            { class: "plot-key" },
+            series.map(([name, kind]) => h("span", {}, h("i", { class: `key ${kind}` }), name)),
+          )
+        : null;
     this.node = h(
       "figure",
       { class: "plot" },
@@ -73,7 +87,9 @@ export class Plot {
         const height = (each[index] / top) * HEIGHT;
         if (!height) return;
         y -= height;
-        bars.push(svg("rect", { class: `bar ${this.series[which][1]}`, x: index * width, y, width: width - GAP, height }));
+        bars.push(
+          svg("rect", { class: `bar ${this.series[which][1]}`, x: index * width, y, width: width - GAP, height }),
+        );
       });
     }
     replace(this.bars, bars);
@@ -81,7 +97,10 @@ export class Plot {
     replace(this.left, `${Math.round((count * this.bucket) / 60)} min ago`);
     const last = totals.at(-1);
     replace(this.now, this.format(last), h("span", { class: "unit" }, ` ${this.unit}`));
-    this.drawing.setAttribute("aria-label", `${this.title}, last ${Math.round((count * this.bucket) / 60)} minutes: now ${this.format(last)}, most ${this.format(Math.max(...totals))} ${this.unit}`);
+    this.drawing.setAttribute(
+      "aria-label",
+      `${this.title}, last ${Math.round((count * this.bucket) / 60)} minutes: now ${this.format(last)}, most ${this.format(Math.max(...totals))} ${this.unit}`,
+    );
     this.point(this.at);
   }
 
@@ -98,7 +117,9 @@ export class Plot {
     this.cursor.setAttribute("x", this.at * width);
     this.cursor.setAttribute("width", width - GAP);
     const time = clock(this.until - (count - this.at) * this.bucket);
-    const parts = this.series.map(([name], which) => `${this.series.length > 1 ? `${name} ` : ""}${this.format(this.sums[which][this.at])}`);
+    const parts = this.series.map(
+      ([name], which) => `${this.series.length > 1 ? `${name} ` : ""}${this.format(this.sums[which][this.at])}`,
+    );
     replace(this.said, `${time}  ${parts.join(", ")} ${this.unit}`);
   }
 }
@@ -114,6 +135,11 @@ export class Meter {
 
   show(text, parts) {
     replace(this.value, text);
-    replace(this.bar, parts.map(([part, kind]) => sized(h("i", { class: kind }), { "inline-size": `${Math.min(1, Math.max(0, part || 0)) * 100}%` })));
+    replace(
+      this.bar,
+      parts.map(([part, kind]) =>
+        sized(h("i", { class: kind }), { "inline-size": `${Math.min(1, Math.max(0, part || 0)) * 100}%` }),
+      ),
+    );
   }
 }

@@ -3,8 +3,18 @@
 import { choice, empty, h, replace } from "./dom.js";
 import { clock, count, NONE, seconds } from "./format.js";
 
-const OUTCOMES = { running: "running", answered: "answered", refused: "refused", left: "client left", failed: "failed" };
-const FILTERS = [["all", "All"], ["running", "Running"], ["trouble", "Failed or refused"]];
+const OUTCOMES = {
+  running: "running",
+  answered: "answered",
+  refused: "refused",
+  left: "client left",
+  failed: "failed",
+};
+const FILTERS = [
+  ["all", "All"],
+  ["running", "Running"],
+  ["trouble", "Failed or refused"],
+];
 const MOST = 60;
 
 export class Requests {
@@ -17,13 +27,31 @@ export class Requests {
       "table",
       { class: "requests" },
       h("caption", { class: "sr" }, "Latest requests"),
-      h("thead", {}, h("tr", {}, ["Time", "Who", "Asked", "Result", "First token", "Took", "Tokens in", "out", "Request id"].map((name, index) => h("th", { scope: "col", class: index >= 4 && index <= 7 ? "num" : "" }, name)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ["Time", "Who", "Asked", "Result", "First token", "Took", "Tokens in", "out", "Request id"].map(
+            (name, index) => h("th", { scope: "col", class: index >= 4 && index <= 7 ? "num" : "" }, name),
+          ),
+        ),
+      ),
       this.body,
     );
     this.node = h(
       "section",
       { class: "block" },
-      h("div", { class: "row-head" }, h("h2", {}, "Requests"), choice("Which requests", FILTERS, this.filter, (value) => { this.filter = value; this.draw(); })),
+      h(
+        "div",
+        { class: "row-head" },
+        h("h2", {}, "Requests"),
+        choice("Which requests", FILTERS, this.filter, (value) => {
+          this.filter = value;
+          this.draw();
+        }),
+      ),
       h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": "Requests" }, this.table),
       this.none,
     );
@@ -36,16 +64,37 @@ export class Requests {
   }
 
   draw() {
-    const wanted = this.told.filter((each) => this.filter === "all" || (this.filter === "running" ? each.outcome === "running" : ["failed", "refused", "left"].includes(each.outcome)));
+    const wanted = this.told.filter(
+      (each) =>
+        this.filter === "all" ||
+        (this.filter === "running" ? each.outcome === "running" : ["failed", "refused", "left"].includes(each.outcome)),
+    );
     this.table.hidden = !wanted.length;
-    replace(this.body, wanted.slice(0, MOST).map((each) => this.row(each)));
+    replace(
+      this.body,
+      wanted.slice(0, MOST).map((each) => this.row(each)),
+    );
     replace(this.none, wanted.length ? null : this.empty());
   }
 
   empty() {
-    if (this.filter === "trouble") return empty("Nothing has failed.", "Failed and refused requests since the server's start stand here, with their ids for the log.");
+    if (this.filter === "trouble")
+      return empty(
+        "Nothing has failed.",
+        "Failed and refused requests since the server's start stand here, with their ids for the log.",
+      );
     if (this.filter === "running") return empty("Nobody is being answered right now.");
-    return empty("No request yet.", h("p", {}, "Try the ", h("a", { href: "#/edits" }, "edit playground"), ", or from a shell: ", h("code", {}, `curl ${location.origin}/v1/models`)));
+    return empty(
+      "No request yet.",
+      h(
+        "p",
+        {},
+        "Try the ",
+        h("a", { href: "#/edits" }, "edit playground"),
+        ", or from a shell: ",
+        h("code", {}, `curl ${location.origin}/v1/models`),
+      ),
+    );
   }
 
   row(each) {
@@ -55,9 +104,16 @@ export class Requests {
       "tr",
       { class: each.outcome },
       cell("Time", clock(each.began)),
-      cell("Who", each.who || h("span", { class: "soft" }, each.client || "unknown")),
+      cell(
+        "Who",
+        each.who ? h("span", { title: each.who }, each.who) : h("span", { class: "soft" }, each.client || "unknown"),
+        "who",
+      ),
       cell("Asked", h("code", {}, each.path), "asked"),
-      cell("Result", [h("span", { class: `outcome ${each.outcome}` }, said), each.code ? h("span", { class: "soft code-name" }, ` ${each.code}`) : null]),
+      cell("Result", [
+        h("span", { class: `outcome ${each.outcome}` }, said),
+        each.code ? h("span", { class: "soft code-name" }, ` ${each.code}`) : null,
+      ]),
       cell("First token", each.first_token_s === null ? NONE : seconds(each.first_token_s), "num"),
       cell("Took", each.seconds === null ? seconds(Math.max(0, this.now - each.began)) : seconds(each.seconds), "num"),
       cell("Tokens in", each.prompt_tokens ? count(each.prompt_tokens) : NONE, "num"),

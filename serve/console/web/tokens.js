@@ -11,18 +11,34 @@ export const ORIGINS = [
 ];
 
 export function legend() {
-  return h("ul", { class: "legend", "aria-label": "Where tokens come from" }, ORIGINS.map(([name, text]) => h("li", {}, h("span", { class: `t ${name} swatch` }, name), h("span", { class: "legend-text" }, text))));
+  return h(
+    "ul",
+    { class: "legend", "aria-label": "Where tokens come from" },
+    ORIGINS.map(([name, text]) =>
+      h("li", {}, h("span", { class: `t ${name} swatch` }, name), h("span", { class: "legend-text" }, text)),
+    ),
+  );
 }
 
 // A bar of the shares, and the numbers below it.
 export class OriginCounts {
   constructor() {
-    this.parts = new Map(ORIGINS.map(([name]) => [name, { bar: h("i", { class: `part ${name}` }), number: h("dd", {}, "0") }]));
+    this.parts = new Map(
+      ORIGINS.map(([name]) => [name, { bar: h("i", { class: `part ${name}` }), number: h("dd", {}, "0") }]),
+    );
     this.node = h(
       "div",
       { class: "origins" },
-      h("div", { class: "origin-bar", "aria-hidden": "true" }, [...this.parts.values()].map((part) => part.bar)),
-      h("dl", { class: "origin-counts" }, ORIGINS.map(([name]) => h("div", {}, h("dt", {}, name), this.parts.get(name).number))),
+      h(
+        "div",
+        { class: "origin-bar", "aria-hidden": "true" },
+        [...this.parts.values()].map((part) => part.bar),
+      ),
+      h(
+        "dl",
+        { class: "origin-counts" },
+        ORIGINS.map(([name]) => h("div", {}, h("dt", {}, name), this.parts.get(name).number)),
+      ),
     );
   }
 
@@ -31,7 +47,11 @@ export class OriginCounts {
     for (const token of tokens) counts.set(token.origin, (counts.get(token.origin) ?? 0) + 1);
     for (const [name, part] of this.parts) {
       sized(part.bar, { "flex-grow": counts.get(name) || 0 });
-      replace(part.number, count(counts.get(name)), h("span", { class: "soft" }, tokens.length ? ` ${share(counts.get(name) / tokens.length)}` : ""));
+      replace(
+        part.number,
+        count(counts.get(name)),
+        h("span", { class: "soft" }, tokens.length ? ` ${share(counts.get(name) / tokens.length)}` : ""),
+      );
     }
   }
 }
@@ -39,7 +59,11 @@ export class OriginCounts {
 // Says what is known of the token at the pointer, or at a cursor that the arrow keys move. `tokens()` is the list as it is now.
 export function inspect(container, tokens) {
   const tip = h("div", { class: "tip", hidden: true });
-  const said = h("p", { class: "token-said", "aria-live": "polite" }, "Point at a token, or focus the diff and use the arrow keys left and right.");
+  const said = h(
+    "p",
+    { class: "token-said", "aria-live": "polite" },
+    "Point at a token, or focus the diff and use the arrow keys left and right.",
+  );
   let current = null;
 
   const mark = (element) => {
@@ -51,7 +75,12 @@ export function inspect(container, tokens) {
     const token = tokens()[Number(element.dataset.token)];
     if (!token) return;
     const chance = probability(token.probability);
-    replace(said, h("code", {}, JSON.stringify(token.text)), ` ${token.origin}`, chance === null ? "" : `, probability ${chance}`);
+    replace(
+      said,
+      h("code", {}, JSON.stringify(token.text)),
+      ` ${token.origin}`,
+      chance === null ? "" : `, probability ${chance}`,
+    );
     if (!near) return;
     replace(tip, h("b", {}, token.origin), chance === null ? "" : ` p = ${chance}`);
     tip.hidden = false;
@@ -62,12 +91,19 @@ export function inspect(container, tokens) {
 
   container.addEventListener("pointerover", (event) => {
     const element = event.target.closest?.("[data-token]");
-    if (!element) { tip.hidden = true; return; }
+    if (!element) {
+      tip.hidden = true;
+      return;
+    }
     mark(element);
     tell(element, true);
   });
-  container.addEventListener("pointerleave", () => { tip.hidden = true; });
-  container.addEventListener("scroll", () => { tip.hidden = true; });
+  container.addEventListener("pointerleave", () => {
+    tip.hidden = true;
+  });
+  container.addEventListener("scroll", () => {
+    tip.hidden = true;
+  });
   container.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
