@@ -1,6 +1,6 @@
 // The edit as it grows, and what is said of it once it is complete.
 
-import { ask, stream } from "./api.js";
+import { ask } from "./api.js";
 import { BlockReader, rowsOfPatch, TextReader } from "./blocks.js";
 import { DiffView } from "./diff.js";
 import { choice, copy, empty, h, notice, replace } from "./dom.js";
