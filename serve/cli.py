@@ -168,6 +168,9 @@ def serve(
     lora_folder: Annotated[
         Path | None, typer.Option(help="Where adapters lie that administrators may load at run time.")
     ] = None,
+    otlp: Annotated[
+        str | None, typer.Option(help="Where traces go, by OTLP over HTTP, such as http://127.0.0.1:4318.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:

@@ -61,6 +61,7 @@ class ServerConfig:
     identity providers. ``admin``: ``HOST:PORT`` or ``unix:PATH`` of the administrators' endpoints. ``tls_client_ca``: whose client
     certificates every connection must bring. ``cors_origin``: web pages that may read answers. (All: docs/access.md.)
     ``audit``: the folder of the audit log; None: there is none; what else begins with audit_: docs/audit.md.
+    ``otlp``: where traces go (docs/console.md).
     ``require_signature``: a public key; a model that it has not signed is not served (docs/air-gap.md).
     ``card``: the folder of evaluations and of system cards; None: one below the user's state folder. ``card_key``: a private
     key that signs cards (docs/system-card.md).
@@ -121,6 +122,7 @@ class ServerConfig:
     idle_unload: int | None = None
     lora: tuple[str, ...] = ()
     lora_folder: Path | None = None
+    otlp: str | None = None
     log_level: LogLevel = "info"
 
     def __post_init__(self) -> None:
@@ -199,7 +201,7 @@ _PATHS = frozenset(
     }
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
-_WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", *_CHOICES})
+_WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", "otlp", *_CHOICES})
 _LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 

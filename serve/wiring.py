@@ -36,6 +36,7 @@ from dovetail.serve.api.console import endpoints as console
 from dovetail.serve.api.console import pages
 from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.http.metrics import Metrics
+from dovetail.serve.api.http.tracing import NoTracing, Traces, open_traces
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.card import card_keeper
 from dovetail.serve.config import ENVIRONMENT_PREFIX, KEYS, ConfigError, ServerConfig
@@ -84,6 +85,16 @@ def server_policy(config: ServerConfig) -> Policy | None:
     prepare(policy_rules(policy))
     structlog.get_logger("dovetail").info("policy", file=str(config.policy), digest=policy.digest)
     return policy
+
+
+def server_traces(config: ServerConfig) -> Traces | None:
+    """What sends traces to the configured collector; None: nobody wants any. Raises ConfigError."""
+    if config.otlp is None:
+        return None
+    try:
+        return open_traces(config.otlp)
+    except NoTracing as error:
+        raise ConfigError(str(error), param="otlp") from error
 
 
 def server_conduct(config: ServerConfig) -> Conduct | None:
@@ -231,6 +242,8 @@ async def _serve(
     app = create_app(
         engine, served, settings, check=check, governance=governance, landings=landings, card=card, beside=beside
     )
+    traces = server_traces(config)
+    app.state.context.metrics.recent.trace = traces
     for hosted in tuple(app.state.models):
         for name in adapters[hosted.served.name]:
             app.state.models.add_adapter(name, hosted)
@@ -274,6 +287,8 @@ async def _serve(
         await check.close()
         landings.close()
         await governance.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
         if conduct is not None:
             await conduct.close()
 

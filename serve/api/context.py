@@ -23,7 +23,7 @@ from dovetail.serve.api.access.visit import Visit, visiting
 from dovetail.serve.api.generation import Indexed, run
 from dovetail.serve.api.hosted import Hosted, Models
 from dovetail.serve.api.http.metrics import Metrics
-from dovetail.serve.api.http.recent import PASSING, Passing
+from dovetail.serve.api.http.recent import MOST_STEPS, PASSING, Passing
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.api.structured import Grammars
@@ -175,6 +175,7 @@ class ApiContext:
                             _first_token(passing, now - arrived)
                         elif index in last:
                             between.observe(now - last[index])
+                        _step(passing, now - arrived, len(event.tokens))
                         last[index] = now
                         made[index] += len(event.tokens)
                     elif isinstance(event, FinishEvent):
@@ -219,6 +220,11 @@ def _spent(visit: Visit, requests: Sequence[Request], made: list[int]) -> Iterat
 def _first_token(passing: Passing | None, seconds: float) -> None:
     if passing is not None and passing.first_token_s is None:
         passing.first_token_s = seconds
+
+
+def _step(passing: Passing | None, after_s: float, tokens: int) -> None:
+    if passing is not None and passing.steps is not None and len(passing.steps) < MOST_STEPS:
+        passing.steps.append((after_s, tokens))
 
 
 def _finished(passing: Passing | None, event: FinishEvent) -> None:

@@ -55,6 +55,7 @@ class Observe:
                     status = CLIENT_GONE
                 seconds = time.perf_counter() - arrived
                 if passing is not None:
+                    passing.route = getattr(scope.get("route"), "path", "unknown")
                     self._metrics.recent.end(passing, status, scope.get(ERROR_CODE), seconds)
                 self._record(scope, request_id, status, seconds)
 
@@ -63,7 +64,9 @@ class Observe:
         if path in _QUIET or path.startswith(_QUIET_BELOW):
             return None
         client = scope.get("client")
-        return self._metrics.recent.begin(request_id, scope["method"], path, client[0] if client else "")
+        passing = self._metrics.recent.begin(request_id, scope["method"], path, client[0] if client else "")
+        passing.traceparent = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+        return passing
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         # The router leaves the matched route in the scope; unknown paths must not become label values.

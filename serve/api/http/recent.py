@@ -17,6 +17,8 @@ PASSING = "dovetail.passing"
 SECONDS = 900
 """How far back is remembered."""
 REQUESTS = 500
+MOST_STEPS = 1000
+"""Of one request, for its trace."""
 _LONGEST_PATH = 120
 
 
@@ -24,7 +26,8 @@ _LONGEST_PATH = 120
 class Passing:
     """One request, while it is answered and after. ``seconds`` None: it is being answered.
 
-    ``status``: as in the log: 499 for a client that left. ``code``: of the error that was told, in mid-stream too.
+    ``status``: as in the log: 499 for a client that left. ``code``: of the error that was told, in mid-stream too. ``steps``: for
+    traces: after how many seconds each step of the engine brought how many tokens; None: nobody wants to know.
     """
 
     request_id: str
@@ -39,6 +42,9 @@ class Passing:
     first_token_s: float | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    route: str = "unknown"
+    traceparent: str = ""
+    steps: list[tuple[float, int]] | None = None
 
     @property
     def outcome(self) -> str:
@@ -76,10 +82,13 @@ class Recent:
         self._ended: deque[Passing] = deque(maxlen=REQUESTS)
         self._seconds: dict[int, Second] = {}
         self.since = now()
+        self.trace: Callable[[Passing], None] | None = None
+        """Told of every request that has ended, where traces are wanted."""
 
     def begin(self, request_id: str, method: str, path: str, client: str) -> Passing:
         """A request has come."""
         passing = Passing(request_id, method, path[:_LONGEST_PATH], client, self._now())
+        passing.steps = [] if self.trace is not None else None
         self._running[id(passing)] = passing
         second = self._second()
         second.running = max(second.running, len(self._running))
@@ -91,6 +100,9 @@ class Recent:
         passing.status, passing.code, passing.seconds = status, code, seconds
         self._ended.append(passing)
         self._second().ended[passing.outcome] += 1
+        if self.trace is not None:
+            self.trace(passing)
+            passing.steps = None
 
     def tokens(self, count: int) -> None:
         """So many tokens have come out of the engine."""
