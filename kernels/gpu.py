@@ -40,7 +40,9 @@ def processors(device: torch.device | str) -> int:
     return torch.cuda.get_device_properties(place).multi_processor_count if place.type == "cuda" else 4
 
 
-def upload(values: Sequence[int] | Sequence[Sequence[int]], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+def upload(
+    values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device | str
+) -> Tensor:
     """A small table on the device. The host does not wait for it: it is copied from pinned memory, in the order of the stream."""
     table = torch.tensor(values, dtype=dtype)
     if torch.device(device).type != "cuda":

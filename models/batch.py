@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dovetail.kernels.ops import DeviceLengths
 from dovetail.models.config import ModelConfig
 
 
@@ -32,6 +33,8 @@ class RaggedBatch:
     """int64 ``[S, max_blocks]``: each sequence's blocks in order, padded with 0."""
     logit_rows: Tensor
     """int64 ``[R]``: the rows whose logits are wanted."""
+    lengths: DeviceLengths | None = None
+    """The offsets and lengths where they are on a GPU already."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from torch import Tensor
 from dovetail.kernels.ops import (
     AngleTable,
     AttentionPlan,
+    Plan,
     attend,
     plan_attention,
     prepare_qkv,
@@ -32,10 +33,19 @@ class Decoder:
         config: its shape.
         parameters: its weights, on one device; norms and biases have the type that is computed in.
         length: the longest context that it will be given; None: the longest that it was made for.
+        deterministic: a row's result is the same bits whatever shares its batch; the weights must be held for that too.
     """
 
-    def __init__(self, config: ModelConfig, parameters: DecoderParameters, length: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        parameters: DecoderParameters,
+        length: int | None = None,
+        *,
+        deterministic: bool = False,
+    ) -> None:
         self.config = config
+        self.deterministic = deterministic
         self._parameters = parameters
         self._rounded = not all(layer.exact for layer in parameters.layers)
         ropes = list(dict.fromkeys(config.ropes))
@@ -46,7 +56,10 @@ class Decoder:
             each, factor = rotary_frequencies(rope, config.head_dim, length)
             factor = factor.to(self.device) if isinstance(factor, Tensor) else factor
             self._frequencies.append((each.to(self.device), factor))
-        self._step = prepare_step(config, parameters, self._rope_of)
+        # The one call sums in another order than the operators, and does not take every batch.
+        self._step = None if deterministic else prepare_step(config, parameters, self._rope_of)
+        scale = config.scales.embedding
+        self._embedding_scale = None if scale == 1 else torch.tensor(scale, dtype=self.dtype, device=self.device)
         self._tables = [AngleTable(*each) for each in self._frequencies]
 
     @property
@@ -80,7 +93,7 @@ class Decoder:
         if self._step is None or grown or not self._step.covers(batch, cache.keys[0]):
             return self._scaled(self._by_operators(x, batch, cache))
         angles = [table.up_to(longest) for table in self._tables]
-        plan = plan_attention(batch, cache.block_size)
+        plan = AttentionPlan(batch, cache.block_size, None)
         caches = (cache.keys, cache.values)
         return self._scaled(self._step.run(x, angles, batch.positions, batch.slots, plan, caches, batch.logit_rows))
 
@@ -88,8 +101,7 @@ class Decoder:
         x = self._parameters.embedding.rows(batch.token_ids).to(self.dtype)
         if self._parameters.positions is not None:
             x = x + self._parameters.positions[batch.positions]
-        scale = self.config.scales.embedding
-        return x if scale == 1 else x * torch.tensor(scale, dtype=self.dtype, device=self.device)
+        return x if self._embedding_scale is None else x * self._embedding_scale
 
     def _scaled(self, logits: Tensor) -> Tensor:
         scales = self.config.scales
@@ -104,7 +116,15 @@ class Decoder:
         parameters = self._parameters
         angles = [rope_angles(batch.positions, each, by, self.dtype) for each, by in self._frequencies]
         plans = {
-            window: plan_attention(batch, cache.block_size, window, self.device) for window in set(self.config.windows)
+            window: plan_attention(
+                batch,
+                cache.block_size,
+                window,
+                self.device,
+                lengths=batch.lengths,
+                invariant=self.deterministic,
+            )
+            for window in set(self.config.windows)
         }
         growth = self._growth(batch.positions)
         delta: Tensor | None = None  # what the last block adds: the sum is formed together with the norm that reads it
@@ -145,7 +165,7 @@ class Decoder:
         slots: Tensor,
         cache: KVCache,
         index: int,
-        plan: AttentionPlan,
+        plan: Plan,
         growth: Tensor | None,
     ) -> Tensor:
         """``[T, hidden]`` to ``[T, hidden]``."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from dovetail.kernels.ops import Storage
+from dovetail.kernels.ops import Storage, has_cpu_kernels, is_gpu
 from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
 from dovetail.models.errors import ModelDirectoryError
@@ -57,6 +57,7 @@ def load_model(
     quantize: Quantization | None = None,
     device: str = "cpu",
     max_model_len: int | None = None,
+    deterministic: bool = False,
     progress: Progress | None = None,
 ) -> LoadedModel:
     """Read config.json and the weights of ``path``.
@@ -67,9 +68,10 @@ def load_model(
             in few bits as well, and reads anything else as float32. On the CPU, bfloat16 is for storage: everything is
             computed in float32, but that processors with AMX round the activations of prompts to bfloat16 too. Elsewhere
             it is also the type to compute in.
-        quantize: store the matrices in 8 or 4 bits with a scale per group of weights; CPU only.
+        quantize: store the matrices in 8 or 4 bits with a scale per group of weights.
         device: where the weights go.
         max_model_len: the longest context that is served, which LongRoPE's angles depend on; None: the longest there is.
+        deterministic: a request's tokens shall not depend on what shares its batches.
         progress: told how far the loading is.
 
     Raises:
@@ -78,11 +80,12 @@ def load_model(
     report = progress or (lambda fraction, step: None)
     report(0.0, "reading config.json")
     config = ModelConfig.load(path)
+    _check_kernels(config, quantize, torch.device(device), deterministic)
     with _open(path, config) as (config, files):
-        weight_format = _weight_format(config, files, dtype, quantize, torch.device(device))
+        weight_format = _weight_format(config, files, dtype, quantize, torch.device(device), deterministic)
         parameters = read_parameters(config, files, weight_format, report)
     report(1.0, "loaded")
-    decoder = Decoder(config, parameters, max_model_len)
+    decoder = Decoder(config, parameters, max_model_len, deterministic=deterministic)
     return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, weight_format.name)
 
 
@@ -122,22 +125,39 @@ def _open(path: Path, config: ModelConfig) -> Iterator[tuple[ModelConfig, Tensor
             yield config, files
 
 
+def _check_kernels(
+    config: ModelConfig, quantize: Quantization | None, device: torch.device, deterministic: bool
+) -> None:
+    """Refuse what there are no kernels for here."""
+    if deterministic and not (is_gpu(device) if device.type != "cpu" else has_cpu_kernels()):
+        wanted = (
+            "Triton (pip install triton)" if device.type != "cpu" else "the C++ kernels (pip install with a compiler)"
+        )
+        raise ModelDirectoryError(
+            f"deterministic answers on {device} need {wanted}; leave --deterministic out without it"
+        )
+    if quantize is not None and device.type != "cpu":
+        if config.experts is not None:
+            raise ModelDirectoryError(f"{quantize} experts are for the CPU only; leave --quantize out on {device}")
+        if not is_gpu(device):
+            raise ModelDirectoryError(f"{quantize} weights on {device} need Triton (pip install triton)")
+
+
 def _weight_format(
     config: ModelConfig,
     files: TensorSource,
     dtype: torch.dtype | Literal["auto"],
     quantize: Quantization | None,
     device: torch.device,
+    deterministic: bool,
 ) -> WeightFormat:
-    if quantize is not None and device.type != "cpu":
-        raise ModelDirectoryError(f"{quantize} weights are for the CPU only; leave --quantize out on {device}")
     kept: Storage | None = None
     if dtype == "auto":
         dtype, kept = _stored_type(config, files, device)
     if device.type == "cpu" and (quantize is not None or dtype in (torch.float32, torch.bfloat16)):
         storage: Storage = "bfloat16" if dtype == torch.bfloat16 else "float32"
-        return WeightFormat(torch.float32, device, quantize or storage, None if quantize else kept)
-    return WeightFormat(dtype, device, None)
+        return WeightFormat(torch.float32, device, quantize or storage, None if quantize else kept, deterministic)
+    return WeightFormat(dtype, device, quantize, None, deterministic)
 
 
 def _stored_type(config: ModelConfig, files: TensorSource, device: torch.device) -> tuple[torch.dtype, Storage | None]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dovetail.kernels.ops import Linear, silu_mul
+from dovetail.kernels.ops import DenseWeight, Experts, Linear, mix_experts, silu_mul
 from dovetail.models.config import Activation
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -149,25 +149,80 @@ class ExpertsMlp:
 
     def apply(self, x: Tensor) -> Tensor:
         """What the chosen experts add. Experts that no row has chosen are not read."""
-        weights, chosen = self._route(x)
+        weights, chosen = _route(self.router, x, self.per_token, self.normalised)
         out = torch.zeros_like(x)
         for expert in sorted(set(chosen.flatten().tolist())):
             rows, place = torch.where(chosen == expert)
             inner = self.gate_up[expert].apply(x[rows])
-            inner = gated(inner, self.activation) if self.clamp is None else _clamped(inner, *self.clamp)
-            out.index_add_(0, rows, self.down[expert].apply(inner) * weights[rows, place].unsqueeze(1))
+            out.index_add_(0, rows, self.down[expert].apply(self._activate(inner)) * weights[rows, place].unsqueeze(1))
         return out
-
-    def _route(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and experts of each row, both ``[T, per_token]``."""
-        scores = self.router.apply(x).to(torch.float32)
-        top, chosen = scores.topk(self.per_token, dim=-1)
-        weights = top.softmax(-1) if self.normalised else scores.softmax(-1).gather(-1, chosen)
-        return weights.to(x.dtype), chosen
 
     @property
     def _experts_bytes(self) -> int:
         return sum(each.nbytes for each in (*self.gate_up, *self.down))
+
+    def grouped(self, *, invariant: bool) -> GroupedExpertsMlp:
+        """The same with one tensor for all experts, as the GPU's kernels want it; the weights must be plain tensors."""
+
+        def stack(each: Sequence[Projection]) -> tuple[Tensor, Tensor | None]:
+            weights = [p.weight.weight for p in each if isinstance(p.weight, DenseWeight)]
+            biases = [p.bias for p in each if p.bias is not None]
+            return torch.stack(weights), torch.stack(biases) if biases else None
+
+        (gate_up, gate_up_bias), (down, down_bias) = stack(self.gate_up), stack(self.down)
+        experts = Experts(gate_up, down, gate_up_bias, down_bias, self._activate)
+        return GroupedExpertsMlp(self.router, experts, self.per_token, self.normalised, invariant)
+
+    def _activate(self, gate_up: Tensor) -> Tensor:
+        return gated(gate_up, self.activation) if self.clamp is None else _clamped(gate_up, *self.clamp)
+
+
+@dataclass(frozen=True)
+class GroupedExpertsMlp:
+    """A choice of experts on a GPU, computed together; which were chosen is never asked by the host.
+
+    ``invariant``: a row's result is the same bits whatever shares its batch.
+    """
+
+    router: Projection
+    experts: Experts
+    per_token: int
+    normalised: bool
+    invariant: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        return self.router.nbytes + self._experts_bytes
+
+    @property
+    def step_bytes(self) -> int:
+        """The router and a token's experts."""
+        return self.router.nbytes + self._experts_bytes * self.per_token // len(self.experts.down)
+
+    @property
+    def exact(self) -> bool:
+        """Whether weights and activations are multiplied as float32."""
+        return self.experts.down.dtype == torch.float32
+
+    @property
+    def _experts_bytes(self) -> int:
+        experts = self.experts
+        biases = [each.nbytes for each in (experts.gate_up_bias, experts.down_bias) if each is not None]
+        return experts.gate_up.nbytes + experts.down.nbytes + sum(biases)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """What the chosen experts add."""
+        weights, chosen = _route(self.router, x, self.per_token, self.normalised)
+        return mix_experts(x, chosen, weights, self.experts, invariant=self.invariant)
+
+
+def _route(router: Projection, x: Tensor, per_token: int, normalised: bool) -> tuple[Tensor, Tensor]:
+    """Weights and experts of each row, both ``[T, per_token]``."""
+    scores = router.apply(x).to(torch.float32)
+    top, chosen = scores.topk(per_token, dim=-1)
+    weights = top.softmax(-1) if normalised else scores.softmax(-1).gather(-1, chosen)
+    return weights.to(x.dtype), chosen
 
 
 def gated(gate_up: Tensor, activation: Activation) -> Tensor:

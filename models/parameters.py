@@ -17,14 +17,16 @@ from dovetail.models.norms import Norm
 class WeightFormat:
     """How weights are held. ``compute``: the type of activations and biases.
 
-    ``storage``: how the matrices are packed for the CPU kernels; None: plain tensors of the compute type. ``as_stored``: those that
-    the files hold in few bits keep them, and most of these become this; None: all are packed alike.
+    ``storage``: how the matrices are packed; None: plain tensors of the compute type. ``as_stored``: those that the files hold in few
+    bits keep them, and most of these become this; None: all are packed alike. ``invariant``: products give a row the same bits
+    whatever shares its batch.
     """
 
     compute: torch.dtype
     device: torch.device
     storage: Storage | None
     as_stored: Storage | None = None
+    invariant: bool = False
 
     @property
     def quantized(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dovetail.kernels.ops import DenseWeight, Linear, pack_weight
+from dovetail.kernels.ops import DenseWeight, DeviceWeight, Linear, Storage, is_gpu, pack_weight, quantise
 from dovetail.models.config import ModelConfig
 from dovetail.models.mlp import ExpertsMlp, GatedMlp, Mlp, PlainMlp, Projection
 from dovetail.models.norms import LayerNorm, Norm, RmsNorm
@@ -71,7 +71,7 @@ class _Reader:
         embedding = self.tensor(names.embedding + ".weight")
         table = embedding if self._config.tie_word_embeddings else self.tensor(names.head + ".weight")
         if self._format.quantized:
-            return DenseWeight(embedding.to(torch.bfloat16)), pack_weight(table, "int8")
+            return DenseWeight(embedding.to(torch.bfloat16)), self._stored_as(table, "int8")
         head = self._stored(table)
         if table is embedding:
             return head, head
@@ -145,7 +145,7 @@ class _Reader:
         else:
             gate_up = [self._expert((names.expert_gate, names.expert_up), i, e) for e in each]
             down = [self._expert((names.expert_down,), i, e) for e in each]
-        return ExpertsMlp(
+        mlp = ExpertsMlp(
             router=Projection(pack_weight(weight, "float32") if exact else DenseWeight(weight), bias),
             gate_up=gate_up,
             down=down,
@@ -154,6 +154,9 @@ class _Reader:
             activation=self._config.activation,
             clamp=experts.clamp,
         )
+        if self._format.storage is None and is_gpu(self._format.device):
+            return mlp.grouped(invariant=self._format.invariant)
+        return mlp
 
     def _expert(self, names: Iterable[str], i: int, e: int) -> Projection:
         return self._projection([name.format(i=i, e=e) for name in names])
@@ -189,7 +192,17 @@ class _Reader:
         return weight, self._stack([name + ".bias" for name in names]) if biased else None
 
     def _stored(self, weight: Tensor) -> Linear:
-        return DenseWeight(weight) if self._format.storage is None else pack_weight(weight, self._format.storage)
+        return self._stored_as(weight, self._format.storage)
+
+    def _stored_as(self, weight: Tensor, storage: Storage | None) -> Linear:
+        wanted = self._format
+        if storage is None and wanted.invariant and is_gpu(wanted.device):
+            return DeviceWeight(None, weight.shape[1], weight, weight.dtype)
+        if storage is None:
+            return DenseWeight(weight)
+        if wanted.device.type != "cpu":
+            return quantise(weight, storage)
+        return pack_weight(weight, storage, invariant=wanted.invariant)
 
     def _stack(self, names: Sequence[str]) -> Tensor:
         """The named tensors one below the other."""

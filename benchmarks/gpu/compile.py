@@ -82,6 +82,7 @@ def cases() -> dict[str, Callable[[], Any]]:
     from dovetail.kernels.attention.triton import attend
     from dovetail.kernels.linear.device import DeviceWeight, quantise
     from dovetail.kernels.linear.triton import linear
+    from dovetail.kernels.moe.reference import Experts
     from dovetail.kernels.moe.triton import mix_experts
     from dovetail.kernels.qkv.triton import prepare_qkv
     from dovetail.kernels.rms_norm.triton import add_rms_norm, rms_norm
@@ -122,6 +123,7 @@ def cases() -> dict[str, Callable[[], Any]]:
     rows = SampleRows(ones, ones.int(), ones, ones, ones, torch.zeros(2, 4752).int(), ones.int())
     logits = torch.randn(2, 152064)
     chosen = torch.zeros(4, 2, dtype=torch.int64)
+    experts = Experts(rand(8, 512, 512), rand(8, 512, 256), None, None, silu_mul)
     return {
         "rms_norm": lambda: rms_norm(rand(2, 3584), rand(3584), 1e-6),
         "add_rms_norm": lambda: add_rms_norm(rand(2, 3584), rand(2, 3584), rand(3584), 1e-6),
@@ -144,7 +146,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "linear, bfloat16": product(None),
         "linear, int8": product("int8"),
         "linear, int4": product("int4"),
-        "experts": lambda: mix_experts(rand(4, 512), chosen, rand(4, 2), rand(8, 512, 512), rand(8, 512, 256)),
+        "experts": lambda: mix_experts(rand(4, 512), chosen, rand(4, 2), experts),
     }  # fmt: skip
 
 

@@ -51,7 +51,8 @@ void run_head(void* context, int64_t index) {
   std::fill(tops, tops + rows, -std::numeric_limits<float>::infinity());
   const auto run = DOVETAIL_PICK(run_tile);
   // Row r is query r / group (rows of one query together); query i sits at position end - queries + i.
-  const int64_t start = a.window > 0 ? std::max<int64_t>(0, end - queries + 1 - a.window) : 0;
+  // Pieces begin at multiples of their length: a row's sums do not depend on which rows come with it.
+  const int64_t start = a.window > 0 ? std::max<int64_t>(0, end - queries + 1 - a.window) / PIECE * PIECE : 0;
   for (int64_t from = start; from < end; from += PIECE) {
     const int keys = static_cast<int>(std::min<int64_t>(PIECE, end - from));
     const float* k[PIECE];

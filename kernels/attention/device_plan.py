@@ -98,7 +98,11 @@ class DevicePlan:
         if few:
             widest = max(self.new_rows[s] for s in few) * group
             rows = FEW if self.invariant else max(16, power_of_two(widest))
-            where = upload([(s, 0) for s in few], torch.int32, device)
+            if many:
+                where = upload([(s, 0) for s in few], torch.int32, device)
+            else:  # made there: what the host copies cannot be part of a CUDA graph
+                where = torch.zeros((len(few), 2), dtype=torch.int32, device=device)
+                where[:, 0] = torch.arange(len(few), dtype=torch.int32, device=device)
             launches.append(Tiles(where, rows // group, rows, self._splits(len(few) * kv_heads)))
         if many:
             rows = max(FEW if self.invariant else MANY, power_of_two(group))

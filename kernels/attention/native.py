@@ -22,10 +22,16 @@ class AttentionPlan:
     """The part of paged attention that is the same for every layer with the same window."""
 
     def __init__(
-        self, batch: AttentionBatch, block_size: int, window: int | None, device: torch.device | str = "cpu"
+        self,
+        batch: AttentionBatch,
+        block_size: int,
+        window: int | None,
+        device: torch.device | str = "cpu",
+        *,
+        invariant: bool = False,
     ) -> None:
         self._batch, self._block_size, self._device = batch, block_size, device
-        self.window = window
+        self.window, self.invariant = window, invariant
         each: list[tuple[int, int, int, int]] = []
         few: list[tuple[int, int, int, int]] = []
         many: list[int] = []
@@ -35,7 +41,7 @@ class AttentionPlan:
             if not 0 < queries <= context:
                 raise ValueError(f"sequence {sequence} has {queries} new rows and a context of {context}")
             each.append((sequence, starts[sequence], queries, context))
-            if queries <= FEW_ROWS:
+            if queries <= FEW_ROWS or invariant:
                 few.append(each[-1])
             else:
                 many.append(sequence)
@@ -77,7 +83,7 @@ def attend(
             q, k_cache, v_cache, plan.by_reference(all_rows=True), scale, softcap=softcap, sinks=sinks
         )
     rows, heads, width = q.shape
-    rounded = rounded and softcap is None and sinks is None
+    rounded = rounded and softcap is None and sinks is None and not plan.invariant
     tiles = rounded and bool(native.dovetail_attention_tiles(width))
     sequences = plan.each if tiles else plan.few
     if not len(sequences):

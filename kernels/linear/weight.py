@@ -77,9 +77,13 @@ class DenseWeight:
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """Weights packed for the CPU kernel; activations and results are float32."""
+    """Weights packed for the CPU kernel; activations and results are float32.
+
+    ``invariant``: a row's result is the same bits in any number of rows, which costs prompts their tiles.
+    """
 
     packed: Packed
+    invariant: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,6 +103,8 @@ class PackedWeight:
     def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """``x @ weight.T + bias`` in float32, ``x`` float32 on the CPU."""
         native = library()
+        if self.invariant and x.shape[0] > self._alike:
+            return torch.cat([self.apply(part, bias) for part in torch.split(x, self._alike)])
         if native is None or (x.shape[0] > KERNEL_ROWS and not self._takes_many):
             return self._by_tiles(x, bias)
         if x.stride(1) != 1:
@@ -121,6 +127,11 @@ class PackedWeight:
             torch.get_num_threads(),
         )
         return out
+
+    @property
+    def _alike(self) -> int:
+        """Rows up to which the kernel's arithmetic is one and the same (README.md)."""
+        return 16 if self.packed.storage == "int4" else KERNEL_ROWS
 
     @property
     def _takes_many(self) -> bool:
@@ -169,14 +180,15 @@ class PackedWeight:
         return out
 
 
-def pack_weight(weight: Tensor, storage: Storage, group: int | None = None) -> Linear:
+def pack_weight(weight: Tensor, storage: Storage, group: int | None = None, *, invariant: bool = False) -> Linear:
     """Store a float matrix on the CPU for computing in float32.
 
     Args:
         weight: ``[rows, columns]``, any floating type.
         storage: what each weight becomes. float32 stays a plain tensor where there is no kernel that reads it packed.
         group: for int8 and int4, how many weights share a scale; None: 128 and 32.
+        invariant: a row's result shall be the same bits in any number of rows.
     """
     if storage == "float32" and library() is None:
         return DenseWeight(weight.to(torch.float32))
-    return PackedWeight(pack(weight, storage, group or DEFAULT_GROUP[storage]))
+    return PackedWeight(pack(weight, storage, group or DEFAULT_GROUP[storage]), invariant)

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dovetail.kernels.silu_mul.triton import silu_mul
+from dovetail.kernels.moe.reference import Experts
 
 _FEW, _MANY = 16, 64
 
@@ -122,17 +122,16 @@ def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor | None, by: Sorted, c
     return out
 
 
-def mix_experts(
-    x: Tensor, chosen: Tensor, shares: Tensor, gate_up: Tensor, down: Tensor, *, invariant: bool = False
-) -> Tensor:
+def mix_experts(x: Tensor, chosen: Tensor, shares: Tensor, experts: Experts, *, invariant: bool = False) -> Tensor:
     """As the reference."""
     rows, per_row = chosen.shape
     if not rows:
         return torch.empty_like(x)
-    many = invariant or rows * per_row > _FEW * gate_up.shape[0]
-    by = sort_by_expert(chosen, gate_up.shape[0], _MANY if many else _FEW)
-    inner = silu_mul(grouped_linear(x, gate_up, None, by, rows * per_row))
-    outer = grouped_linear(inner, down, None, by, rows * per_row).view(rows, per_row, -1)
+    count = len(experts.down)
+    many = invariant or rows * per_row > _FEW * count
+    by = sort_by_expert(chosen, count, _MANY if many else _FEW)
+    inner = experts.activate(grouped_linear(x, experts.gate_up, experts.gate_up_bias, by, rows * per_row))
+    outer = grouped_linear(inner, experts.down, experts.down_bias, by, rows * per_row).view(rows, per_row, -1)
     total = outer[:, 0].float() * shares[:, 0, None].float()
     for rank in range(1, per_row):
         total = torch.addcmul(total, outer[:, rank].float(), shares[:, rank, None].float())

@@ -31,7 +31,7 @@ def _prepare(
     q_ptr, k_ptr, v_ptr, qkv_ptr, q_norm_ptr, k_norm_ptr, cos_ptr, sin_ptr, slots_ptr,
     qkv_row, eps,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, HALF: tl.constexpr,
-    NORMED: tl.constexpr, NARROW: tl.constexpr, BLOCK_H: tl.constexpr,
+    NORMED: tl.constexpr, WIDE: tl.constexpr, NARROW: tl.constexpr, BLOCK_H: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
@@ -57,8 +57,10 @@ def _prepare(
             tl.load(q_norm_ptr + half + at[None, :], mask=short, other=0.0),
             tl.load(k_norm_ptr + half + at[None, :], mask=short, other=0.0),
         )
-        turned_first = (a * scale).to(first.dtype).to(tl.float32) * weight_first.to(tl.float32)
-        turned_second = (b * scale).to(first.dtype).to(tl.float32) * weight_second.to(tl.float32)
+        a, b = a * scale, b * scale
+        if not WIDE:
+            a, b = a.to(first.dtype).to(tl.float32), b.to(first.dtype).to(tl.float32)
+        turned_first, turned_second = a * weight_first.to(tl.float32), b * weight_second.to(tl.float32)
     cos = tl.load(cos_ptr + row * half + at, mask=at < half, other=0.0)[None, :].to(tl.float32)
     sin = tl.load(sin_ptr + row * half + at, mask=at < half, other=0.0)[None, :].to(tl.float32)
     a = turned_first.to(first.dtype).to(tl.float32)
@@ -67,7 +69,7 @@ def _prepare(
     target = q_ptr + (row * HEADS + head[:, None]) * WIDTH + at[None, :]
     tl.store(target, new_first, mask=inside & is_query)
     tl.store(target + half, new_second, mask=inside & is_query)
-    slot = tl.load(slots_ptr + row)
+    slot = tl.load(slots_ptr + row).to(tl.int64)
     key = k_ptr + (slot * KV_HEADS + head[:, None] - HEADS) * WIDTH + at[None, :]
     is_key = inside & (head >= HEADS)[:, None] & (head < HEADS + KV_HEADS)[:, None]
     tl.store(key, _stored(new_first, k_ptr, NARROW), mask=is_key)
@@ -110,6 +112,7 @@ def prepare_qkv(
             WIDTH=width,
             HALF=half,
             NORMED=norms is not None,
+            WIDE=query_norm.dtype != qkv.dtype,
             NARROW=k_cache.element_size() == 1,
             BLOCK_H=block,
             num_warps=4,

@@ -28,6 +28,7 @@ def _rms_norm(
     width,
     eps,
     ADDS: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
@@ -41,7 +42,9 @@ def _rms_norm(
     wide = x.to(tl.float32)
     scale = tl.rsqrt(tl.sum(wide * wide, axis=0) / width + eps)
     weight = tl.load(weight_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    scaled = (wide * scale).to(out_ptr.dtype.element_ty).to(tl.float32)
+    scaled = wide * scale
+    if not WIDE:
+        scaled = scaled.to(out_ptr.dtype.element_ty).to(tl.float32)
     tl.store(out_ptr + row * width + at, (scaled * weight).to(out_ptr.dtype.element_ty), mask=inside)
 
 
@@ -76,6 +79,7 @@ def _launch(out: Tensor, total: Tensor | None, x: Tensor, delta: Tensor | None, 
         width,
         eps,
         ADDS=delta is not None,
+        WIDE=weight.dtype != x.dtype,
         BLOCK=block,
         num_warps=min(16, max(1, block // 512)),
     )

@@ -1,4 +1,4 @@
-"""Drawing one step's tokens: masks, sampling, the exact check, resampling. Works on host logits; owns no sequence.
+"""Drawing one step's tokens: masks, sampling, the exact check, resampling. Owns no sequence.
 
 *Sample, check, resample*: a mask may be a superset of what the constraint allows. A sampled token that it refuses is
 banned and one more is drawn from what is left: the distribution of full masking at the cost of one check. After many refusals
@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dovetail.kernels.ops import mask_logits
+from dovetail.kernels.ops import mask_logits, on_gpu
 from dovetail.serve.constrain.base import Constraint, Pending, Waitable
+from dovetail.serve.engine.native.device_draw import draw_on_device
+from dovetail.serve.engine.native.draw_row import DrawRow, rows_of
 from dovetail.serve.engine.native.sampler import (
     Rows,
     needs_history,
@@ -27,8 +29,8 @@ from dovetail.serve.engine.native.sampler import (
     token_logprob,
     uniform,
 )
-from dovetail.serve.engine.native.sequence import Sequence, Work
-from dovetail.serve.types import Origin, SamplingParams, TokenLogprob
+from dovetail.serve.engine.native.sequence import Work
+from dovetail.serve.types import Origin, TokenLogprob
 
 Sample = Callable[[Tensor, Rows], list[int]]
 """One token for each row of adjusted logits, -inf where a token may not be drawn."""
@@ -56,19 +58,6 @@ class Drawn:
     awaits: Waitable | None = None
 
 
-@dataclass
-class _Row:
-    """One row of logits and all that its draw depends on."""
-
-    sequence: Sequence
-    params: SamplingParams
-    position: int
-    state: Constraint | None
-    mask: np.ndarray[tuple[int], np.dtype[np.int32]] | None = None
-    log_z: float = 0.0
-    choices: int = 0
-
-
 class Draw:
     """Turns the logits of a step into tokens. ``sample`` picks them: a test or a benchmark may know them beforehand."""
 
@@ -88,13 +77,17 @@ class Draw:
         self._patience_s = patience_s
         raw = logits[:, : self._size]
         shares = [share for share in work if share.samples]
-        rows = [row for share in shares for row in self._rows(share)]
+        rows = [row for share in shares for row in rows_of(share)]
         if not rows:
             return []
         assert raw.shape[0] == len(rows)
-        adjusted = self._adjust(raw, rows)
-        uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
-        tokens = self._sample(adjusted, Rows([row.params for row in rows], uniforms))
+        if on_gpu(raw) and self._sample is sample:
+            tokens, adjusted = draw_on_device(raw, rows, self._eos)
+        else:
+            raw = raw.cpu()
+            adjusted = self._adjust(raw, rows)
+            uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
+            tokens = self._sample(adjusted, Rows([row.params for row in rows], uniforms))
         drawn: list[Drawn] = []
         start = 0
         for share in shares:
@@ -103,20 +96,11 @@ class Draw:
             start = end
         return drawn
 
-    def _rows(self, share: Work) -> list[_Row]:
-        sequence = share.sequence
-        params = sequence.request.sampling
-        rows = [_Row(sequence, params, len(sequence.tokens), sequence.constraint)]
-        for token in share.draft:
-            state = rows[-1].state
-            rows.append(_Row(sequence, params, rows[-1].position + 1, state.advance(token) if state else None))
-        return rows
-
-    def _adjust(self, raw: Tensor, rows: Seq[_Row]) -> Tensor:
+    def _adjust(self, raw: Tensor, rows: Seq[DrawRow]) -> Tensor:
         """Bias, penalties, bans and masks: in ``raw`` itself, or in a copy where ``raw`` is still needed."""
         weighted = [i for i, row in enumerate(rows) if row.params.logit_bias or needs_history(row.params)]
-        banned = [i for i, row in enumerate(rows) if row.state is None and not self._may_stop(row)]
-        masked = [i for i, row in enumerate(rows) if self._mask(row)]
+        banned = [(i, tokens) for i, row in enumerate(rows) if (tokens := row.banned(self._size, self._eos))]
+        masked = [i for i, row in enumerate(rows) if row.fill_mask(self._size, self._eos)]
         if not (weighted or banned or masked):
             return raw
         logged = any(row.params.logprobs is not None for row in rows)
@@ -125,11 +109,11 @@ class Draw:
             sequence = rows[i].sequence
             penalise(adjusted[i], rows[i].params, sequence.request.prompt, sequence.output)
         values = adjusted.numpy()
-        for i in banned:
-            values[i, [*self._eos, *self._stop_tokens(rows[i].params)]] = -math.inf
+        for i, tokens in banned:
+            values[i, tokens] = -math.inf
         return self._masked(raw, adjusted, rows, masked) if masked else adjusted
 
-    def _masked(self, raw: Tensor, adjusted: Tensor, rows: Seq[_Row], masked: list[int]) -> Tensor:
+    def _masked(self, raw: Tensor, adjusted: Tensor, rows: Seq[DrawRow], masked: list[int]) -> Tensor:
         """``adjusted`` in a copy with the masks of the rows ``masked``, which learn how much of ``raw`` they left."""
         words = torch.from_numpy(np.stack([mask for i in masked if (mask := rows[i].mask) is not None]))
         if len(masked) == len(rows):
@@ -143,28 +127,7 @@ class Draw:
             rows[at].log_z, rows[at].choices = log_z, choices
         return after
 
-    def _may_stop(self, row: _Row) -> bool:
-        generated = row.position - len(row.sequence.request.prompt)
-        return not row.params.ignore_eos and generated >= row.params.min_tokens
-
-    def _stop_tokens(self, params: SamplingParams) -> list[int]:
-        return [] if params.ignore_eos else [token for token in params.stop_token_ids if token < self._size]
-
-    def _mask(self, row: _Row) -> bool:
-        """Fill in the row's mask from its constraint; end-of-sequence tokens are allowed exactly where it may end."""
-        if row.state is None:
-            return False
-        words = np.zeros((self._size + 31) // 32, dtype=np.int32)
-        if not row.state.mask_into(words):
-            words.fill(-1)
-        may_end = row.state.may_end()
-        for token in self._eos:
-            bit = np.int32(np.uint32(1 << (token % 32)).view(np.int32))
-            words[token // 32] = words[token // 32] | bit if may_end else words[token // 32] & ~bit
-        row.mask = words
-        return True
-
-    def _verify(self, share: Work, rows: Seq[_Row], tokens: Seq[int], adjusted: Tensor, raw: Tensor) -> Drawn:
+    def _verify(self, share: Work, rows: Seq[DrawRow], tokens: Seq[int], adjusted: Tensor, raw: Tensor) -> Drawn:
         """Walk along the draft while the sample equals it; the first difference is kept as the step's own token."""
         drawn = Drawn(state=share.sequence.constraint)
         for index, row in enumerate(rows):
@@ -189,14 +152,14 @@ class Draw:
             drawn.origins.append(origin)
             drawn.log_zs.append(row.log_z)
             if row.params.logprobs is not None:
-                drawn.logprobs.append(token_logprob(raw[index], token, row.params.logprobs))
+                drawn.logprobs.append(token_logprob(raw[index].cpu(), token, row.params.logprobs))
             if row.state is not None and token not in self._eos:
                 drawn.state = rows[index + 1].state if matches else row.state.advance(token)
             if not matches:
                 break
         return drawn
 
-    def _check(self, row: _Row, token: int, adjusted: Tensor) -> tuple[int | None, bool]:
+    def _check(self, row: DrawRow, token: int, adjusted: Tensor) -> tuple[int | None, bool]:
         """The first draw that the constraint accepts, and whether it took more than one; None: none was found.
 
         Raises:
@@ -210,7 +173,7 @@ class Draw:
             if token in self._eos or self._allows(row.state, token):
                 return token, attempt > 1
             if attempt == 1:
-                scores = adjusted.clone()
+                scores = self._on_host(row, adjusted)
             left = 1.0 - math.exp(min(0.0, float(scores.log_softmax(-1)[token])))
             row.log_z += math.log(max(left, 1e-30))
             scores[token] = -math.inf
@@ -220,7 +183,15 @@ class Draw:
             token = self._sample(scores.unsqueeze(0), Rows([row.params], [number]))[0]
         return self._among_likeliest(row, scores), True
 
-    def _among_likeliest(self, row: _Row, scores: Tensor) -> int | None:
+    def _on_host(self, row: DrawRow, adjusted: Tensor) -> Tensor:
+        """A copy of the row's logits, masked: the draws after a refusal, which are few, are made here."""
+        if not on_gpu(adjusted) or self._sample is not sample:
+            return adjusted.clone()
+        assert row.mask is not None
+        scores = adjusted.cpu().unsqueeze(0)
+        return mask_logits(scores, scores, torch.from_numpy(row.mask).unsqueeze(0))[0][0]
+
+    def _among_likeliest(self, row: DrawRow, scores: Tensor) -> int | None:
         """A draw from all that the constraint takes of the likeliest tokens."""
         assert row.state is not None
         values, tokens = scores.topk(min(LIKELIEST, len(scores)))

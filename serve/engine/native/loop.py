@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dovetail.kernels.ops import describe
+from dovetail.kernels.ops import describe, describe_gpu
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.loader import LoadedModel
 from dovetail.models.lora import Adapter
@@ -23,6 +23,7 @@ from dovetail.serve.engine.native.admission import check_request
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.compiling import Compiling
 from dovetail.serve.engine.native.draw import Draw, Sample
+from dovetail.serve.engine.native.graphs import GraphLimits
 from dovetail.serve.engine.native.memory import DeviceMemory, memory_errors
 from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost
 from dovetail.serve.engine.native.runner import Runner
@@ -43,6 +44,7 @@ class NativeSettings:
 
     ``target_step_s``: about how long running streams may wait for a step that also computes somebody's prompt.
     ``eager_drafts``: drafts are as long as they may be, whether they pay or not; for measuring drafters.
+    ``graphs``: decoding steps are captured at start, on a CUDA device. ``narrow_cache``: keys and values in 8 bits.
     """
 
     max_model_len: int
@@ -53,6 +55,8 @@ class NativeSettings:
     max_draft: int = 32
     target_step_s: float = 0.2
     eager_drafts: bool = False
+    graphs: bool = True
+    narrow_cache: bool = False
 
 
 class NativeEngine:
@@ -77,8 +81,15 @@ class NativeEngine:
         self._pool = BlockPool(settings.kv_blocks, settings.block_size)
         limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
         self._scheduler = Scheduler(self._pool, limits)
-        self._runner = Runner(model, settings.kv_blocks, settings.block_size)
         self._device_memory = DeviceMemory(model.decoder.device)
+        graphs = GraphLimits(settings.max_num_seqs, settings.max_draft, settings.max_model_len)
+        self._runner = Runner(
+            model,
+            settings.kv_blocks,
+            settings.block_size,
+            graphs if settings.graphs else None,
+            narrow=settings.narrow_cache,
+        )
         self._totals = Totals()
         self._absorb = Absorb(self._scheduler, tokenizer.eos_ids, self._totals)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
@@ -101,7 +112,7 @@ class NativeEngine:
             dtype=self._model.storage,
             vocab_size=self._vocab_size,
             max_model_len=self._settings.max_model_len,
-            kernels=describe(),
+            kernels=describe() if self._model.decoder.device.type == "cpu" else describe_gpu(),
         )
 
     @property

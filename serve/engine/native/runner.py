@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence as Seq
 
 import torch
 from torch import Tensor
 
+from dovetail.kernels.ops import is_gpu, upload
 from dovetail.models.batch import KVCache, RaggedBatch
 from dovetail.models.decoder import Decoder
 from dovetail.models.loader import LoadedModel
 from dovetail.models.lora import AdaptedDecoder
 from dovetail.models.pooling import without_head
+from dovetail.serve.engine.native.graphs import DecodeGraphs, GraphLimits, cuda_capture
 from dovetail.serve.engine.native.sequence import Work
 
 
 class Runner:
-    """Owns the model and its paged KV cache."""
+    """Owns the model and its paged KV cache.
 
-    def __init__(self, model: LoadedModel, num_blocks: int, block_size: int) -> None:
+    ``graphs``: sizes of the decoding steps to capture on a CUDA device; None: every step runs eagerly. ``narrow``: keys and values
+    are stored in 8 bits.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        num_blocks: int,
+        block_size: int,
+        graphs: GraphLimits | None = None,
+        *,
+        narrow: bool = False,
+    ) -> None:
         self._decoder = model.decoder
         self._hidden: Decoder | None = None
         self._adapted: dict[bool, AdaptedDecoder] = {}
         self._block_size = block_size
         self._device = model.decoder.device
-        self._cache = KVCache.allocate(model.config, num_blocks, block_size, model.decoder.dtype, self._device)
+        cuda = self._device.type == "cuda"
+        kind = torch.float8_e4m3fn if narrow else model.decoder.dtype
+        # One block more on a GPU: what pads a captured step is written there.
+        self.cache = KVCache.allocate(model.config, num_blocks + cuda, block_size, kind, self._device)
+        self._graphs: DecodeGraphs | None = None
+        if graphs is not None and cuda and is_gpu(self._device):
+            self._graphs = self._captured(graphs)
+
+    def _captured(self, limits: GraphLimits) -> DecodeGraphs | None:
+        try:
+            return DecodeGraphs(self._decoder, self.cache, limits, cuda_capture())
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # an operator that cannot be captured
+            logging.getLogger(__name__).warning("CUDA graphs are off, steps run eagerly: %s", error)
+            return None
 
     @torch.inference_mode()
     def forward(self, work: Seq[Work]) -> Tensor:
-        """One forward pass over ``work``: float32 logits [R, vocab] on the host.
+        """One forward pass over ``work``: float32 logits [R, vocab] where the model is; on a GPU they are still being computed.
 
         R counts, for every share that samples, one row for its last known token and one per draft token, in order. Shares
         that are pooled go through a pass of their own; their hidden states are added to what the sequence has.
@@ -39,7 +69,10 @@ class Runner:
             work = [share for share in work if share.sequence.pool is None]
         if not work:
             return torch.empty(0, 0)
-        return self._run(self._decoder_of(work, headless=False), work)
+        decoder = self._decoder_of(work, headless=False)
+        if self._graphs is not None and decoder is self._decoder and (logits := self._graphs.run(work)) is not None:
+            return logits
+        return self._run(decoder, work)
 
     def _pool(self, work: Seq[Work]) -> None:
         states = self._run(self._decoder_of(work, headless=True), work, every_row=True)
@@ -92,11 +125,11 @@ class Runner:
             block_tables=self._tensor(tables),
             logit_rows=self._tensor(wanted),
         )
-        return decoder.forward(batch, self._cache).float().cpu()
+        return decoder.forward(batch, self.cache).float()
 
     def _slots(self, blocks: Seq[int], first: int, end: int) -> list[int]:
         size = self._block_size
         return [blocks[position // size] * size + position % size for position in range(first, end)]
 
     def _tensor(self, values: Seq[int] | Seq[Seq[int]]) -> Tensor:
-        return torch.tensor(values, dtype=torch.long, device=self._device)
+        return upload(values, torch.long, self._device)

@@ -10,6 +10,7 @@ from torch import Tensor
 from dovetail.kernels.linear.device import DeviceWeight, quantise, unpack
 from dovetail.kernels.linear.packed import Storage
 from dovetail.kernels.moe import reference as moe_reference
+from dovetail.kernels.silu_mul.reference import silu_mul
 
 pytestmark = pytest.mark.triton
 
@@ -63,28 +64,36 @@ def test_storages_that_are_not_there_are_refused() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize(("rows", "experts", "per_row"), [(1, 8, 2), (7, 3, 3), (40, 4, 2), (5, 1, 1)])
-def test_experts(rows: int, experts: int, per_row: int, dtype: torch.dtype) -> None:
+def test_experts(rows: int, experts: int, per_row: int, biased: bool, dtype: torch.dtype) -> None:
     from dovetail.kernels.moe import triton
 
     x = randn(rows, 40, dtype=dtype)
-    gate_up, down = randn(experts, 2 * 24, 40, seed=1, dtype=dtype) / 6, randn(experts, 40, 24, seed=2, dtype=dtype) / 6
+    layer = moe_reference.Experts(
+        randn(experts, 2 * 24, 40, seed=1, dtype=dtype) / 6,
+        randn(experts, 40, 24, seed=2, dtype=dtype) / 6,
+        randn(experts, 2 * 24, seed=6, dtype=dtype) if biased else None,
+        randn(experts, 40, seed=7, dtype=dtype) if biased else None,
+        silu_mul,
+    )
     chosen = randn(rows, experts, seed=4).topk(per_row).indices
     shares = randn(rows, per_row, seed=5).softmax(-1).to(dtype)
     loose = 1e-5 if dtype == torch.float32 else 1e-2
-    wanted = moe_reference.mix_experts(x, chosen, shares, gate_up, down)
-    found = triton.mix_experts(x, chosen, shares, gate_up, down)
+    wanted = moe_reference.mix_experts(x, chosen, shares, layer)
+    found = triton.mix_experts(x, chosen, shares, layer)
     torch.testing.assert_close(found, wanted, atol=loose, rtol=loose)
 
 
 def test_an_experts_row_is_the_same_bits_among_any_others() -> None:
     from dovetail.kernels.moe import triton
 
-    x, gate_up, down = randn(50, 32), randn(3, 2 * 16, 32, seed=1), randn(3, 32, 16, seed=2)
+    x = randn(50, 32)
+    layer = moe_reference.Experts(randn(3, 2 * 16, 32, seed=1), randn(3, 32, 16, seed=2), None, None, silu_mul)
     chosen = randn(50, 3, seed=4).topk(2).indices
     shares = randn(50, 2, seed=5).softmax(-1)
-    whole = triton.mix_experts(x, chosen, shares, gate_up, down, invariant=True)
+    whole = triton.mix_experts(x, chosen, shares, layer, invariant=True)
     for row in (0, 17, 49):
         here = slice(row, row + 1)
-        alone = triton.mix_experts(x[here], chosen[here], shares[here], gate_up, down, invariant=True)
+        alone = triton.mix_experts(x[here], chosen[here], shares[here], layer, invariant=True)
         assert torch.equal(alone, whole[here])
