@@ -117,7 +117,7 @@ class AdaptedDecoder:
         self._rows = _Rows()
         layers = tuple(_adapted(index, layer, self._rows) for index, layer in enumerate(decoder.weights.layers))
         weights: DecoderParameters = dataclasses.replace(decoder.weights, layers=layers)
-        self._decoder = Decoder(decoder.config, weights, decoder.length)
+        self._decoder = Decoder(decoder.config, weights, decoder.length, deterministic=decoder.deterministic)
 
     def over(self, adapters: Sequence[tuple[int, Adapter | None]]) -> Decoder:
         """The decoder for a batch of which so many rows, in order, are each adapter's."""

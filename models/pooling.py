@@ -18,7 +18,8 @@ def without_head(decoder: Decoder) -> Decoder:
     config = decoder.config
     unscaled = dataclasses.replace(config.scales, logits=1.0, logit_softcap=None)
     headless = dataclasses.replace(decoder.weights, head=_Same(config.hidden_size))
-    return Decoder(dataclasses.replace(config, scales=unscaled), headless, decoder.length)
+    shape = dataclasses.replace(config, scales=unscaled)
+    return Decoder(shape, headless, decoder.length, deterministic=decoder.deterministic)
 
 
 class Pooled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dovetail.kernels.ops import DenseWeight, DeviceWeight, Linear, Storage, is_gpu, pack_weight, quantise
+from dovetail.kernels.ops import DenseWeight, DeviceWeight, Linear, PackedWeight, Storage, is_gpu, pack_weight, quantise
 from dovetail.models.config import ModelConfig
 from dovetail.models.mlp import ExpertsMlp, GatedMlp, Mlp, PlainMlp, Projection
 from dovetail.models.norms import LayerNorm, Norm, RmsNorm
@@ -146,7 +147,9 @@ class _Reader:
             gate_up = [self._expert((names.expert_gate, names.expert_up), i, e) for e in each]
             down = [self._expert((names.expert_down,), i, e) for e in each]
         mlp = ExpertsMlp(
-            router=Projection(pack_weight(weight, "float32") if exact else DenseWeight(weight), bias),
+            router=Projection(
+                pack_weight(weight, "float32", invariant=self._format.invariant) if exact else DenseWeight(weight), bias
+            ),
             gate_up=gate_up,
             down=down,
             per_token=experts.per_token,
@@ -184,7 +187,10 @@ class _Reader:
         """The fused matrix in the bits that its files hold it in, where that is wanted and they are few."""
         if not self._format.as_stored or not isinstance(self._files, QuantisedSource):
             return None
-        return packed_as_stored(self._files, [name + ".weight" for name in names])
+        found = packed_as_stored(self._files, [name + ".weight" for name in names])
+        if self._format.invariant and isinstance(found, PackedWeight):
+            return dataclasses.replace(found, invariant=True)
+        return found
 
     def _fused(self, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         biased = names[0] + ".bias" in self._shapes

@@ -96,6 +96,23 @@ def serve(
     block_size: Annotated[int | None, typer.Option(help="Tokens per KV block.")] = None,
     max_draft: Annotated[int | None, typer.Option(help="Tokens drafted per sequence and step; 0: no drafts.")] = None,
     kv_cache_memory: Annotated[str | None, typer.Option(help="Such as 512MiB.")] = None,
+    kv_cache_dtype: Annotated[
+        str | None, typer.Option(help="auto: as computed in; fp8: 8 bits, on a CUDA device.")
+    ] = None,
+    kv_offload_memory: Annotated[
+        str | None, typer.Option(help="Host memory for what leaves the KV cache, such as 8GiB; 0: it is dropped.")
+    ] = None,
+    kv_offload_disk: Annotated[
+        Path | None, typer.Option(help="A folder for what leaves that memory, encrypted.")
+    ] = None,
+    kv_offload_disk_size: Annotated[str | None, typer.Option(help="How much of it, such as 64GiB (8GiB).")] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option("--deterministic", help="A request's tokens do not depend on what shares its batches."),
+    ] = None,
+    no_graphs: Annotated[
+        bool | None, typer.Option("--no-graphs", help="Run every step eagerly on a CUDA device.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     max_body_bytes: Annotated[str | None, typer.Option(help="Largest request body, such as 8MiB.")] = None,
     any_model_name: Annotated[

@@ -22,6 +22,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 Quantize = Literal["int8", "int4"]
 Pooling = Literal["mean", "last"]
+KVCacheDType = Literal["auto", "fp8"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Fsync = Literal["always", "interval", "never"]
 WhenFull = Literal["refuse", "count"]
@@ -51,7 +52,8 @@ class ServerConfig:
     """Everything a deployment decides.
 
     ``model`` None: the embedded model. ``model_name`` None: the directory's name. ``max_model_len`` None: what the model
-    says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free. ``threads`` None: what torch finds. ``port`` 0: any free one.
+    says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free.
+    ``kv_cache_dtype``, ``kv_offload_...``, ``deterministic``, ``no_graphs``: docs/gpu.md. ``threads`` None: what torch finds. ``port`` 0: any free one.
     ``drain_seconds``: how long requests may go on after the server was asked to end. ``max_output_tokens``: the longest answer, whatever a request asks for; None: what the window leaves. ``model_alias``: other names of
     the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it. ``no_carriers``: let calls of edit tools quote any text.
@@ -86,6 +88,12 @@ class ServerConfig:
     block_size: int = 16
     max_draft: int = 32
     kv_cache_memory: int | None = None
+    kv_cache_dtype: KVCacheDType = "auto"
+    kv_offload_memory: int = 0
+    kv_offload_disk: Path | None = None
+    kv_offload_disk_size: int = 8 * 1024 * MIB
+    deterministic: bool = False
+    no_graphs: bool = False
     threads: int | None = None
     drain_seconds: int = 30
     max_body_bytes: int = 8 * MIB
@@ -137,6 +145,12 @@ class ServerConfig:
             raise ConfigError("TLS needs both tls_cert and tls_key.", param="tls_key" if self.tls_cert else "tls_cert")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ConfigError("tls_client_ca needs tls_cert and tls_key.", param="tls_client_ca")
+        if self.kv_offload_disk is not None and not self.kv_offload_memory:
+            raise ConfigError(
+                "kv_offload_disk needs kv_offload_memory: blocks pass through it.", param="kv_offload_disk"
+            )
+        if self.kv_cache_dtype == "fp8" and self.device != "cuda":
+            raise ConfigError("kv_cache_dtype fp8 is for --device cuda.", param="kv_cache_dtype")
         if self.audit is None and self.audit_settings_given:
             raise ConfigError("audit_... settings need audit: the folder of the audit log.", param="audit")
         if self.admin is not None and not _ADMIN.fullmatch(self.admin):
@@ -166,6 +180,8 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
     ("block_size", 1, 1024),
     ("max_draft", 0, 256),
     ("kv_cache_memory", MIB, 2**46),
+    ("kv_offload_memory", 0, 2**46),
+    ("kv_offload_disk_size", MIB, 2**50),
     ("threads", 1, 1024),
     ("max_body_bytes", 1024, 2**32),
     ("audit_retention_days", 1, 36_500),
@@ -177,18 +193,20 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "device": get_args(Device),
     "dtype": get_args(DType),
     "quantize": get_args(Quantize),
+    "kv_cache_dtype": get_args(KVCacheDType),
     "log_level": get_args(LogLevel),
     "audit_fsync": get_args(Fsync),
     "audit_full": get_args(WhenFull),
     "audit_text": get_args(AuditText),
     "audit_period": get_args(Period),
 }
-_SIZES = frozenset({"kv_cache_memory", "max_body_bytes"})
+_SIZES = frozenset({"kv_cache_memory", "kv_offload_memory", "kv_offload_disk_size", "max_body_bytes"})
 _PATHS = frozenset(
     {
         "model",
         "store",
         "policy",
+        "kv_offload_disk",
         "acceptable_use",
         "access",
         "tls_cert",
@@ -200,7 +218,7 @@ _PATHS = frozenset(
         "lora_folder",
     }
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
-_FLAGS = frozenset({"any_model_name", "keep_billing_header", "no_carriers", "docs"})
+_FLAGS = frozenset({"deterministic", "no_graphs", "any_model_name", "keep_billing_header", "no_carriers", "docs"})
 _WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", "otlp", *_CHOICES})
 _LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))

@@ -202,6 +202,12 @@ def worker_config(config: ServerConfig, available: int | None = None) -> WorkerC
         max_num_seqs=config.max_num_seqs,
         max_batched_tokens=config.max_batched_tokens,
         max_draft=config.max_draft,
+        deterministic=config.deterministic,
+        graphs=not config.no_graphs,
+        kv_cache_dtype=config.kv_cache_dtype,
+        kv_offload_memory=config.kv_offload_memory,
+        kv_offload_disk=str(config.kv_offload_disk) if config.kv_offload_disk is not None else None,
+        kv_offload_disk_size=config.kv_offload_disk_size,
         debug=config.log_level == "debug",
     )
 

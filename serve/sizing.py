@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from dovetail.serve.errors import ModelError
 _ELEMENT_BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
 _SHARE_OF_MEMORY = 0.25
 """Of the memory that is available at start: the weights and everything else need the rest."""
+_SHARE_OF_GPU = 0.8
+"""Of what the weights leave of a GPU's memory: activations, logits and captured steps need the rest."""
 _SHARE_BESIDE_WEIGHTS = 0.7
 """Of what the weights leave, where they leave little."""
 _BITS = {"int8": 8.25, "int4": 5.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0}
@@ -56,7 +59,7 @@ def plan_sizes(
     """
     device = "cpu" if config.device == "auto" else config.device
     # On a CPU everything is computed in float32, however the weights are stored.
-    element_bytes = 4 if device == "cpu" else _ELEMENT_BYTES[config.dtype]
+    element_bytes = 4 if device == "cpu" else 1 if config.kv_cache_dtype == "fp8" else _ELEMENT_BYTES[config.dtype]
     block_bytes = 2 * model.num_layers * model.kv_size * element_bytes * config.block_size
     wanted_len = config.max_model_len or model.max_position_embeddings
     if wanted_len > model.max_position_embeddings:
@@ -66,8 +69,11 @@ def plan_sizes(
         )
     memory = config.kv_cache_memory
     if memory is None:
-        available = available if available is not None else available_memory()
+        if available is None:
+            available = available_memory() if device == "cpu" else gpu_memory()
         memory = int(available * _SHARE_OF_MEMORY)
+        if device != "cpu" and weights is not None:
+            memory = int((available - _room_for(weights, config, available)) * _SHARE_OF_GPU)
         if device == "cpu" and weights is not None:
             memory = min(memory, int((available - _room_for(weights, config, available)) * _SHARE_BESIDE_WEIGHTS))
     useful = config.max_num_seqs * -(-wanted_len // config.block_size)
@@ -94,6 +100,18 @@ def _room_for(weights: StoredWeights, config: ServerConfig, available: int) -> i
             f"the weights take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are available; {advice}"
         )
     return needed
+
+
+def gpu_memory() -> int:
+    """Free bytes of the first GPU, as its driver's own tool says; this process does not load torch."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        return int(said.split()[0]) * 1024 * 1024
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        raise ModelError(
+            "how much memory the GPU has could not be asked (nvidia-smi); say how much the cache may take with --kv-cache-memory"
+        ) from error
 
 
 def available_memory() -> int:

@@ -38,6 +38,12 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_num_seqs: int
     max_batched_tokens: int
     max_draft: int = 32
+    deterministic: bool = False
+    graphs: bool = True
+    kv_cache_dtype: Literal["auto", "fp8"] = "auto"
+    kv_offload_memory: int = 0
+    kv_offload_disk: str | None = None
+    kv_offload_disk_size: int = 0
     debug: bool = False
 
 
@@ -76,6 +82,7 @@ def load_native(
                 quantize=config.quantize,
                 device=config.device,
                 max_model_len=config.max_model_len,
+                deterministic=config.deterministic,
                 progress=progress,
             )
     except ModelDirectoryError as error:
@@ -100,6 +107,11 @@ def load_native(
         max_num_seqs=config.max_num_seqs,
         max_batched_tokens=config.max_batched_tokens,
         max_draft=config.max_draft,
+        graphs=config.graphs,
+        narrow_cache=config.kv_cache_dtype == "fp8",
+        host_memory=config.kv_offload_memory,
+        disk_folder=Path(config.kv_offload_disk) if config.kv_offload_disk is not None else None,
+        disk_memory=config.kv_offload_disk_size,
     )
     with memory_errors():
         return NativeEngine(model, tokenizer, settings, compile_constraint, note)

@@ -119,3 +119,21 @@ def test_mxfp4_weights_take_what_they_become(tmp_path: Path) -> None:
     worker_config(ServerConfig(model=directory), 4 * needed)
     with pytest.raises(ModelError, match="the weights take"):
         worker_config(ServerConfig(model=directory), needed - 1)
+
+
+def test_a_gpu_is_asked_how_much_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ModelError, match="say how much the cache may take with --kv-cache-memory"):
+        plan_sizes(ServerConfig(device="cuda"), Shape())
+    tool.write_text("#!/bin/sh\necho 1024\n")
+    tool.chmod(0o755)
+    weights, shape = Weights(10**8, 2 * 10**8), Shape(max_position_embeddings=10**6)
+    wide = plan_sizes(ServerConfig(device="cuda"), shape, weights)
+    narrow = plan_sizes(ServerConfig(device="cuda", kv_cache_dtype="fp8"), shape, weights)
+    assert (
+        wide.kv_blocks * 16 * BYTES_PER_TOKEN // 2 <= 0.8 * (2**30 - 2 * 10**8)
+        and narrow.kv_blocks == 2 * wide.kv_blocks
+    )
+    with pytest.raises(ModelError, match="weights take"):
+        plan_sizes(ServerConfig(device="cuda"), shape, Weights(10**9, 2 * 10**9))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 Salt = str | None | tuple[str | None, ...]
 """What keeps prefixes apart that are equal token by token: a tenant, an adapter."""
@@ -20,22 +21,71 @@ Key = tuple[int | Salt, tuple[int, ...]]
 """Where a full block hangs: the node of the block before it (for the first one the tenant's salt), and its tokens."""
 
 
+class Arriving(Protocol):
+    """Blocks on their way back from the second tier."""
+
+    @property
+    def keys(self) -> list[Key]: ...
+    @property
+    def nodes(self) -> list[int]: ...
+    @property
+    def blocks(self) -> list[int]: ...
+    @property
+    def ready(self) -> bool:
+        """They are there, or ``lost``."""
+        ...
+
+    @property
+    def lost(self) -> bool: ...
+    @property
+    def abandoned(self) -> bool: ...
+    def wait(self, timeout_s: float) -> bool: ...
+
+
+A = TypeVar("A", bound=Arriving)
+
+
+class Tier(Protocol[A]):
+    """Where blocks go that have to make room (serve/engine/native/tier.py)."""
+
+    def node(self, key: Key) -> int | None: ...
+    def keep(self, leaving: Sequence[Leaving]) -> None: ...
+    def fetch(self, keys: list[Key]) -> A: ...
+    def begin(self, loading: A, blocks: list[int]) -> None: ...
+    def settle(self) -> list[A]: ...
+    def abandon(self, loading: A) -> None: ...
+    def forget(self, keys: Sequence[Key]) -> None: ...
+
+
+class Leaving(NamedTuple):
+    """A block that is about to be written again, and what it has been found by; ``salt``: whose it is."""
+
+    key: Key
+    node: int
+    block: int
+    salt: Salt
+
+
 @dataclass
 class BlockTable:
-    """One sequence's blocks in order, and the tree nodes of its leading full ones."""
+    """One sequence's blocks in order, and the tree nodes of its leading full ones.
+
+    ``arriving``: some of its blocks are still on their way; nothing may be computed until they are there.
+    """
 
     blocks: list[int] = field(default_factory=list)
     nodes: list[int] = field(default_factory=list)
+    arriving: Arriving | None = None
 
 
 class BlockPool:
     """Hands out block ids ``0 .. total-1``.
 
     A block is held by one or more tables, or idle (held by none, kept for reuse, given up least recently used first), or
-    free.
+    free. ``tier``: where idle blocks go that are given up, and come back from.
     """
 
-    def __init__(self, total: int, block_size: int) -> None:
+    def __init__(self, total: int, block_size: int, tier: Tier[Any] | None = None) -> None:
         if total < 1 or block_size < 1:
             raise ValueError("a block pool needs at least one block of at least one token")
         self.total = total
@@ -45,7 +95,10 @@ class BlockPool:
         self._idle: OrderedDict[int, None] = OrderedDict()
         self._found: dict[Key, tuple[int, int]] = {}
         self._keys: list[Key | None] = [None] * total
+        self._salts: list[Salt] = [None] * total
         self._next_node = 0
+        self._tier = tier
+        self._leaving: list[Leaving] = []
 
     @property
     def free(self) -> int:
@@ -67,10 +120,13 @@ class BlockPool:
         if missing > self.free:
             return False
         for _ in range(missing):
-            block = self._free.pop() if self._free else self._evict()
-            self._holders[block] = 1
-            table.blocks.append(block)
+            table.blocks.append(self._take())
         return True
+
+    def _take(self) -> int:
+        block = self._free.pop() if self._free else self._evict()
+        self._holders[block] = 1
+        return block
 
     def reuse(self, table: BlockTable, tokens: Sequence[int], salt: Salt) -> int:
         """Begin the empty ``table`` with the cached blocks of the longest known prefix; returns its length in tokens.
@@ -79,23 +135,61 @@ class BlockPool:
         fits beside them: returns -1 otherwise, with nothing taken.
         """
         assert not table.blocks
-        known: list[tuple[int, int]] = []
+        known: list[tuple[int | None, int, Key]] = []
         parent: int | Salt = salt
         for start in range(0, (len(tokens) - 1) // self.block_size * self.block_size, self.block_size):
-            hit = self._found.get((parent, tuple(tokens[start : start + self.block_size])))
+            key: Key = (parent, tuple(tokens[start : start + self.block_size]))
+            hit: tuple[int | None, int] | None = self._found.get(key)
+            if hit is None and self._tier is not None and (kept := self._tier.node(key)) is not None:
+                hit = (None, kept)
             if hit is None:
                 break
-            known.append(hit)
+            known.append((*hit, key))
             parent = hit[1]
-        idle = sum(block in self._idle for block, _ in known)
-        if self.blocks_for(len(tokens) + 1) - len(known) > self.free - idle:
+        here = [block for block, _, _ in known if block is not None]
+        idle = sum(block in self._idle for block in here)
+        if self.blocks_for(len(tokens) + 1) - len(here) > self.free - idle:
             return -1
-        for block, node in known:
+        for block in here:
             self._idle.pop(block, None)
             self._holders[block] += 1
-            table.blocks.append(block)
+        for found, node, _ in known:
+            table.blocks.append(self._take() if found is None else found)
             table.nodes.append(node)
+        self._bring_back(table, known, salt)
         return len(known) * self.block_size
+
+    def _bring_back(self, table: BlockTable, known: Sequence[tuple[int | None, int, Key]], salt: Salt) -> None:
+        """Begin to load the blocks of ``table`` that are known but not here."""
+        missing = [at for at, (block, _, _) in enumerate(known) if block is None]
+        if not missing or self._tier is None:
+            return
+        # What was taken for them may be what others have to give up: that is saved before it is written.
+        loading = self._tier.fetch([known[at][2] for at in missing])
+        self.flush()
+        blocks = [table.blocks[at] for at in missing]
+        for block in blocks:
+            self._salts[block] = salt
+        self._tier.begin(loading, blocks)
+        table.arriving = loading
+
+    def settle(self) -> None:
+        """Take in the blocks that have come back from the second tier: from now on anybody may reuse them."""
+        for loading in self._tier.settle() if self._tier is not None else ():
+            if loading.lost and self._tier is not None:
+                self._tier.forget(loading.keys)
+            if loading.lost or loading.abandoned:
+                continue
+            for key, node, block in zip(loading.keys, loading.nodes, loading.blocks, strict=True):
+                if key not in self._found:
+                    self._found[key] = (block, node)
+                    self._keys[block] = key
+
+    def flush(self) -> None:
+        """Save the blocks that were given up since the last call; to be called before anything is computed."""
+        if self._leaving and self._tier is not None:
+            self._tier.keep(self._leaving)
+        self._leaving.clear()
 
     def remember(self, table: BlockTable, tokens: Sequence[int], computed: int, salt: Salt) -> None:
         """Offer for reuse the blocks of ``table`` that are full of the first ``computed`` tokens."""
@@ -107,9 +201,13 @@ class BlockPool:
             key: Key = (parent, tuple(tokens[start : start + self.block_size]))
             hit = self._found.get(key)
             if hit is None:
-                hit = self._found[key] = (table.blocks[index], self._next_node)
+                kept = self._tier.node(key) if self._tier is not None else None
+                if kept is None:
+                    kept = self._next_node
+                    self._next_node += 1
+                hit = self._found[key] = (table.blocks[index], kept)
                 self._keys[table.blocks[index]] = key
-                self._next_node += 1
+                self._salts[table.blocks[index]] = salt
             table.nodes.append(hit[1])
 
     def rewind(self, table: BlockTable, computed: int) -> int:
@@ -127,6 +225,9 @@ class BlockPool:
 
     def release(self, table: BlockTable) -> None:
         """Take back every block of ``table``, which is emptied."""
+        if table.arriving is not None and self._tier is not None:
+            self._tier.abandon(table.arriving)
+        table.arriving = None
         self._give_back(table.blocks)
         table.blocks.clear()
         table.nodes.clear()
@@ -163,5 +264,7 @@ class BlockPool:
         key = self._keys[block]
         assert key is not None
         self._keys[block] = None
-        del self._found[key]
+        _, node = self._found.pop(key)
+        if self._tier is not None:
+            self._leaving.append(Leaving(key, node, block, self._salts[block]))
         return block

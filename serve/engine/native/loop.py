@@ -30,6 +30,7 @@ from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, total_rows
+from dovetail.serve.engine.native.tier import SecondTier
 from dovetail.serve.engine.native.totals import Totals
 from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import ErrorEvent, Event, FinishEvent, FinishReason, ModelInfo, Request, Stats
@@ -44,6 +45,7 @@ class NativeSettings:
 
     ``target_step_s``: about how long running streams may wait for a step that also computes somebody's prompt.
     ``eager_drafts``: drafts are as long as they may be, whether they pay or not; for measuring drafters.
+    ``host_memory``, ``disk_memory``: bytes for blocks that had to leave the cache, in host memory and in ``disk_folder``.
     ``graphs``: decoding steps are captured at start, on a CUDA device. ``narrow_cache``: keys and values in 8 bits.
     """
 
@@ -57,6 +59,9 @@ class NativeSettings:
     eager_drafts: bool = False
     graphs: bool = True
     narrow_cache: bool = False
+    host_memory: int = 0
+    disk_folder: Path | None = None
+    disk_memory: int = 0
 
 
 class NativeEngine:
@@ -78,9 +83,6 @@ class NativeEngine:
         self._tokenizer = tokenizer
         self._settings = settings
         self._compiling = Compiling(compile_constraint, note=note)
-        self._pool = BlockPool(settings.kv_blocks, settings.block_size)
-        limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
-        self._scheduler = Scheduler(self._pool, limits)
         self._device_memory = DeviceMemory(model.decoder.device)
         graphs = GraphLimits(settings.max_num_seqs, settings.max_draft, settings.max_model_len)
         self._runner = Runner(
@@ -90,6 +92,10 @@ class NativeEngine:
             graphs if settings.graphs else None,
             narrow=settings.narrow_cache,
         )
+        self._tier = self._second_tier(settings)
+        self._pool = BlockPool(settings.kv_blocks, settings.block_size, self._tier)
+        limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
+        self._scheduler = Scheduler(self._pool, limits)
         self._totals = Totals()
         self._absorb = Absorb(self._scheduler, tokenizer.eos_ids, self._totals)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
@@ -101,6 +107,14 @@ class NativeEngine:
         self._sequences: dict[str, Sequence] = {}
         self._deadlines: dict[str, tuple[float, float]] = {}
         self._waited_s = 0.0
+
+    def _second_tier(self, settings: NativeSettings) -> SecondTier | None:
+        size = SecondTier.block_bytes(self._runner.cache)
+        host = settings.host_memory // size
+        if not host:
+            return None
+        disk = settings.disk_memory // size if settings.disk_folder is not None else 0
+        return SecondTier(self._runner.cache, host, settings.disk_folder if disk else None, disk)
 
     @property
     def info(self) -> ModelInfo:

@@ -82,6 +82,23 @@ class Scheduler:
             propose: drafts at most so many tokens for a sequence that is about to sample.
             prompt_budget: most rows of a step in which others wait for their next token; None: no more than any step.
         """
+        self._settle()
+        work = self._planned(propose, prompt_budget)
+        self._pool.flush()
+        return work
+
+    def _settle(self) -> None:
+        """Blocks that came back from the second tier are there now; a sequence whose blocks were lost begins again."""
+        self._pool.settle()
+        for sequence in [each for each in self._running if each.table.arriving is not None]:
+            arriving = sequence.table.arriving
+            if arriving is not None and arriving.ready:
+                sequence.table.arriving = None
+                if arriving.lost:
+                    sequence.cached = None
+                    self._suspend(sequence)
+
+    def _planned(self, propose: Callable[[Sequence, int], Draft], prompt_budget: int | None) -> list[Work]:
         budget = self._limits.max_batched_tokens
         work: list[Work] = []
         preempted = self.preemptions
@@ -112,6 +129,9 @@ class Scheduler:
             sequence.computed = cached
             sequence.cached = cached if sequence.cached is None else sequence.cached
             self._running.append(self._waiting.pop(0))
+            if sequence.table.arriving is not None:
+                sequence.awaits = sequence.table.arriving
+                continue
             share = self._share(sequence, budget, len(decoding), propose)
             assert share is not None, "the blocks were counted just now"
             work.append(share)
