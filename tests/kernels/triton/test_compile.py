@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.triton
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu" / "compile.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "gpu" / "compile_kernels.py"
 
 
 @pytest.mark.timeout(900)

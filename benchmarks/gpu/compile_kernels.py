@@ -1,6 +1,6 @@
 """Do the Triton kernels compile for a GPU that is not here? Registers, spilled bytes and shared memory of each, for sm_90.
 
-python benchmarks/gpu/compile.py
+python benchmarks/gpu/compile_kernels.py
 
 Nothing is launched: the operators are called with tensors on the CPU, their kernels are compiled with those arguments, and the
 disassembler that Triton brings reads what they use. The interpreter knows nothing of what a compiler refuses; this does.
