@@ -92,6 +92,7 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "prediction": "drafted from; accepted and rejected tokens are in usage",
     "reasoning_effort": "where the model's template knows it; otherwise named in `x-dovetail-ignored`",
     "dovetail": "`carriers`: false leaves calls of edit tools free to quote text that no file has (docs/edits.md); `security`: the answer's code is scanned (docs/findings.md)",
+    "trace": "each token with its origin and probability; in a stream as `edits.tokens` (docs/edits.md)",
     "security": "the answer's code is scanned (docs/findings.md)",
     "store": "kept in memory unless the server is given a file",
     "service_tier": "answered as `default`",

@@ -16,6 +16,7 @@ const FILTERS = [
   ["trouble", "Failed or refused"],
 ];
 const MOST = 60;
+const FEW = 12;
 
 export class Requests {
   constructor() {
@@ -23,6 +24,8 @@ export class Requests {
     this.told = [];
     this.body = h("tbody", {});
     this.none = h("div", {});
+    this.all = false;
+    this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.showAll() });
     this.table = h(
       "table",
       { class: "requests" },
@@ -54,6 +57,7 @@ export class Requests {
       ),
       h("div", { class: "table-wrap", tabindex: "0", role: "region", "aria-label": "Requests" }, this.table),
       this.none,
+      h("div", { class: "actions" }, this.more),
     );
   }
 
@@ -70,11 +74,18 @@ export class Requests {
         (this.filter === "running" ? each.outcome === "running" : ["failed", "refused", "left"].includes(each.outcome)),
     );
     this.table.hidden = !wanted.length;
+    this.more.hidden = this.all || wanted.length <= FEW;
+    this.more.textContent = `Show ${Math.min(MOST, wanted.length) - FEW} more`;
     replace(
       this.body,
-      wanted.slice(0, MOST).map((each) => this.row(each)),
+      wanted.slice(0, this.all ? MOST : FEW).map((each) => this.row(each)),
     );
     replace(this.none, wanted.length ? null : this.empty());
+  }
+
+  showAll() {
+    this.all = true;
+    this.draw();
   }
 
   empty() {

@@ -166,19 +166,19 @@ async def test_keys_and_usage(server: Server, api) -> None:
 
 
 async def test_the_audit_log_is_searched_and_stays_sealed(server: Server, api) -> None:
-    for name in ("one", "two"):
+    for name in ("first-asked", "then-asked"):
         await server.client.post(CHAT, json=ASKED, headers={**server.other, "x-request-id": name})
     server.audit.record("answered", {"request_id": "last"}).result()
-    answer = await server.get("audit?text=one", server.admin)
+    answer = await server.get("audit?text=First-Asked", server.admin)
     assert SECRET not in answer.text
     records = answer.json()["records"]
-    assert {(each["request_id"], each["who"]["name"]) for each in records} == {("one", "bob")}
+    assert {(each["request_id"], each["who"]["name"]) for each in records} == {("first-asked", "bob")}
     assert [each["kind"] for each in records] == ["answered", "asked"]
     assert "encrypted" in records[1]["prompts"][0]["text"]
     page = (await server.get("audit?limit=2", server.admin)).json()
-    assert [each["request_id"] for each in page["records"]] == ["last", "two"]
+    assert [each["request_id"] for each in page["records"]] == ["last", "then-asked"]
     older = (await server.get(f"audit?limit=2&before={page['before']}", server.admin)).json()
-    assert [each["request_id"] for each in older["records"]] == ["two", "one"]
+    assert [each["request_id"] for each in older["records"]] == ["then-asked", "first-asked"]
     for bad in ("limit=0", "limit=" + "0" * 5000 + "1", "limit=x", "before=there"):
         assert (await server.get(f"audit?{bad}", server.admin)).status_code == 400
     assert (await api.client.get("/console/api/audit")).status_code == 403
