@@ -34,8 +34,10 @@ class KVCopies:
 
     def __init__(self, cache: KVCache) -> None:
         self._layers = [*cache.keys, *cache.values]
-        # As bytes: not every operation is there for types of 8 bits.
-        self._flat = [layer.view(torch.uint8).view(layer.shape[0], -1) for layer in self._layers]
+        # As whole numbers: not every operation is there for types of 8 bits, and those on bytes are slow.
+        size = self._layers[0][0].nbytes
+        self.dtype = torch.int64 if size % 8 == 0 else torch.uint8
+        self._flat = [layer.view(layer.shape[0], -1).view(self.dtype) for layer in self._layers]
         self._device = self._layers[0].device
         self._stream: torch.cuda.Stream | None = None
         if self._device.type == "cuda":
@@ -43,12 +45,18 @@ class KVCopies:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of one block: tensors, bytes of each."""
+        """Of one block: tensors, numbers in each."""
         return len(self._flat), self._flat[0].shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Of one block."""
+        tensors, numbers = self.shape
+        return tensors * numbers * self.dtype.itemsize
 
     def room(self, blocks: int) -> Tensor:
         """Host memory for so many blocks, pinned where a device copies it."""
-        return torch.empty((blocks, *self.shape), dtype=torch.uint8, pin_memory=self._stream is not None)
+        return torch.empty((blocks, *self.shape), dtype=self.dtype, pin_memory=self._stream is not None)
 
     def collect(self, blocks: list[int], room: Tensor, rows: list[int]) -> Done:
         """Copy ``blocks`` into the ``rows`` of ``room``. What the blocks hold may be overwritten as soon as this returns."""
@@ -71,7 +79,7 @@ class KVCopies:
             return Done()
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
-            staged = torch.empty((len(data), *self.shape), dtype=torch.uint8, device=self._device)
+            staged = torch.empty((len(data), *self.shape), dtype=self.dtype, device=self._device)
             for row, block in zip(staged, data, strict=True):
                 row.copy_(block, non_blocking=True)
             self._scatter(staged, blocks)

@@ -70,7 +70,7 @@ class SecondTier:
         self._free = list(range(host_blocks - 1, -1, -1))
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._on_disk: OrderedDict[Key, _Entry] = OrderedDict()
-        self._disk = DiskBlocks(folder, self._room[0].numel(), disk_blocks) if folder is not None else None
+        self._disk = DiskBlocks(folder, self._copies.nbytes, disk_blocks) if folder is not None else None
         self._loads: list[Loading] = []
         self._held: set[Key] = set()
         self.kept = self.returned = 0
@@ -78,8 +78,7 @@ class SecondTier:
     @staticmethod
     def block_bytes(cache: KVCache) -> int:
         """What one block takes."""
-        tensors, size = KVCopies(cache).shape
-        return tensors * size
+        return KVCopies(cache).nbytes
 
     def node(self, key: Key) -> int | None:
         """The tree node of a block that is here; None: it is not."""
@@ -160,7 +159,7 @@ class SecondTier:
             return
         if loading.done is None and loading.wait(0.0):
             try:
-                data = [_tensor(part, self._copies.shape) for part in loading.parts]
+                data = [_tensor(part, self._copies) for part in loading.parts]
             except BlockLostError:
                 loading.lost = loading.ready = True
                 return
@@ -213,7 +212,7 @@ def _drop(entry: _Entry, written: Future[bytes]) -> None:
     entry.data = None
 
 
-def _tensor(part: Tensor | Future[bytes], shape: tuple[int, int]) -> Tensor:
+def _tensor(part: Tensor | Future[bytes], copies: KVCopies) -> Tensor:
     if isinstance(part, Tensor):
         return part
-    return torch.frombuffer(bytearray(part.result()), dtype=torch.uint8).view(shape)
+    return torch.frombuffer(bytearray(part.result()), dtype=copies.dtype).view(copies.shape)
