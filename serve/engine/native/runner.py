@@ -75,7 +75,7 @@ class Runner:
         return self._run(decoder, work)
 
     def _pool(self, work: Seq[Work]) -> None:
-        states = self._run(self._decoder_of(work, headless=True), work, every_row=True)
+        states = self._run(self._decoder_of(work, headless=True), work, every_row=True).cpu()
         for share, own in zip(work, torch.split(states, [share.count for share in work]), strict=True):
             assert share.sequence.pool is not None
             share.sequence.pool.add(share.sequence.computed, own)
