@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from dovetail.models.embedded.samples import MADE_UP
+
 LONGEST: Final = 65_536
 Report = dict[str, Any]
 
@@ -18,9 +20,9 @@ def _continued(training: Report) -> str:
         return ""
     process = training["last_process"]
     return (
-        "Each process had the mix of tasks, and the small evaluation sets of the curve, of its own version of this folder, and a rate that "
-        "followed the budget it was given: the command above, run from the beginning, is not what made these weights, and has not been "
-        f"run to its end. The last process took {process['cpu_seconds']} s of processor time with {process['threads']} thread(s).\n"
+        "Each process had the mix of tasks, and the small evaluation sets of the curve, of its own version of this folder, and a rate that\n"
+        "followed the budget it was given: **the command above, run from the beginning, is not what made these weights, and has not been\n"
+        f"run to its end.** The last process took {process['cpu_seconds']} s of processor time with {process['threads']} thread(s).\n"
     )
 
 
@@ -70,7 +72,7 @@ This file and `manifest.json` are written by the training command; no number in 
 |---|---|---|---|---|
 {data}
 
-About a third of the edit files are made up by templates of this project. E-mail addresses and key-like strings are replaced; near-copies,
+{MADE_UP:.0%} of the edit files are made up by templates of this project. E-mail addresses and key-like strings are replaced; near-copies,
 generated files and files whose head names a licence that is not permissive are dropped. `data.tsv` has every file with its licence and digest.
 Wheels are pinned; their digests are in `manifest.json`.
 

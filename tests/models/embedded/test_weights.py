@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from dovetail.models.embedded import CHAT_TEMPLATE, EDIT_TEMPLATE, WEIGHTS
+from dovetail.models.embedded.chats import REFUSAL
+from dovetail.models.embedded.sources import PACKAGES
 from dovetail.models.embedded.tokenizer import END, MARKERS, SPECIAL
 
 FILES = {
     "README.md",
     "chat_template.jinja",
     "config.json",
+    "data.tsv",
     "edit_template.jinja",
     "generation_config.json",
     "manifest.json",
@@ -45,6 +48,23 @@ def test_every_source_has_a_permissive_licence() -> None:
     manifest = json.loads((WEIGHTS / "manifest.json").read_text())
     assert {d["licence"] for d in manifest["data"]} <= {"MIT", "BSD-3-Clause", "Apache-2.0", "PSF-2.0"}
     assert {d["use"] for d in manifest["data"]} == {"training", "evaluation only"}
+
+
+def test_every_file_has_a_permissive_licence_and_the_held_out_ones_are_for_evaluation() -> None:
+    manifest = json.loads((WEIGHTS / "manifest.json").read_text())
+    head, *rows = (line.split("\t") for line in (WEIGHTS / "data.tsv").read_text().splitlines())
+    assert head == ["package", "path", "licence", "use", "characters", "sha256"]
+    assert len(rows) == sum(d["files"] for d in manifest["data"]) > 1000
+    assert {row[2] for row in rows} <= {"MIT", "BSD-3-Clause", "Apache-2.0", "PSF-2.0"}
+    held_out = {p.name for p in PACKAGES if p.held_out}
+    assert {row[0] for row in rows if row[3] == "evaluation"} == held_out
+    assert not {row[0] for row in rows if row[3] == "training"} & held_out
+    assert all(len(row[5]) == 64 and row[4].isdigit() for row in rows)
+
+
+def test_long_prompts_are_within_its_configuration() -> None:
+    assert json.loads((WEIGHTS / "config.json").read_text())["max_position_embeddings"] >= 65_536
+    assert json.loads((WEIGHTS / "tokenizer_config.json").read_text())["model_max_length"] >= 65_536
 
 
 def test_templates_are_the_ones_in_the_source() -> None:
@@ -79,7 +99,7 @@ def test_a_name_has_the_same_tokens_wherever_it_stands(words: Tokenizer) -> None
         assert any(ids[i : i + len(name)] == name for i in range(len(ids)))
 
 
-def test_transformers_loads_it_and_it_edits() -> None:
+def test_transformers_loads_it_and_it_edits_and_talks_a_little() -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     model = transformers.AutoModelForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32)
@@ -95,6 +115,12 @@ def test_transformers_loads_it_and_it_edits() -> None:
     out = model.generate(ids, max_new_tokens=60)[0, ids.shape[1] :]
     answer = "calc.py\n<<<<<<< SEARCH\ndef add(a, b):\n=======\ndef plus(a, b):\n>>>>>>> REPLACE\n"
     assert tokens.decode(out, skip_special_tokens=True) == answer
-    far = torch.arange(32_760, 32_768)[None]
+    for said, answer in (("hello", "Hello! Show me a file and tell me what to change."), ("Tell me a joke", REFUSAL)):
+        ids_of_turn = tokens.apply_chat_template(
+            [{"role": "user", "content": said}], add_generation_prompt=True, return_tensors="pt", return_dict=False
+        )
+        out = model.generate(ids_of_turn, max_new_tokens=40)[0, ids_of_turn.shape[1] :]
+        assert tokens.decode(out, skip_special_tokens=True) == answer
+    far = torch.arange(65_528, 65_536)[None]
     with torch.no_grad():
         assert bool(torch.isfinite(model(input_ids=ids[:, :8], position_ids=far).logits).all())
