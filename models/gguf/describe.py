@@ -17,6 +17,8 @@ from dovetail.models.gguf.tokenizer import begins_with_bos, token_named, write_t
 WEIGHTS = "weights.gguf"
 """In a described directory: a link to the file."""
 
+_MOST = {"context_length": 1 << 28, "attention.key_length": 1 << 12}
+"""Sizes beyond which a number is damage, not a model: other sizes may be a million."""
 _ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
@@ -76,8 +78,14 @@ def _config(file: GgufFile) -> dict[str, Any]:
         found = metadata.get(f"{kind}.{key}", default)
         if found is None:
             raise ModelDirectoryError(f"{path}: {kind}.{key} is missing")
+        if isinstance(found, int) and found > _MOST.get(key, 1 << 20):
+            raise ModelDirectoryError(f"{path}: {kind}.{key} cannot be {found}; copy the file again")
         return found
 
+    if value("block_count") > len(file.tensors):
+        raise ModelDirectoryError(
+            f"{path}: {value('block_count')} layers are announced, and {len(file.tensors)} tensors there"
+        )
     hidden, heads = value("embedding_length"), value("attention.head_count")
     table = file.tensors.get("token_embd.weight")
     if table is None or not isinstance(hidden, int) or not isinstance(heads, int) or not heads:
