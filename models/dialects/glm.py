@@ -78,12 +78,10 @@ class Glm:
         one = lark.either(self._call(lark, tool) for tool in tools)
         return lark.several(one, lark.literal(f"{self._line}{OPENER}"), parallel)
 
-    def head(self, tool: OfferedTool) -> CallHead | None:
-        """How a call begins; without lines, nothing ends a name before its first key."""
-        if not self._line:
-            return None
-        tags = (KEY, f"{END_KEY}\n{VALUE}", f"{END_VALUE}\n")
-        return CallHead(rf"{OPENER}{re.escape(tool.name)}\n", "tagged", tags)
+    def head(self, tool: OfferedTool) -> CallHead:
+        """How a call begins; without lines, nothing ends a name before the tag of its first key."""
+        tags = (KEY, f"{END_KEY}{self._line}{VALUE}", f"{END_VALUE}{self._line}")
+        return CallHead(rf"{OPENER}{re.escape(tool.name)}{self._line or KEY}", "tagged", tags)
 
     def messages(self, messages: Sequence[Message]) -> list[Message]:
         """Arguments as objects: templates go through their items."""

@@ -101,7 +101,10 @@ class Outside(State):
         begun = self.heads.begun.get(tool.style)
         if begun is not None:
             return begun(self.heads, call, text[: match.end()]), behind
-        return (Between(self.heads, call) if tool.style == "tagged" else Members(self.heads, call)), behind
+        if tool.style != "tagged":
+            return Members(self.heads, call), behind
+        opening = tool.tags[0].encode()
+        return Between(self.heads, call, opening if text[: match.end()].endswith(opening) else b""), behind
 
 
 def outside(heads: Heads, call: Call, tail: bytes = b"") -> Outside:

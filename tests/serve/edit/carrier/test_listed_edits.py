@@ -11,8 +11,7 @@ from babble import calls_in, walk
 from babble import carrier as carrier_of
 from byte_pairs import vocabulary
 from offered import Offered
-from shapes import FAMILIES
-from test_carrier import along
+from test_carrier import FOLLOWED, along
 
 from dovetail.models.dialects.hermes import Hermes
 from dovetail.serve.edit.carrier.compile import compile_carrier
@@ -65,7 +64,7 @@ def test_an_edit_quotes_what_the_one_before_has_left(edits: list[tuple[str, str]
     assert state is None or state.may_end()
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", FOLLOWED, ids=lambda family: family.name)
 def test_a_random_model_makes_edits_that_apply_one_after_another(family: Any) -> None:
     tool, spec = multi_edit(family)
     calls = [found for seed in range(8) for found in calls_in(family, tool, walk(spec, seed))]
