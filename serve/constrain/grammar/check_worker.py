@@ -12,7 +12,7 @@ from typing import IO
 
 import msgspec
 
-from dovetail.serve.constrain.grammar.checks import SIZE_BYTES, Passed, Refused, Verdict
+from dovetail.serve.constrain.grammar.checks import READY, SIZE_BYTES, Passed, Refused, Verdict
 from dovetail.serve.constrain.grammar.compile import checked
 from dovetail.serve.constrain.grammar.threads import GrammarThreads
 from dovetail.serve.errors import UserError
@@ -23,6 +23,8 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until ``questions`` ends."""
     decoder = msgspec.msgpack.Decoder(GrammarSpec)
     threads = GrammarThreads(1)  # for their stack
+    answers.write(READY)
+    answers.flush()
     while len(size := questions.read(SIZE_BYTES)) == SIZE_BYTES:
         spec = decoder.decode(questions.read(int.from_bytes(size, "big")))
         content = msgspec.msgpack.encode(threads.submit(partial(judged, spec)).result())

@@ -21,6 +21,9 @@ Check = Callable[[GrammarSpec], Awaitable[list[str]]]
 """Raises UserError 400 unless a grammar compiles; returns the keywords of its schema that are left out, as JSON pointers."""
 
 SIZE_BYTES = 4
+READY = b"\0"
+"""What a process says first: its own start is not held against a grammar."""
+START_SECONDS = 60.0
 _COMMAND = (sys.executable, "-m", "dovetail.serve.constrain.grammar.check_worker")
 _PROCESSES = 2
 MOST_WAITING = 64
@@ -75,10 +78,15 @@ class CheckProcesses:
 
     async def _verdict(self, spec: GrammarSpec) -> Verdict:
         async with self._turn:
-            process = self._idle.pop() if self._idle else await self._started()
+            idle = self._idle.pop() if self._idle else None
+            process = idle if idle is not None else await self._started()
             kept = False
             try:
-                verdict: Verdict = await asyncio.wait_for(_asked(process, spec), self._seconds)
+                if idle is None:
+                    async with asyncio.timeout(START_SECONDS):
+                        await _ready(process)
+                async with asyncio.timeout(self._seconds):  # wait_for of Python 3.11 may swallow a cancellation
+                    verdict = await _asked(process, spec)
             except TimeoutError as error:
                 raise took_too_long(spec) from error
             except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -100,6 +108,11 @@ class CheckProcesses:
         return await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
+
+
+async def _ready(process: asyncio.subprocess.Process) -> None:
+    assert process.stdout is not None
+    await process.stdout.readexactly(len(READY))
 
 
 async def _asked(process: asyncio.subprocess.Process, spec: GrammarSpec) -> Verdict:

@@ -13,7 +13,7 @@ from dovetail.serve.constrain.grammar.source import explained
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec
 
-DEAF = [sys.executable, "-c", "import time; time.sleep(3600)"]
+DEAF = [sys.executable, "-c", "import time; print(end=chr(0), flush=True); time.sleep(3600)"]
 DYING = [sys.executable, "-c", "pass"]
 SPEC = GrammarSpec(kind="regex", source="[0-9]+", param="regex")
 
@@ -42,6 +42,13 @@ async def test_verdicts(check: CheckProcesses):
 def test_what_the_compiler_panics_at_is_told_in_words():
     told = explained(SPEC, "panic: assertion failed: symbols.len() < u16::MAX <backtrace> 0: <unknown>")
     assert told.message == "regex: the compiler could not take it; make it simpler."
+
+
+async def test_a_process_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dovetail.serve.constrain.grammar.checks.START_SECONDS", 0.2)
+    check = CheckProcesses(3600, [sys.executable, "-c", "import time; time.sleep(3600)"])
+    with pytest.raises(UserError, match="took more than"):
+        await check(SPEC)
 
 
 async def test_several_at_a_time(check: CheckProcesses):
