@@ -60,7 +60,7 @@ class SamplingFields(Scheduled):
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     stop: Stop | None = None
-    stop_token_ids: list[int] | None = None
+    stop_token_ids: list[Annotated[int, Field(ge=0, lt=2**31)]] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     ignore_eos: bool | None = None
@@ -99,7 +99,7 @@ def sampling_params(
         min_tokens=_min_tokens(fields.min_tokens or 0, max_tokens, fields.max_tokens),
         temperature=_or(fields.temperature, default.temperature),
         top_p=_or(fields.top_p, default.top_p),
-        top_k=max(0, int(_or(fields.top_k, default.top_k))),
+        top_k=min(max(0, int(_or(fields.top_k, default.top_k))), served.codec.size),
         min_p=_or(fields.min_p, default.min_p),
         seed=None if fields.seed is None else (fields.seed + index) & SEED_MASK,
         presence_penalty=_or(fields.presence_penalty, 0.0),
@@ -128,7 +128,7 @@ def _min_tokens(wanted: int, room: int, asked: int | None) -> int:
 def _logit_bias(wire: dict[str, float], size: int) -> dict[int, float]:
     bias: dict[int, float] = {}
     for key, value in wire.items():
-        if not key.isascii() or not key.isdecimal() or int(key) >= size:
+        if not key.isascii() or not key.isdecimal() or len(key) > 9 or int(key) >= size:
             raise UserError(
                 f"logit_bias: {key!r} is not a token id of this model (0 to {size - 1}).",
                 code="invalid_value",

@@ -54,7 +54,7 @@ class InfillBody(SamplingFields):
     prompt: str | None = None
     n_predict: Annotated[int, Field(ge=-1)] | None = None
     n_indent: Annotated[int, Field(ge=0)] | None = None
-    t_max_predict_ms: Annotated[int, Field(ge=0)] | None = None
+    t_max_predict_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
     repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     stream: bool | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 CHAT, PLAIN, EDITS = "/v1/chat/completions", "/v1/completions", "/v1/edits"
@@ -204,3 +205,35 @@ async def test_a_body_of_very_many_small_things_is_refused(api):
     assert "50000 objects and lists" in answer.json()["error"]["message"]
     ids = await api.post("/v1/completions", {"prompt": [65] * 60_000, "max_tokens": 1})
     assert ids.json()["error"]["code"] == "context_length_exceeded"
+
+
+NUMBERS = [2**64, -(2**63) - 1, 10**30, 10**400, -(10**400), 1.7e308, -1e-320]
+MESSAGE = [{"role": "user", "content": "a"}]
+NUMERIC: dict[str, tuple[dict[str, object], str]] = {
+    "/v1/chat/completions": ({"messages": MESSAGE}, "max_completion_tokens top_logprobs"),
+    "/v1/completions": ({"prompt": "a"}, "logprobs best_of"),
+    "/v1/responses": ({"input": "a"}, "max_output_tokens top_logprobs max_tool_calls"),
+    "/v1/messages": ({"messages": MESSAGE, "max_tokens": 5}, "thinking"),
+    "/v1/edits": ({"instruction": "a", "files": [{"path": "a.py", "content": ""}]}, ""),
+    "/infill": ({"input_prefix": "a", "input_suffix": ""}, "n_predict n_indent t_max_predict_ms repeat_penalty"),
+}
+EVERYWHERE = """temperature top_p top_k min_p seed presence_penalty frequency_penalty repetition_penalty max_tokens min_tokens n
+priority timeout stop_token_ids logit_bias"""
+
+
+@pytest.mark.parametrize("url", NUMERIC)
+async def test_numbers_of_any_size_are_served_or_refused(make_api, filling, saying, url):
+    body, more = NUMERIC[url]
+    api = make_api(saying(), served=filling)
+    for name in (*EVERYWHERE.split(), *more.split()):
+        for number in NUMBERS:
+            kinds: dict[str, list[object]] = {
+                "stop_token_ids": [[number]],
+                "logit_bias": [{str(number): 1}, {"1": number}, {"9" * 5000: 1}],
+                "thinking": [{"type": "enabled", "budget_tokens": number}],
+            }
+            for value in kinds.get(name, [number]):
+                answer = await api.post(url, {**body, name: value})
+                assert answer.status_code in (200, 400, 422), (name, value, answer.text)
+    for request in api.engine.requests:  # as they go to an engine process
+        msgspec.msgpack.encode(request)
