@@ -90,7 +90,7 @@ class Guard:
                 {"role": "user", "content": f"<request>\n{shown}\n</request>"},
             ],
             "temperature": 0,
-            "max_tokens": 64,
+            "max_tokens": 256,  # more than the longest verdict, white space and all
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "verdict", "strict": True, "schema": schema},
