@@ -198,8 +198,8 @@ class ApiContext:
         if not names:
             return {}
         log.debug("fields ignored", request_id=http.scope.get("dovetail.request_id"), fields=list(names))
-        shown = [name if _PLAIN_NAME.fullmatch(name) else "?" for name in names]
-        return {"x-dovetail-ignored": ", ".join(shown)[:1024]}
+        shown = dict.fromkeys(name if _PLAIN_NAME.fullmatch(name) else "?" for name in names)
+        return {"x-dovetail-ignored": ", ".join(shown)[:1024].rstrip(", ")}  # no header may end with a space
 
 
 @contextmanager

@@ -200,3 +200,11 @@ async def test_a_client_that_asks_before_it_sends_is_refused_at_once(make_live):
     assert b" 413 " in await reader.readline()
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.mark.parametrize("width", [5, 6, 7, 8])
+async def test_a_long_list_of_ignored_fields_is_cut_to_a_header(make_live, width):
+    live = await make_live()
+    names = {f"x{number:0{width}}": 1 for number in range(300)}
+    answer = await live.client.post("/v1/completions", json={"prompt": "a", **names})
+    assert answer.status_code == 200 and len(answer.headers["x-dovetail-ignored"]) <= 1024
