@@ -7,7 +7,7 @@ import random
 import pytest
 from byte_pairs import spelled, vocabulary
 from driver import masked
-from formats import NAMES, compiled, favourites
+from formats import NAMES, compiled, favourites, landed
 from samples import FILES
 from test_constraint import _after, _starts_alike
 
@@ -157,3 +157,15 @@ def test_a_draft_follows_the_deleted_lines() -> None:
     state = compiled("apply_patch", [CLASS])[0]
     state = _after("*** Begin Patch\n*** Update File: a.py\n@@\n-def f():\n-    return 1\n", state)
     assert spelled(list(state.draft(20).tokens)).startswith(b"+def f():\n+    return 1\n")
+
+
+def test_what_is_put_before_a_marked_first_line_goes_behind_the_mark_and_leaves_the_line_alone() -> None:
+    file = SourceFile("a.py", "\ufeffx = 1\ny = 2\n")
+    first = '{"file_path": "a.py", "old_string": "\ufeffx = 1\\n", "new_string": "x = 3\\n"}\n'
+    second = '{"file_path": "a.py", "old_string": "y = 2\\n", "new_string": "y = 3\\n"}\n'
+    above = '{"file_path": "a.py", "insert_line": 0, "new_string": "import z\\n"}\n'
+    for text, fine in ((first + second, True), (second + above, True), (first + above, False), (above + first, False)):
+        state, markers = compiled("str_replace", [file])
+        assert (_bytewise(text, state) is not None) == fine, text
+        if fine:
+            landed("str_replace", text.encode(), [file], markers)

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from dovetail.serve.constrain.copy.escaped import escaped
+from dovetail.serve.constrain.copy.prepared import PreparedFile
 from dovetail.serve.constrain.vocabulary import Vocabulary
+from dovetail.serve.edit.block import BYTE_ORDER_MARK
 from dovetail.serve.edit.formats.str_replace.quoting import StringQuoting
 from dovetail.serve.edit.formats.str_replace.string import StringReplacing
 from dovetail.serve.edit.ledger import Ledger, Quote
@@ -68,6 +70,12 @@ def _permits(target: Target, quote: tuple[int, int], replacement: bytes) -> bool
     return bool(replacement) or not inserted
 
 
+def _places(prepared: PreparedFile) -> list[int]:
+    """Where lines can be inserted: before the first, behind its byte order mark if that is read with it, and behind each."""
+    mark = BYTE_ORDER_MARK.encode()
+    return [len(mark) if prepared.raw.startswith(mark) else 0, *prepared.ends]
+
+
 class LineNumber(Zone):
     """Behind ``insert_line``: the number of a line, of the ascending ``lines``, and the comma."""
 
@@ -88,10 +96,10 @@ class LineNumber(Zone):
     def places(ledger: Ledger, target: int) -> Iterator[int]:
         """The lines behind which something may be inserted: not an unterminated last one."""
         prepared = ledger.targets[target].prepared
-        bounds = [0, *prepared.ends]
+        places = _places(prepared)
         if prepared.raw and not prepared.raw.endswith(b"\n"):
-            bounds.pop()
-        return (line for line, place in enumerate(bounds) if ledger.free_for_insertion(target, place))
+            places.pop()
+        return (line for line, place in enumerate(places) if ledger.free_for_insertion(target, place))
 
     def feed(self, data: bytes, step: Step) -> Zone | None:
         text = data.decode("latin-1")
@@ -102,7 +110,7 @@ class LineNumber(Zone):
             return LineNumber(self.ledger, self.begin, self.target, self.lines, digits) if begins else None
         if rest[:1] != b"," or not digits or str(int(digits)) != digits or not self._holds(int(digits)):
             return None
-        place = ([0, *self.ledger.targets[self.target].prepared.ends])[int(digits)]
+        place = _places(self.ledger.targets[self.target].prepared)[int(digits)]
         block = OpenEdit(self.ledger, self.begin, self.target, Quote(place, place), in_json=True)
         choice = Choice(b', "new_string": "', partial(StringReplacing.begun, block))
         return OneOf(self.ledger, self.begin, [choice]).feed(rest, step)
