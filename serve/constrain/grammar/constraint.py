@@ -37,6 +37,7 @@ class Cursor:
         self._param = param
         self._scratch = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.int32)
         self.start = self._at = GrammarConstraint(self, None, -1)
+        self._promised: tuple[GrammarConstraint, Int32Array | int] | None = None
 
     def at(self, state: GrammarConstraint) -> LLMatcher:
         """The matcher, moved to ``state``."""
@@ -77,7 +78,23 @@ class Cursor:
             self._matcher, self._at = self._compiled.deep_copy(), self.start  # a matcher in error stays in it
             return np.zeros_like(self.allowed)
         self.refuse_failure()
-        return self._scratch[: len(self.allowed)] & self.allowed
+        mask = self._scratch[: len(self.allowed)] & self.allowed
+        self._promised = state, mask
+        return mask
+
+    def promise(self, state: GrammarConstraint, token: int) -> None:
+        """Note that ``token`` was said to be allowed at ``state``."""
+        self._promised = state, token
+
+    def refuse_contradiction(self, state: GrammarConstraint, token: int) -> None:
+        """Raise when what was said last of ``state`` allowed ``token``, which now is refused: llguidance does so with some
+        grammars that are ambiguous a thousand times over, as ``(a*)*(a*)*...`` is."""
+        if self._promised is None or self._promised[0] is not state:
+            return
+        said = self._promised[1]
+        if said == token if isinstance(said, int) else int(said[token // 32]) >> (token % 32) & 1:
+            message = f"{self._param}: this grammar is too ambiguous: its compiler allows a token and then refuses it. Simplify it."
+            raise UserError(message, code="grammar_too_complex", param=self._param)
 
     def refuse_failure(self) -> None:
         """Raise when the matcher has met one of its limits; it never recovers."""
@@ -111,6 +128,8 @@ class GrammarConstraint:
             return False
         allowed = self._cursor.at(self).validate_tokens([token]) == 1
         self._cursor.refuse_failure()
+        if allowed:
+            self._cursor.promise(self, token)
         return allowed
 
     def mask_into(self, words: Int32Array) -> bool:
@@ -125,9 +144,11 @@ class GrammarConstraint:
 
         Raises:
             ValueError: it is not allowed.
+            UserError: the mask has allowed it.
         """
         following = self._cursor.step(self, token) if self.allows(token) else None
         if following is None:
+            self._cursor.refuse_contradiction(self, token)
             raise ValueError(f"token {token} is not allowed here")
         return following
 

@@ -220,3 +220,18 @@ def test_an_output_that_becomes_too_complex_is_told_as_the_users_error() -> None
 def test_quoted_angles_name_no_token() -> None:
     for source in (r'start: "<[1]>" | /<[\[a]/ // <[2]>', 'start: "a" # <[3]>'):
         compiled(GrammarSpec(kind="lark", source=source))
+
+
+def far(state: GrammarConstraint, tokens: int) -> GrammarConstraint:
+    for _ in range(tokens):
+        token = int(tokens_in(mask_of(state))[0])
+        assert state.allows(token)
+        state = state.advance(token)
+    return state
+
+
+def test_a_compiler_that_takes_its_word_back_is_the_grammars_fault() -> None:
+    state = compiled(GrammarSpec(kind="regex", source="(a*)*" * 1000, param="regex"))
+    with pytest.raises(UserError, match="regex: this grammar") as caught:
+        far(state, 200)
+    assert (caught.value.code, caught.value.param) == ("grammar_too_complex", "regex")
