@@ -72,11 +72,12 @@ def show_how_to_try(console: Console, url: str, model: str) -> None:
     )
     lines = (
         f"  curl {url}/v1/edits -H 'content-type: application/json' -d '{body}'",
-        f"  curl {url}/v1/completions -H 'content-type: application/json' "
-        f'-d \'{{"model": "{model}", "prompt": "def fibonacci(n):", "max_tokens": 48}}\'',
+        f"  curl {url}/v1/chat/completions -H 'content-type: application/json' "
+        f'-d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "hello"}}]}}\'',
         f"  .venv/bin/dovetail edit FILE -m 'what to change' --server {url}",
-        f"  python: openai.OpenAI(base_url='{url}/v1', api_key='none').completions.create(",
-        f"              model='{model}', prompt='def fibonacci(n):', max_tokens=48)",
+        f"  python: openai.OpenAI(base_url='{url}/v1', api_key='none').chat.completions.create(",
+        f"              model='{model}', messages=[{{'role': 'user', 'content': 'hello'}}])",
+        f"  in a browser: {url}/",
     )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

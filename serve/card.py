@@ -64,7 +64,10 @@ def card_keeper(
         context_length=served.max_model_len,
         capabilities=served.capabilities,
         directory=directory,
-        configuration={**{key: str(value) for key, value in values.items() if value is not None}, "device": device},
+        configuration={
+            **{key: str(value) for key, value in values.items() if value not in (None, False, ())},
+            "device": device,
+        },
         version=__version__,
         switched_on=_switched_on(config),
         watched=_watched(config, directory),

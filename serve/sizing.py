@@ -110,7 +110,8 @@ def gpu_memory() -> int:
         return int(said.split()[0]) * 1024 * 1024
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         raise ModelError(
-            "how much memory the GPU has could not be asked (nvidia-smi); say how much the cache may take with --kv-cache-memory"
+            "no NVIDIA GPU answers here (nvidia-smi); use --device cpu, or, where there is one all the same, say how much of it the "
+            "cache may take with --kv-cache-memory"
         ) from error
 
 

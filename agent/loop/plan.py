@@ -113,10 +113,11 @@ def usable(
     known = _ids(requirements)
     about = content_words(task).union(*(content_words(each.text) for each in requirements))
     seen: set[tuple[str, Any]] = set()
+    without = 0
     for step in steps[:MOST_SUBTASKS] if isinstance(steps, list) else []:
         instruction = step.get("instruction") if isinstance(step, dict) else None
         if not isinstance(instruction, str) or not instruction.strip():
-            notes.append("A subtask without an instruction was left out of the plan.")
+            without += 1
             continue
         chosen, refused = _existing(step.get("files"), files)
         made, unusable = _new(step.get("new_files"), files)
@@ -133,6 +134,8 @@ def usable(
         checks = tuple(dict.fromkeys(each for each in _texts(step.get("checks")) if each in known))
         name = f"S{len(kept) + 1}"
         kept.append(Subtask(name, instruction.strip()[:_LONGEST], chosen[:MOST_FILES], made[:4], checks))
+    if without:
+        notes.append(f"Subtasks without an instruction were left out of the plan: {without}.")
     risks = answer.get("risks") if isinstance(answer, dict) else None
     said = tuple(printable(risk)[:200] for risk in _texts(risks)[:6] if risk.strip())
     return Plan(tuple(kept), said), notes

@@ -55,7 +55,7 @@ def readme(manifest: Report) -> str:
     return f"""# dovetail-embedded
 
 A code-edit model of {manifest["parameters"] / 1e6:.2f} million parameters, trained from scratch on a CPU, so that Dovetail does something
-real with no GPU and no network. Architecture `Qwen3ForCausalLM`, {manifest["vocabulary"]} tokens, bf16. Licence of the weights: Apache-2.0.
+real with no GPU and no network. Architecture `Qwen3ForCausalLM`, a vocabulary of {manifest["vocabulary"]:,} tokens, bf16. Licence of the weights: Apache-2.0.
 This file and `manifest.json` are written by the training command; no number in them is typed by hand.
 
 ## Cost

@@ -59,7 +59,7 @@ def plan_(
         return
     each = f"{made.machines_per_server} x {gpu}" if made.machines_per_server > 1 else gpu
     typer.echo(
-        f"{made.total_machines} x {gpu}: {made.servers} server{'s' if made.servers > 1 else ''} of {each}\n"
+        f"{made.total_machines} x {gpu}: {made.servers} server{'s' if made.servers > 1 else ''}, each on {each}\n"
         f"  memory      weights {made.weights_gb:.1f} GB, {made.kv_gb_per_sequence:.2f} GB per request; "
         f"{made.batch} requests at once (bound by {made.limited_by})\n"
         f"  a server    {made.tokens_per_second:,.0f} tokens/s, {made.requests_per_second:.2f} requests/s\n"

@@ -8,7 +8,7 @@ const EXAMPLES = {
   "Rename a function": {
     instruction: "Rename the function add to plus",
     files: [
-      { path: "calc.py", content: "def add(a, b):\n    return a + b\n\n\ndef twice(a):\n    return add(a, a)\n" },
+      { path: "calc.py", content: "def add(a, b):\n    return a + b\n\n\ndef area(width, height):\n    return width * height\n" },
     ],
   },
   "Change a default": {

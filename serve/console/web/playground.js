@@ -14,7 +14,7 @@ const kept = {
   messages: [],
   system: "",
   said: "",
-  prompt: "def fibonacci(n):\n",
+  prompt: "def is_even(n):\n",
   prefix: "def mean(numbers):\n    ",
   suffix: "\n    return total / len(numbers)\n",
   temperature: "0",

@@ -17,6 +17,8 @@ from dovetail.serve.govern.card.statements import Control, statements
 Card = dict[str, Any]
 
 VERSION = 1
+FEW_SAMPLES = 30
+"""With fewer, a suite counts as not tested, beside the figures that it gave."""
 SUITES: Mapping[str, str] = {
     "edits": "Instructed edits: they apply, parse, and are what was asked for.",
     "infill": "Single lines filled in between what is before and behind them.",
@@ -144,6 +146,12 @@ def _on(facts: Facts, control: Control | None) -> bool:
 
 
 def _not_tested(taken: Sequence[Evaluation]) -> list[str]:
-    ran = {each.suite for each in taken}
-    missing = [f"{about} (dovetail eval {suite})" for suite, about in SUITES.items() if suite not in ran]
-    return [*missing, *(each.text for each in statements().untested if each.suite not in ran)]
+    """Suites without a result, those with too few samples to say much, and what no suite looks at."""
+    samples = {each.suite: max((metric.n for metric in each.metrics), default=0) for each in taken}
+    missing = []
+    for suite, about in SUITES.items():
+        if suite not in samples:
+            missing.append(f"{about} (dovetail eval {suite})")
+        elif samples[suite] < FEW_SAMPLES:
+            missing.append(f"{about} ({samples[suite]} samples are few: dovetail eval {suite} --samples 60)")
+    return [*missing, *(each.text for each in statements().untested if each.suite not in samples)]

@@ -45,7 +45,7 @@ def measured(folder: Path, facts: Facts, suite: str, value: float, **fields: obj
         "finished": "2026-01-01T00:01:00Z",
         "command": f"dovetail eval {suite}",
         "complete": True,
-        "metrics": [{"name": suite, "value": value, "n": 10, "unit": "share", "low": 0.1, "high": 0.9}],
+        "metrics": [{"name": suite, "value": value, "n": 40, "unit": "share", "low": 0.1, "high": 0.9}],
         **fields,
     }
     (folder / f"{suite}-{len(list(folder.iterdir()))}.json").write_text(json.dumps(result))
@@ -120,6 +120,14 @@ def test_what_was_not_measured_is_said(keeper: CardKeeper, facts: Facts, tmp_pat
     assert card["capabilities"]["of_other_configurations"] == 1
     assert sum("dovetail eval" in each for each in card["not_tested"]) == len(SUITES) - 1
     assert "Nothing was measured" not in to_markdown(card)
+
+
+def test_a_few_samples_do_not_count_as_tested(keeper: CardKeeper, facts: Facts, tmp_path: Path) -> None:
+    few = [{"name": "done", "value": 0.0, "n": 4, "unit": "share", "low": 0.0, "high": 0.5}]
+    measured(tmp_path / "cards" / "evaluations", facts, "edits", 0.5, metrics=few)
+    card = keeper.card()
+    assert card["capabilities"]["measured"][0]["metrics"][0]["n"] == 4
+    assert any("4 samples are few" in each for each in card["not_tested"])
 
 
 def test_the_last_result_counts(keeper: CardKeeper, facts: Facts, tmp_path: Path) -> None:
