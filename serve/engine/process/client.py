@@ -127,6 +127,8 @@ class EngineProcess:
                 for event in await _waiting(queue):
                     ended = isinstance(event, FinishEvent | ErrorEvent)
                     yield event
+                    if ended:  # What a step on its way brings behind a cancel is nobody's.
+                        break
         finally:
             self._queues.pop(request.request_id, None)
             if not ended:

@@ -95,6 +95,17 @@ async def test_cancel_ends_the_iterator() -> None:
         await engine.cancel("nobody")
 
 
+async def test_tokens_behind_a_cancel_do_not_keep_the_iterator_waiting() -> None:
+    async with running() as engine:
+        for number in range(10):
+            async with aclosing(engine.generate(request(f"r{number}", 100_000))) as told:
+                await anext(told)
+                await engine.cancel(f"r{number}")
+                await asyncio.sleep(0.03)  # a step on its way ends meanwhile
+                async with asyncio.timeout(10):
+                    assert isinstance([event async for event in told][-1], ErrorEvent)
+
+
 async def test_death_fails_what_is_in_flight_and_is_survived() -> None:
     async with running() as engine:
         tasks = [asyncio.create_task(collect(engine, f"r{i}", 100_000)) for i in range(4)]
