@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from dovetail.agent.evaluate.run import deployment_of, read_result, run
 from dovetail.agent.evaluate.sources import default_source, snippets
 from dovetail.agent.evaluate.suite import Suite
 from dovetail.agent.problems import FileProblem, ServerProblem, ServerUnreachable
+from dovetail.agent.state_folder import state_folder
 
 _MAKERS: Mapping[str, Callable[[Path, int, int], Suite]] = {
     "edits": lambda source, n, seed: Edits(edit_tasks(snippets(source, seed), n, seed)),
@@ -35,9 +35,7 @@ ALL = tuple(_MAKERS)
 
 def default_folder() -> Path:
     """Where ``dovetail serve`` on this machine looks for results."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    state = Path(base) if os.path.isabs(base) else Path("~/.local/state").expanduser()
-    return state / "dovetail" / "card" / "evaluations"
+    return state_folder() / "card" / "evaluations"
 
 
 def make_suite(name: str, source: Path | None, samples: int, seed: int) -> Suite:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dovetail.agent.problems import FileProblem
+from dovetail.agent.state_folder import state_folder
 
 VERSION = 1
 _LARGEST = 1 << 30
@@ -25,8 +26,7 @@ _LARGEST = 1 << 30
 
 def default_folder() -> Path:
     """Where runs are kept: below the user's state folder, never inside a repository."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path("~/.local/state").expanduser()) / "dovetail" / "runs"
+    return state_folder() / "runs"
 
 
 def digest(value: Any) -> str:

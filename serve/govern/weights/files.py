@@ -1,4 +1,4 @@
-"""The files of a model directory: their digests, and whether they are what a manifest lists. Weights are safetensors only."""
+"""The files of a model directory: their digests, and whether they are what a manifest lists. In a directory, weights are safetensors only."""
 
 from __future__ import annotations
 
