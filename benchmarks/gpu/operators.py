@@ -16,6 +16,8 @@ from dovetail.kernels.attention import reference as attention_reference
 from dovetail.kernels.moe import reference as moe_reference
 from dovetail.kernels.qkv import reference as qkv_reference
 from dovetail.kernels.rms_norm import reference as rms_norm_reference
+from dovetail.kernels.sampling import reference as sampling_reference
+from dovetail.kernels.sampling.rows import Drawn, SampleRows
 from dovetail.kernels.silu_mul import reference as silu_mul_reference
 
 
@@ -32,11 +34,12 @@ class Sizes:
     context: int
     prompt: int
     batch: int
+    vocabulary: int
     sets: int
 
 
-FULL = Sizes(4096, 3584, 18944, 28, 4, 128, 16384, 8192, 32, 4)
-TINY = Sizes(3, 96, 80, 4, 2, 16, 70, 40, 2, 2)
+FULL = Sizes(4096, 3584, 18944, 28, 4, 128, 16384, 8192, 32, 151936, 4)
+TINY = Sizes(3, 96, 80, 4, 2, 16, 70, 40, 2, 1000, 2)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def cases(sizes: Sizes, device: torch.device, dtype: torch.dtype) -> Iterator[li
     for storage in ("int8", "int4"):
         yield [_product(storage, sizes, rand) for _ in range(sizes.sets)]
     yield [_experts(sizes, rand, each)]
+    yield [_draw(sizes, rand, each) for _ in range(sizes.sets)]
 
 
 def _norm(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
@@ -189,6 +193,41 @@ def _experts(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
         lambda: ops.mix_experts(x, chosen, shares, experts),
         lambda: moe_reference.mix_experts(x.float(), chosen, shares.float(), wide),
         float(read),
+    )
+
+
+def _draw(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
+    """Masked rows, every other one drawn from the likeliest; the floor reads a row four times: maxima, mass, threshold, draw."""
+    logits = rand(sizes.batch, sizes.vocabulary)
+    device = logits.device
+    words = torch.randint(-(2**31), 2**31, (sizes.batch, (sizes.vocabulary + 31) // 32), device=device)
+    greedy = torch.arange(sizes.batch, device=device) % 2 == 0
+    rows = SampleRows(
+        temperatures=torch.where(greedy, 0.0, 0.8),
+        top_ks=torch.full((sizes.batch,), 40, dtype=torch.int32, device=device),
+        top_ps=torch.full((sizes.batch,), 0.95, device=device),
+        min_ps=torch.zeros(sizes.batch, device=device),
+        uniforms=torch.rand(sizes.batch, device=device),
+        words=words.to(torch.int32),
+        mask_of=torch.arange(sizes.batch, dtype=torch.int32, device=device),
+    )
+
+    def comparable(found: Drawn) -> Tensor:
+        """Mass that the masks left, and the likeliest tokens: what no rounding of a sum decides."""
+        return torch.cat((found.masses.cpu(), found.tokens.cpu()[::2].float()))
+
+    def check() -> Tensor:
+        """The reference is of the host."""
+        plain, given = logits.cpu(), SampleRows(**{name: value.cpu() for name, value in vars(rows).items()})
+        return comparable(sampling_reference.draw(plain, plain, given))
+
+    draw = ops.draw_tokens if device.type == "cuda" else sampling_reference.draw
+    return Case(
+        "masked draw",
+        lambda: draw(logits, logits, rows).tokens,
+        check,
+        4.0 * each * logits.numel() + words.numel() * 4,
+        result=lambda: comparable(draw(logits, logits, rows)),
     )
 
 

@@ -1,4 +1,4 @@
-"""One stream of the same shape by transformers with a static cache, in the same run: what a plain loop reaches here."""
+"""The same shape by transformers, in the same run: one stream with a static cache, and its continuous batching."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ import torch
 from clock import seconds
 
 
-def tokens_per_s(values: dict[str, Any], device: torch.device, dtype: torch.dtype, new: int) -> dict[str, Any]:
+def tokens_per_s(
+    values: dict[str, Any], device: torch.device, dtype: torch.dtype, batches: tuple[int, ...], new: int
+) -> dict[str, Any]:
     """Tokens per second of greedy decoding, or why that was not measured."""
     if importlib.util.find_spec("transformers") is None:
         return {"not measured": "transformers is not installed"}
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    kind = {"Qwen2ForCausalLM": "qwen2", "Qwen3MoeForCausalLM": "qwen3_moe"}[values["architectures"][0]]
-    config = AutoConfig.for_model(kind, **values)
+    config = AutoConfig.for_model(**values)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+    found: dict[str, Any] = {"one_stream": _static(model, device, new)}
+    if device.type == "cuda":  # on a CPU it takes a minute to start
+        found["continuous_batching"] = {str(count): _continuous(model, device, count, new) for count in batches}
+    return found
+
+
+def _static(model: Any, device: torch.device, new: int) -> float:
     prompt = torch.arange(50, 82, device=device).unsqueeze(0)
     mask = torch.ones_like(prompt)
 
@@ -35,5 +43,22 @@ def tokens_per_s(values: dict[str, Any], device: torch.device, dtype: torch.dtyp
             )
 
     repeats = 3 if device.type == "cuda" else 1
+    return _rate(generate, device, 1, new, repeats)
+
+
+def _continuous(model: Any, device: torch.device, streams: int, new: int) -> float:
+    from transformers import GenerationConfig
+
+    prompts = [list(range(50 + i, 82 + i + i % 7)) for i in range(streams)]
+
+    def generate(count: int) -> None:
+        config = GenerationConfig(max_new_tokens=count, do_sample=False, eos_token_id=-1, pad_token_id=0)
+        answers = model.generate_batch(prompts, generation_config=config)
+        assert len(answers) == streams, "transformers lost a request"
+
+    return _rate(generate, device, streams, new, 1)
+
+
+def _rate(generate: Any, device: torch.device, streams: int, new: int, repeats: int) -> float:
     long, short = seconds(lambda: generate(2 + new), device, repeats), seconds(lambda: generate(2), device, repeats)
-    return {"tokens_per_s": new / max(long - short, 1e-9)}
+    return streams * new / max(long - short, 1e-9)

@@ -19,14 +19,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import edits
 import operators
 import reference_loop
+import reference_vllm
 import serving
 import torch
 from clock import copy_bandwidth, matrix_rate
 from shapes import SHAPES, random_model
 
+from dovetail.models.tokenizer import Tokenizer
+
 FULL_SHAPES = ("0.5b", "7b", "30b-a3b")
+LOADS = {"cpu": serving.TINY, "cuda": serving.FULL}
+EDITS = {"cpu": edits.TINY, "cuda": edits.FULL}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,8 +76,9 @@ def report(options: argparse.Namespace, shapes: list[str]) -> dict[str, Any]:
             f"{row['share_of_ceiling']:6.1%} of the {row['ceiling']} ceiling"
         )
     models: dict[str, Any] = {}
+    tokens = edits.tokenizer(EDITS[device.type])
     for shape in () if options.skip_models else shapes:
-        models[shape] = model_figures(options, shape, device, dtype, bandwidth, rate)
+        models[shape] = model_figures(options, shape, tokens, device, dtype, bandwidth, rate)
         print(f"  {shape}: {json.dumps(models[shape])}")
     return {
         "benchmark": "gpu",
@@ -85,14 +92,21 @@ def report(options: argparse.Namespace, shapes: list[str]) -> dict[str, Any]:
 
 
 def model_figures(
-    options: argparse.Namespace, shape: str, device: torch.device, dtype: torch.dtype, bandwidth: float, rate: float
+    options: argparse.Namespace,
+    shape: str,
+    tokens: Tokenizer,
+    device: torch.device,
+    dtype: torch.dtype,
+    bandwidth: float,
+    rate: float,
 ) -> dict[str, Any]:
-    """One shape: our engine, the same with batch-invariant sums, and transformers' own loop beside it."""
-    load = serving.TINY if device.type == "cpu" else serving.FULL
+    """One shape: our engine, its edits, the same with batch-invariant sums, and other engines beside it."""
+    load = LOADS[device.type]
     if options.batches is not None:
         load = dataclasses.replace(load, batches=tuple(int(each) for each in options.batches.split(",")))
     model = random_model(shape, device, dtype)
     found = serving.measure(model, load, bandwidth, rate)
+    found["edits"] = edits.measure(model, tokens, EDITS[device.type])
     del model
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -100,7 +114,10 @@ def model_figures(
         found["deterministic_tokens_per_s"] = {str(count): fixed.rate(count) for count in load.batches[:2]}
         del fixed
         torch.cuda.empty_cache()
-    found["transformers"] = reference_loop.tokens_per_s(SHAPES[shape], device, dtype, load.new)
+    found["transformers"] = reference_loop.tokens_per_s(SHAPES[shape], device, dtype, load.batches, load.new)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        found["vllm"] = reference_vllm.tokens_per_s(SHAPES[shape], load.batches, load.new)
     return found
 
 

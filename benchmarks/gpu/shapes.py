@@ -22,6 +22,7 @@ def _dense(
 ) -> dict[str, Any]:
     return {
         "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
         "hidden_size": hidden,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
@@ -39,6 +40,7 @@ def _experts(hidden: int, layers: int, heads: int, kv_heads: int, inner: int, ex
     return {
         **_dense(hidden, layers, heads, kv_heads, inner, vocab, tied=False),
         "architectures": ["Qwen3MoeForCausalLM"],
+        "model_type": "qwen3_moe",
         "head_dim": 128 if hidden > 512 else 16,
         "moe_intermediate_size": inner,
         "num_experts": experts,
@@ -50,8 +52,8 @@ def _experts(hidden: int, layers: int, heads: int, kv_heads: int, inner: int, ex
 
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": _dense(64, 2, 4, 2, 128, 512, tied=True),
-    "tiny-experts": _experts(64, 2, 4, 2, 32, 4, 2, 512),
+    "tiny": _dense(64, 2, 4, 2, 128, 4096, tied=True),
+    "tiny-experts": _experts(64, 2, 4, 2, 32, 4, 2, 4096),
     "0.5b": _dense(896, 24, 14, 2, 4864, 151936, tied=True),
     "7b": _dense(3584, 28, 28, 4, 18944, 152064, tied=False),
     "30b-a3b": _experts(2048, 48, 32, 4, 768, 128, 8, 151936),

@@ -43,8 +43,10 @@ def test_it_measures_everything_of_tiny_shapes(tmp_path: Path) -> None:
         "attention, decoding",
         "linear, int4",
         "experts",
+        "masked draw",
     }
     assert all(row["right"] and row["microseconds"] > 0 for row in result["operators"])
     for shape in ("tiny", "tiny-experts"):
         figures = result["models"][shape]
         assert set(figures["tokens_per_s"]) == {"1", "2"} and figures["transformers"]
+        assert figures["edits"]["edits"] == 2 and set(figures["edits"]["drafted_over_undrafted"]) == {"1", "2"}
