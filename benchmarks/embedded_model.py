@@ -25,7 +25,7 @@ from dovetail.agent.client import DovetailClient, ServerProblem
 from dovetail.agent.loop import Agent, Settings
 from dovetail.models.embedded import WEIGHTS, evaluate, report, sources
 from dovetail.serve.config import ServerConfig
-from dovetail.serve.wiring import start_server_process
+from dovetail.serve.server_process import start_server_process
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "rename"
 NEW_NAMES = (

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dovetail.serve.config import ServerConfig
-from dovetail.serve.wiring import start_server_process
+from dovetail.serve.server_process import start_server_process
 
 FIRST, LAST = 10, 0.8
 """Events of each stream that are left out, and the part of its tokens at which measuring ends; some tokens have no event."""

@@ -28,7 +28,7 @@ from rich.progress import Progress
 
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.serve.config import ServerConfig
-from dovetail.serve.wiring import ServerHandle, start_server_process
+from dovetail.serve.server_process import ServerHandle, start_server_process
 
 
 def engine_pid(server: int) -> int | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dovetail.agent.client import DovetailClient
-    from dovetail.serve.wiring import ServerHandle
+    from dovetail.serve.server_process import ServerHandle
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 """Libraries below that would ask other machines by themselves are told not to; child processes inherit it."""
@@ -335,7 +335,7 @@ def _own_server(settings: ServerConfig) -> Iterator[ServerHandle]:
     import dataclasses
     import signal
 
-    from dovetail.serve.wiring import start_server_process
+    from dovetail.serve.server_process import start_server_process
 
     settings = dataclasses.replace(settings, tls_cert=None, tls_key=None, tls_client_ca=None, admin=None)
     require_servable(settings)

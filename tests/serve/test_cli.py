@@ -86,7 +86,7 @@ def stub() -> Iterator[Stub]:
 
 @dataclass
 class Wiring:
-    """Stands in for serve/wiring.py."""
+    """Stands in for serve/wiring.py and serve/server_process.py."""
 
     served: list[ServerConfig] = field(default_factory=list)
     started: list[ServerConfig] = field(default_factory=list)
@@ -112,10 +112,10 @@ def wiring(monkeypatch: pytest.MonkeyPatch, stub: Stub) -> Wiring:
             url=stub.url, stop=lambda: wiring.ended.append("stop"), wait=lambda: wiring.ended.append("wait")
         )
 
-    module = types.ModuleType("dovetail.serve.wiring")
-    module.run_server = run_server  # type: ignore[attr-defined]
-    module.start_server_process = start_server_process  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "dovetail.serve.wiring", module)
+    for name, function in (("wiring", run_server), ("server_process", start_server_process)):
+        module = types.ModuleType(f"dovetail.serve.{name}")
+        setattr(module, function.__name__, function)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     return wiring
 
 

@@ -14,7 +14,7 @@ from dovetail.serve.config import ServerConfig
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.declines.conduct import Conduct, Said
 from dovetail.serve.govern.declines.document import GuardSettings, read_acceptable_use
-from dovetail.serve.wiring import start_server_process
+from dovetail.serve.server_process import start_server_process
 
 WITHOUT_RULES = msgspec.structs.replace(read_acceptable_use(), rule=())
 """So that the guard is asked about everything."""

@@ -12,8 +12,8 @@ from edit_scripts import CALC, REPORT, URL, writes
 from dovetail.serve.config import ConfigError, ServerConfig
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import parse_policy
+from dovetail.serve.governed import server_policy
 from dovetail.serve.types import Finding
-from dovetail.serve.wiring import server_policy
 
 APPLY = "/v1/edits/apply"
 FILES = [{"path": "calc.py", "content": CALC}, {"path": "locked/key.txt", "content": "k\n"}]

@@ -27,7 +27,7 @@ from dovetail.serve.govern.weights.files import (
     write_manifest,
 )
 from dovetail.serve.govern.weights.signature import require_signed, sign
-from dovetail.serve.wiring import checked_weights
+from dovetail.serve.governed import checked_weights
 
 SIGNED = Path(__file__).parent / "signed"
 """A small directory signed by the reference implementation, with the public key beside it."""
