@@ -29,13 +29,14 @@ class LoadingBars:
             self._stage, self._task = stage, self._bars.add_task(stage, total=1.0)
         self._bars.update(self._task, completed=share)
         if share >= 1.0:
-            self._bars.stop()
+            self.close()
         elif self._bars.console.is_terminal:
             self._bars.start()
 
     def close(self) -> None:
-        """End the display."""
-        self._bars.stop()
+        """End the display; where there is none, nothing is written, not even the end of a line."""
+        if self._bars.live.is_started:
+            self._bars.stop()
 
 
 @contextmanager

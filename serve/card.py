@@ -26,6 +26,7 @@ _ELSEWHERE = frozenset(
         "port",
         "admin",
         "drain_seconds",
+        "log_format",
         "log_level",
         "store",
         "docs",

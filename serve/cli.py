@@ -189,6 +189,7 @@ def serve(
         str | None, typer.Option(help="Where traces go, by OTLP over HTTP, such as http://127.0.0.1:4318.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text, or json: one object a line.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:
     """Serve a model until it is stopped."""

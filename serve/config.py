@@ -24,6 +24,7 @@ Quantize = Literal["int8", "int4"]
 Pooling = Literal["mean", "last"]
 KVCacheDType = Literal["auto", "fp8"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 Fsync = Literal["always", "interval", "never"]
 WhenFull = Literal["refuse", "count"]
 AuditText = Literal["digest", "full"]
@@ -63,7 +64,7 @@ class ServerConfig:
     identity providers. ``admin``: ``HOST:PORT`` or ``unix:PATH`` of the administrators' endpoints. ``tls_client_ca``: whose client
     certificates every connection must bring. ``cors_origin``: web pages that may read answers. (All: docs/access.md.)
     ``audit``: the folder of the audit log; None: there is none; what else begins with audit_: docs/audit.md.
-    ``otlp``: where traces go (docs/console.md).
+    ``otlp``: where traces go; ``log_format`` json: one object a line (docs/console.md).
     ``require_signature``: a public key; a model that it has not signed is not served (docs/air-gap.md).
     ``card``: the folder of evaluations and of system cards; None: one below the user's state folder. ``card_key``: a private
     key that signs cards (docs/system-card.md).
@@ -132,6 +133,7 @@ class ServerConfig:
     lora_folder: Path | None = None
     otlp: str | None = None
     log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -195,6 +197,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "quantize": get_args(Quantize),
     "kv_cache_dtype": get_args(KVCacheDType),
     "log_level": get_args(LogLevel),
+    "log_format": get_args(LogFormat),
     "audit_fsync": get_args(Fsync),
     "audit_full": get_args(WhenFull),
     "audit_text": get_args(AuditText),

@@ -209,6 +209,7 @@ def worker_config(config: ServerConfig, available: int | None = None) -> WorkerC
         kv_offload_disk=str(config.kv_offload_disk) if config.kv_offload_disk is not None else None,
         kv_offload_disk_size=config.kv_offload_disk_size,
         debug=config.log_level == "debug",
+        log_format=config.log_format,
     )
 
 

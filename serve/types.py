@@ -175,7 +175,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One generation. ``prompt`` holds token ids; a lower ``priority`` value runs first.
 
     ``timeout_s``: seconds from its arrival at the engine after which the request ends with a 504. ``prediction``: the output that the client expects, as token ids: drafted from, never trusted. Prompts with different ``cache_salt`` never share cached prefixes: a tenant cannot probe another's by timing. ``visible``: special tokens that are part of the text.
-    ``adapter``: the name of a loaded LoRA adapter. ``pooling``: nothing is generated; the prompt's hidden states become one vector.
+    ``http_request``: the id of the HTTP request that it belongs to, for logs. ``adapter``: the name of a loaded LoRA adapter. ``pooling``: nothing is generated; the prompt's hidden states become one vector.
     """
 
     request_id: str
@@ -189,6 +189,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     visible: tuple[int, ...] = ()
     adapter: str | None = None
     pooling: Pooling | None = None
+    http_request: str = ""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):

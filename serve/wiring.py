@@ -65,7 +65,7 @@ def run_server(config: ServerConfig, on_progress: Progress, *, engine: Sequence[
 
     ``engine``: the command of another engine process than our own.
     """
-    configure_logging(config.log_level)
+    configure_logging(config.log_level, config.log_format)
     governance = server_governance(config)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(listen(config.host, config.port)))

@@ -21,6 +21,7 @@ from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.engine.process.breadcrumb import Breadcrumb, beside
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.errors import ModelError
+from dovetail.serve.logs import configure_logging
 from dovetail.serve.types import CarrierSpec, ConstraintSpec, EditSpec
 
 
@@ -45,6 +46,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     kv_offload_disk: str | None = None
     kv_offload_disk_size: int = 0
     debug: bool = False
+    log_format: Literal["text", "json"] = "text"
 
 
 def load_native(
@@ -125,6 +127,7 @@ def main() -> int:
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API process decides
     config = msgspec.json.decode(sys.argv[1].encode(), type=WorkerConfig)
+    configure_logging("debug" if config.debug else "info", config.log_format, process="engine")
     crumb = Breadcrumb(beside(sys.argv[2]))
     return run_worker(sys.argv[2], lambda progress: load_native(config, progress, crumb.note), debug=config.debug)
 

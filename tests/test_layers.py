@@ -75,7 +75,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "serve.listening",
         "models",
     ),
-    "serve/logs.py": (),
+    "serve/logs.py": ("serve.config",),
     "serve/server_process.py": ("serve.config", "serve.errors"),
     "serve/wiring.py": ("serve", "models", "kernels", "agent"),
     "serve/cli.py": ("serve", "models", "kernels", "agent"),

@@ -162,6 +162,8 @@ class ApiContext:
         last: dict[int, float] = {}
         between = self.metrics.between_tokens.labels(endpoint)
         passing = http.scope.get(PASSING)
+        named = str(http.scope.get("dovetail.request_id", ""))
+        requests = [msgspec.structs.replace(each, http_request=named) for each in requests]
         await visit.trail.asked(requests, self.served.codec.decode)
         with self._counted(len(requests)), _spent(visit, requests, made):
             async with aclosing(run(self.engine, requests)) as events:
@@ -197,7 +199,7 @@ class ApiContext:
         """Names the fields that were accepted and not acted on, in a header and in the log."""
         if not names:
             return {}
-        log.debug("fields ignored", request_id=http.scope.get("dovetail.request_id"), fields=list(names))
+        log.debug("fields ignored", fields=list(names))
         shown = dict.fromkeys(name if _PLAIN_NAME.fullmatch(name) else "?" for name in names)
         return {"x-dovetail-ignored": ", ".join(shown)[:1024].rstrip(", ")}  # no header may end with a space
 

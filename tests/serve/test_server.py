@@ -31,9 +31,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(*arguments: str, port: int) -> subprocess.Popen[str]:
+def start(*arguments: str, port: int, log: Path | None = None) -> subprocess.Popen[str]:
+    """``log``: where its output goes; None: it is there to be read."""
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", *arguments, "--port", str(port), "--threads", "1"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if log is None:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with log.open("w") as sink:
+        return subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, text=True)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -56,17 +60,16 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(checkpoint: Path, state: Path) -> Iterator[httpx.Client]:
-    port = free_port()
-    process = start(str(checkpoint), "--card", str(state / "dovetail" / "card"), port=port)
+    port, log = free_port(), state / "server.log"
+    where = ("--card", str(state / "dovetail" / "card"))
+    process = start(str(checkpoint), *where, "--log-format", "json", port=port, log=log)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
             eventually(lambda: is_ready(client))
             yield client
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, process.stdout and process.stdout.read()
-            assert process.stdout is not None
-            process.stdout.close()
+            assert process.wait(30) == 0, log.read_text()
 
 
 def is_ready(client: httpx.Client) -> bool:
@@ -87,6 +90,26 @@ def test_answers(server: httpx.Client) -> None:
     body = {"model": "tiny-random", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
     assert server.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["role"] == "assistant"
     assert "dovetail_engine_steps_total" in server.get("/metrics").text
+
+
+def test_each_log_line_is_an_object_with_its_request_and_without_its_text(server: httpx.Client, state: Path) -> None:
+    secret = "def a_name_that_nobody_else_types"
+    told = server.post(
+        "/v1/completions",
+        json={"model": "tiny-random", "prompt": secret, "max_tokens": 2},
+        headers={"x-request-id": "walk-1"},
+    )
+    assert told.headers["x-request-id"] == "walk-1"
+    own: list[dict[str, Any]] = []
+
+    def found() -> bool:
+        lines = [json.loads(line) for line in (state / "server.log").read_text().splitlines()]
+        own[:] = [line for line in lines if line.get("request_id") == "walk-1"]
+        return bool(own)
+
+    eventually(found)
+    assert [(line["event"], line["path"], line["status"]) for line in own] == [("request", "/v1/completions", 200)]
+    assert secret not in (state / "server.log").read_text()
 
 
 LEVEL = {

@@ -8,6 +8,7 @@ import uuid
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from dovetail.serve.api.http.failures import CLIENT_GONE, ERROR_CODE
 from dovetail.serve.api.http.metrics import Metrics
@@ -47,7 +48,7 @@ class Observe:
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id.encode())]}
             await send(message)
 
-        with self._metrics.in_flight.track_inprogress():
+        with self._metrics.in_flight.track_inprogress(), bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:

@@ -101,7 +101,7 @@ def _owner(request: Request) -> str:
         about = f"calls of {', '.join(tool.name for tool in spec.tools)} on {_paths(spec.files)}"
     else:
         about = "grammar"
-    return f"{request.request_id}: {about}"
+    return f"{request.request_id} of {request.http_request}: {about}"
 
 
 def _paths(files: Iterable[SourceFile | KnownFile]) -> str:
