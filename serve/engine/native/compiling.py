@@ -101,7 +101,8 @@ def _owner(request: Request) -> str:
         about = f"calls of {', '.join(tool.name for tool in spec.tools)} on {_paths(spec.files)}"
     else:
         about = "grammar"
-    return f"{request.request_id} of {request.http_request}: {about}"
+    whose = f" of {request.http_request}" if request.http_request else ""
+    return f"{request.request_id}{whose}: {about}"
 
 
 def _paths(files: Iterable[SourceFile | KnownFile]) -> str:
