@@ -6,6 +6,9 @@ Part of the wiring: it knows configuration, engine and model directory; the card
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dovetail import __version__
@@ -13,9 +16,10 @@ from dovetail.serve.api.served import ServedModel
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.engine.base import Engine
-from dovetail.serve.govern.card.document import Loaded
+from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.card.facts import Facts
-from dovetail.serve.govern.card.keeper import CardKeeper, Place, default_place, licence
+from dovetail.serve.govern.card.hosting import Hosting, Loaded, licence
+from dovetail.serve.govern.card.keeper import CardKeeper, Place, default_place
 from dovetail.serve.govern.card.statements import Control
 
 _ELSEWHERE = frozenset(
@@ -33,33 +37,56 @@ _ELSEWHERE = frozenset(
         "keys",
         "access",
         "policy",
+        "add_model",
+        "idle_unload",
+        "lora",
+        "lora_folder",
+        "otlp",
     }
     | {"tls_cert", "tls_key", "tls_client_ca", "cors_origin", "card", "card_key", "max_waiting", "require_signature"}
 )
-"""Settings that change no answer, that say where things lie, or that a digest or a control speaks of."""
+"""Settings that change no answer, that say where things lie, or that a digest, a control or another part of the card speaks of."""
 
 
-def card_keeper(
-    config: ServerConfig,
-    served: ServedModel,
-    engine: Engine,
-    *,
-    directory: Path,
-    weights: str | None,
-    policy: Policy | None,
-    device: str,
-) -> CardKeeper:
-    """The cards of the server that is about to run. ``weights``: the digest of the model's files, if they were read."""
+@dataclass(frozen=True)
+class Placed:
+    """One hosted model. ``weights``: the digest of its files, if they were read; ``read``: reads them."""
 
-    def loaded() -> Loaded | None:
-        if not engine.ready:
-            return None
+    config: ServerConfig
+    served: ServedModel
+    engine: Engine
+    directory: Path
+    device: str
+    weights: str | None
+    read: Callable[[], str]
+
+
+def card_keeper(models: Sequence[Placed], policy: Policy | None) -> CardKeeper:
+    """The cards of the server that is about to run, the first model's first."""
+    first, *others = models
+    config = first.config
+    place = Place.of(config.card) if config.card is not None else default_place()
+    keeper = CardKeeper(_facts(first, policy), partial(_loaded, first.engine), place, config.card_key, first.read)
+    for each in others:
+        keeper.add(Hosting(_facts(each, policy), partial(_loaded, each.engine), each.read))
+    return keeper
+
+
+def _loaded(engine: Engine) -> Loaded | None:
+    if not engine.ready:
+        return None
+    try:
         info = engine.info
-        return Loaded(info.architecture, info.parameters, info.weight_bytes, info.dtype, info.kernels or "native")
+    except EngineError:  # it has just died
+        return None
+    return Loaded(info.architecture, info.parameters, info.weight_bytes, info.dtype, info.kernels or "native")
 
+
+def _facts(model: Placed, policy: Policy | None) -> Facts:
+    config, served, directory = model.config, model.served, model.directory
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in _ELSEWHERE}
     values = {key: value for key, value in values.items() if not key.startswith("audit")}
-    facts = Facts(
+    return Facts(
         model=served.name,
         created=served.created,
         context_length=served.max_model_len,
@@ -67,19 +94,17 @@ def card_keeper(
         directory=directory,
         configuration={
             **{key: str(value) for key, value in values.items() if value not in (None, False, ())},
-            "device": device,
+            "device": model.device,
         },
         version=__version__,
         switched_on=_switched_on(config),
         watched=_watched(config, directory),
-        weights=weights,
+        weights=model.weights,
         policy=policy.digest if policy is not None else None,
         signature=f"checked with {config.require_signature.name}" if config.require_signature else "not required",
         licence=licence(directory),
         quantize=config.quantize,
     )
-    place = Place.of(config.card) if config.card is not None else default_place()
-    return CardKeeper(facts, loaded, place, config.card_key)
 
 
 def _switched_on(config: ServerConfig) -> frozenset[Control]:

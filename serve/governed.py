@@ -74,6 +74,12 @@ def server_conduct(config: ServerConfig) -> Conduct | None:
         raise ConfigError(error.message, param="acceptable_use") from error
 
 
+def weights_digest(path: Path) -> str:
+    """Of all files of a model; they are read whole. Raises WeightsProblem."""
+    gguf = gguf_of(path)
+    return digest_of_file(gguf) if gguf is not None else digest_of(digests_of(path))
+
+
 def checked_weights(config: ServerConfig) -> str | None:
     """The digest of the model's files, where it is asked for: they are read whole. Raises ModelError unless they are what was
     signed, and what the embedded model's manifest says."""

@@ -26,14 +26,21 @@ from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.http.tracing import NoTracing, Traces, open_traces
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.card import card_keeper
+from dovetail.serve.card import Placed, card_keeper
 from dovetail.serve.config import ConfigError, ServerConfig
 from dovetail.serve.constrain.grammar.checks import CheckProcesses
 from dovetail.serve.edit.landing.process import LandingProcesses
 from dovetail.serve.engine.on_demand import OnDemandEngine
 from dovetail.serve.engine.process.client import EngineProcess
 from dovetail.serve.govern.governance import Governance
-from dovetail.serve.governed import audited, checked_weights, server_conduct, server_governance, server_policy
+from dovetail.serve.governed import (
+    audited,
+    checked_weights,
+    server_conduct,
+    server_governance,
+    server_policy,
+    weights_digest,
+)
 from dovetail.serve.hosting import (
     adapters_of,
     engine_command,
@@ -124,14 +131,13 @@ async def _serve(
     )
     check = CheckProcesses()
     landings = LandingProcesses()
+    running = zip(configs, models, (engine, *added), workers, digests, strict=True)
     card = card_keeper(
-        config,
-        served,
-        engine,
-        directory=model_path(config),
-        weights=digests[0],
-        policy=policy,
-        device=workers[0].device,
+        [
+            Placed(each, model, own, path := model_path(each), worker.device, digest, partial(weights_digest, path))
+            for each, model, own, worker, digest in running
+        ],
+        policy,
     )
     app = create_app(
         engine, served, settings, check=check, governance=governance, landings=landings, card=card, beside=beside
@@ -140,7 +146,7 @@ async def _serve(
     app.state.context.metrics.recent.trace = traces
     for hosted in tuple(app.state.models):
         for name in adapters[hosted.served.name]:
-            app.state.models.add_adapter(name, hosted)
+            app.state.models.add_adapter(name, hosted, adapters[hosted.served.name][name])
     server = HttpServer(uvicorn_config(app, config), app.state.load, config.drain_seconds)
     more = (
         partial(routes, app.state.models, settings),

@@ -61,6 +61,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "serve.config",
         "serve.edit.policy",
         "serve.engine.base",
+        "serve.errors",
         "serve.govern.card",
     ),
     "serve/listening.py": ("serve.api.access", "serve.api.context", "serve.config", "serve.errors"),

@@ -74,8 +74,7 @@ def routes(models: Models, settings: ApiSettings, admit: Admit = administrators)
                     param="lora_name",
                 )
             await _engine(parent).load_adapter(body.lora_name, path)
-            if known is None:
-                models.add_adapter(body.lora_name, parent)
+            models.add_adapter(body.lora_name, parent, path)
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
 
     @router.post(UNLOAD)

@@ -67,12 +67,11 @@ def create_app(
     settings = settings if settings is not None else ApiSettings()
     governance = governance if governance is not None else Governance()
     audit = governance.audit.counts if governance.audit is not None else None
-    hosted = Models(Hosted(served, engine), beside)
+    hosted = Models(Hosted(served, engine), beside, card)
     context = ApiContext(
         hosted,
         settings,
         Metrics(hosted.stats, settings.policy.digest if settings.policy else None, audit),
-        card.facts.fingerprint if card is not None else None,
         grammars=Grammars(check),
         governance=governance,
         landings=landings,

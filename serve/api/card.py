@@ -13,13 +13,13 @@ from dovetail.serve.errors import EngineError, UserError
 from dovetail.serve.govern.card.document import Card
 from dovetail.serve.govern.card.facts import software
 from dovetail.serve.govern.card.keeper import CardKeeper
-from dovetail.serve.govern.card.markdown import style_source, to_html, to_markdown
+from dovetail.serve.govern.card.markdown import blocks, style_source, to_html, to_markdown
 from dovetail.serve.govern.card.mlbom import to_cyclonedx
 from dovetail.serve.govern.card.schema import SCHEMA
 from dovetail.serve.govern.dsse import KeyProblem
 
 ENDPOINT = "/v1/system-card"
-FORMATS = ("json", "markdown", "html", "cyclonedx", "dsse")
+FORMATS = ("json", "markdown", "html", "cyclonedx", "dsse", "blocks")
 
 
 def routes(keeper: CardKeeper) -> APIRouter:
@@ -76,6 +76,8 @@ def _shown(keeper: CardKeeper, make: Any, wanted: str) -> Response:
     if wanted == "html":
         policy = f"default-src 'none'; style-src {style_source()}; base-uri 'none'; form-action 'none'"
         return HTMLResponse(to_html(card), headers={"content-security-policy": policy})
+    if wanted == "blocks":
+        return JSONResponse({"id": card["id"], "stale": card["stale"], "blocks": blocks(card)})
     if wanted == "cyclonedx":
         return JSONResponse(to_cyclonedx(card, software()[0]), media_type="application/vnd.cyclonedx+json")
     if wanted == "dsse":

@@ -49,12 +49,11 @@ class Load:
 
 @dataclass(frozen=True)
 class ApiContext:
-    """Shared by all endpoints of one application. ``card``: the fingerprint in the first model's system card."""
+    """Shared by all endpoints of one application."""
 
     models: Models
     settings: ApiSettings
     metrics: Metrics
-    card: str | None = None
     load: Load = field(default_factory=Load)
     grammars: Grammars = field(default_factory=Grammars)
     governance: Governance = field(default_factory=Governance)
@@ -79,9 +78,7 @@ class ApiContext:
     @property
     def fingerprint(self) -> str:
         """Of the chosen model's answers."""
-        if self.card is not None and self.hosted is self.models.first:
-            return self.card
-        return fingerprint_of(self.served)
+        return self.models.fingerprint_of(self.hosted) or fingerprint_of(self.served)
 
     @property
     def takes_requests(self) -> bool:

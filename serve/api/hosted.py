@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.engine.base import Engine
 from dovetail.serve.errors import UserError
+from dovetail.serve.govern.card.keeper import CardKeeper
 from dovetail.serve.types import Stats
 
 
@@ -32,10 +34,11 @@ class Hosted:
 
 
 class Models:
-    """All models of a server. Adapters come and go while it runs."""
+    """All models of a server. Adapters come and go while it runs. ``card``: the keeper of the card that names them all."""
 
-    def __init__(self, first: Hosted, others: Iterable[Hosted] = ()) -> None:
+    def __init__(self, first: Hosted, others: Iterable[Hosted] = (), card: CardKeeper | None = None) -> None:
         self.first = first
+        self._card = card
         self._by_name = {first.served.name: first}
         for each in others:
             self.add(each)
@@ -53,15 +56,23 @@ class Models:
             raise UserError(f"There is a model {hosted.served.name!r} here already.", code="name_taken", param="model")
         self._by_name[hosted.served.name] = hosted
 
-    def add_adapter(self, name: str, parent: Hosted) -> Hosted:
-        """Serve ``parent`` with an adapter that its engine has loaded. Raises UserError where the name is taken."""
+    def add_adapter(self, name: str, parent: Hosted, directory: Path) -> Hosted:
+        """Serve ``parent`` with an adapter that its engine has loaded, in place of another adapter of that name."""
         adapted = Hosted(dataclasses.replace(parent.served, name=name), parent.engine, parent.served.name)
-        self.add(adapted)
+        self._by_name[name] = adapted
+        if self._card is not None:
+            self._card.add_adapter(name, parent.served.name, directory)
         return adapted
 
     def remove(self, name: str) -> None:
         """Forget an adapter; requests under way keep it."""
         del self._by_name[name]
+        if self._card is not None:
+            self._card.remove(name)
+
+    def fingerprint_of(self, hosted: Hosted) -> str | None:
+        """What the card calls this one; None: no card speaks of it."""
+        return self._card.fingerprint_of(hosted.served.name) if self._card is not None else None
 
     def stats(self) -> Stats:
         """The figures of all engines together."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from dovetail.serve.govern.card.evaluations import Evaluation, latest
 from dovetail.serve.govern.card.facts import Facts, data_statement, hardware, shown_software, software
+from dovetail.serve.govern.card.hosting import Hosting, Loaded
 from dovetail.serve.govern.card.statements import Control, statements
 
 Card = dict[str, Any]
 
-VERSION = 1
+VERSION = 2
 FEW_SAMPLES = 30
 """With fewer, a suite counts as not tested, beside the figures that it gave."""
 SUITES: Mapping[str, str] = {
@@ -29,29 +29,19 @@ SUITES: Mapping[str, str] = {
 """The suites that ``dovetail eval`` brings, and what each shows."""
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """What the engine says of the model it has loaded."""
-
-    architecture: str
-    parameters: int
-    weight_bytes: int
-    dtype: str
-    kernels: str
-
-
-def make_card(
-    facts: Facts, loaded: Loaded | None, results: Sequence[Evaluation], weights: str | None, licence: str
-) -> Card:
-    """The card, without its id, its time and its state. ``weights``: the digest of the model's files; None: not known yet."""
+def make_card(hosted: Sequence[Hosting], results: Sequence[Evaluation]) -> Card:
+    """The card of a server that hosts these, the first model first; without its id, its time and its state."""
+    first = hosted[0]
+    facts, loaded = first.facts, first.loaded()
     listed, bill = software()
     said = statements()
     taken = latest(results, facts.fingerprint)
+    here = {each.facts.fingerprint for each in hosted}
     return {
         "object": "system_card",
         "version": VERSION,
         "fingerprint": facts.fingerprint,
-        "model": _model(facts, loaded, weights, licence),
+        "model": _model(first, loaded),
         "deployment": {
             "server": "dovetail",
             "version": facts.version,
@@ -67,9 +57,10 @@ def make_card(
         "capabilities": {
             "offered": list(facts.capabilities),
             "measured": [_measured(each) for each in taken],
-            "of_other_configurations": sum(each.fingerprint != facts.fingerprint for each in results),
+            "of_other_configurations": sum(each.fingerprint not in here for each in results),
         },
         "quantisation": _quantisation(facts, taken, results),
+        "beside": [_beside(each, results) for each in hosted[1:]],
         "guarantees": [
             {
                 "id": each.id,
@@ -96,12 +87,28 @@ def id_of(card: Card) -> str:
     return "card_" + hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _model(facts: Facts, loaded: Loaded | None, weights: str | None, licence: str) -> dict[str, Any]:
+def _beside(hosting: Hosting, results: Sequence[Evaluation]) -> dict[str, Any]:
+    """What the card says of one more model or adapter."""
+    facts = hosting.facts
+    taken = latest(results, facts.fingerprint)
+    return {
+        "fingerprint": facts.fingerprint,
+        "adapter_of": facts.parent,
+        "model": _model(hosting, hosting.loaded()),
+        "offered": list(facts.capabilities),
+        "measured": [_measured(each) for each in taken],
+        "quantisation": _quantisation(facts, taken, results),
+        "not_tested": _missing(taken, facts.model),
+    }
+
+
+def _model(hosting: Hosting, loaded: Loaded | None) -> dict[str, Any]:
+    facts, weights = hosting.facts, hosting.weights
     return {
         "name": facts.model,
         "digest": f"sha256:{weights}" if weights is not None else None,
         "signature": facts.signature,
-        "licence": licence,
+        "licence": facts.licence,
         "context_length": facts.context_length,
         "architecture": loaded.architecture if loaded is not None else None,
         "parameters": loaded.parameters if loaded is not None else None,
@@ -124,7 +131,7 @@ def _quantisation(facts: Facts, taken: Sequence[Evaluation], results: Sequence[E
         return told
     for other in reversed(results):
         same = (other.suite, other.suite_digest, other.model) == (own.suite, own.suite_digest, own.model)
-        if same and other.fingerprint != own.fingerprint:
+        if same and other.quantisation == "none":
             before, after = _value(other, "bits_per_byte"), _value(own, "bits_per_byte")
             if before and after:
                 told["loss"] = {
@@ -147,11 +154,18 @@ def _on(facts: Facts, control: Control | None) -> bool:
 
 def _not_tested(taken: Sequence[Evaluation]) -> list[str]:
     """Suites without a result, those with too few samples to say much, and what no suite looks at."""
+    suites = {each.suite for each in taken}
+    return [*_missing(taken), *(each.text for each in statements().untested if each.suite not in suites)]
+
+
+def _missing(taken: Sequence[Evaluation], model: str | None = None) -> list[str]:
+    """Suites that have no result, or one of too few samples to say much."""
     samples = {each.suite: max((metric.n for metric in each.metrics), default=0) for each in taken}
+    named = f" --model {model}" if model is not None else ""
     missing = []
     for suite, about in SUITES.items():
         if suite not in samples:
-            missing.append(f"{about} (dovetail eval {suite})")
+            missing.append(f"{about} (dovetail eval {suite}{named})")
         elif samples[suite] < FEW_SAMPLES:
-            missing.append(f"{about} ({samples[suite]} samples are few: dovetail eval {suite} --samples 60)")
-    return [*missing, *(each.text for each in statements().untested if each.suite not in samples)]
+            missing.append(f"{about} ({samples[suite]} samples are few: dovetail eval {suite}{named} --samples 60)")
+    return missing

@@ -28,7 +28,7 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one suite."""
+    """One run of one suite. ``quantisation``: as the card named it then; empty: the result does not say."""
 
     object: Literal["evaluation"]
     format: int
@@ -37,6 +37,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     about: str = ""
     model: str
     fingerprint: str
+    quantisation: str = ""
     seed: int
     started: str
     finished: str

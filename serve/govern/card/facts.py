@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class Facts:
 
     ``configuration``: every setting that can change an answer or who may ask, as text; its digest names the deployment.
     ``watched``: files that were read at the start: one that has changed since makes the card stale. ``switched_on``: controls
-    that are in force. ``weights``: the digest of the model's files where it is known already.
+    that are in force. ``weights``: the digest of the model's files where it is known already. ``parent``: the model that this is an
+    adapter of.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Facts:
     signature: str = "not required"
     licence: str = "not named"
     quantize: str | None = None
+    parent: str | None = None
 
     @property
     def configuration_digest(self) -> str:
@@ -67,7 +70,7 @@ class Facts:
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What every answer names as its ``system_fingerprint``."""
         return "fp_" + self.configuration_digest[:12]

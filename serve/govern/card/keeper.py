@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from dovetail.serve.govern import dsse
 from dovetail.serve.govern.card.archive import Archive
-from dovetail.serve.govern.card.document import Card, Loaded, id_of, make_card
+from dovetail.serve.govern.card.document import Card, id_of, make_card
 from dovetail.serve.govern.card.evaluations import evaluations_in
 from dovetail.serve.govern.card.facts import Facts
-from dovetail.serve.govern.weights.files import WeightsProblem, digest_of, digests_of, licence_of
+from dovetail.serve.govern.card.hosting import Hosting, Loading
 
 PREDICATE = "urn:dovetail:system-card:1"
 _DIGEST_WAIT_S = 2.0
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.card")
-
-Loading = Callable[[], Loaded | None]
-"""What the engine says of its model now; None: it is loading."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +45,48 @@ def default_place() -> Place:
 
 @dataclass
 class CardKeeper:
-    """The cards of one running server. Its methods read files, and may be called from any thread; never on an event loop."""
+    """The cards of one running server. Its methods read files, and may be called from any thread; never on an event loop,
+    but for those that say so."""
 
     facts: Facts
     loaded: Loading
     place: Place = field(default_factory=Place)
     key: Path | None = None
     """A private key that signs cards."""
+    read: Callable[[], str] | None = None
+    """The digest of the first model's files (see Hosting)."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._at_start = {path: _state(path) for path in self.facts.watched}
-        self._weights = self.facts.weights
-        self._digest: threading.Thread | None = None
+        self._hosted = {self.facts.model: Hosting(self.facts, self.loaded, self.read)}
         self._last: Card | None = None
         self._archive = Archive(self.place.history)
+
+    def add(self, hosting: Hosting) -> None:
+        """The server hosts one more. On an event loop, too."""
+        self._hosted = {**self._hosted, hosting.facts.model: hosting}
+
+    def add_adapter(self, name: str, parent: str, directory: Path) -> None:
+        """A model has got an adapter, or another one of that name. On an event loop, too."""
+        self.add(self._hosted[parent].adapter(name, directory))
+
+    def remove(self, name: str) -> None:
+        """It is gone. On an event loop, too."""
+        self._hosted = {each: hosting for each, hosting in self._hosted.items() if each != name}
+
+    def fingerprint_of(self, name: str) -> str | None:
+        """What answers of this model name as their ``system_fingerprint``. On an event loop, too."""
+        hosting = self._hosted.get(name)
+        return hosting.facts.fingerprint if hosting is not None else None
 
     def card(self) -> Card:
         """The card as of now. It is a new one, with a new id, when what it says has changed."""
         with self._lock:
-            said = make_card(
-                self.facts,
-                self.loaded(),
-                evaluations_in(self.place.evaluations),
-                self._digest_of_weights(),
-                self.facts.licence,
-            )
-            because = [f"{path.name} was changed after the server read it" for path in self._changed()]
+            hosted = list(self._hosted.values())
+            _wait_for_digests(hosted)
+            said = make_card(hosted, evaluations_in(self.place.evaluations))
+            changed = dict.fromkeys(path for each in hosted for path in each.changed())
+            because = [f"{path.name} was changed after the server read it" for path in changed]
             name = id_of(said)
             if self._last is None or self._last["id"] != name:
                 self._last = {**said, "id": name, "generated": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
@@ -85,12 +94,12 @@ class CardKeeper:
             return {**self._last, "stale": bool(because), "stale_because": because}
 
     def earlier(self, name: str) -> Card | None:
-        """A card by its id, or the last one of a fingerprint; marked stale unless it is the present one. None: not kept."""
+        """A card by its id, or the last one that names a fingerprint; marked stale unless it is the present one. None: not kept."""
         present = self.card()
-        if name in (present["id"], present["fingerprint"]):
+        if name in _names(present):
             return present
         for kept in reversed(self._archive.cards()):
-            if name in (kept["id"], kept["fingerprint"]):
+            if name in _names(kept):
                 return {**kept, "stale": True, "stale_because": [f"{present['id']} has come after it"]}
         return None
 
@@ -103,33 +112,31 @@ class CardKeeper:
         if self.key is None:
             return None
         private = dsse.private_key(self.key)
-        digest = card["model"]["digest"]
-        subject = {"name": card["model"]["name"], "digest": {"sha256": (digest or "").removeprefix("sha256:")}}
+        models = [card["model"], *(each["model"] for each in card.get("beside", ()))]
+        subjects = [
+            {"name": each["name"], "digest": {"sha256": (each["digest"] or "").removeprefix("sha256:")}}
+            for each in models
+        ]
         statement = {
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [subject],
+            "subject": subjects,
             "predicateType": PREDICATE,
             "predicate": card,
         }
         return dsse.seal(json.dumps(statement).encode(), private, key_id=dsse.key_id(private.public_key()))
 
-    def _changed(self) -> list[Path]:
-        return [path for path, before in self._at_start.items() if _state(path) != before]
 
-    def _digest_of_weights(self) -> str | None:
-        """The digest of the model's files. Large ones take minutes: until then it is not known."""
-        if self._weights is None:
-            if self._digest is None:
-                self._digest = threading.Thread(target=self._read_weights, name="card-digest", daemon=True)
-                self._digest.start()
-            self._digest.join(_DIGEST_WAIT_S)
-        return self._weights
+def _wait_for_digests(hosted: Sequence[Hosting]) -> None:
+    """Give digests that are being read a moment, all of them together."""
+    until = time.monotonic() + _DIGEST_WAIT_S
+    for reader in [each.begin() for each in hosted]:
+        if reader is not None:
+            reader.join(max(0.0, until - time.monotonic()))
 
-    def _read_weights(self) -> None:
-        try:
-            self._weights = digest_of(digests_of(self.facts.directory))
-        except (WeightsProblem, OSError) as error:
-            log.warning("the model's files have no digest", why=str(error))
+
+def _names(card: Card) -> set[str]:
+    """Its id, and the fingerprints that it speaks of."""
+    return {card["id"], card["fingerprint"], *(each["fingerprint"] for each in card.get("beside", ()))}
 
 
 def check_signed(envelope: Mapping[str, Any], key: Path) -> Card:
@@ -139,19 +146,3 @@ def check_signed(envelope: Mapping[str, Any], key: Path) -> Card:
         raise KeyError(f"it is no statement of {PREDICATE}")
     card: Card = statement["predicate"]
     return card
-
-
-def licence(directory: Path) -> str:
-    """As the model's directory names it."""
-    try:
-        return licence_of(directory)
-    except (OSError, ValueError):
-        return "not named"
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size

@@ -11,12 +11,12 @@ from typing import Any
 from dovetail.serve.govern.card.document import Card
 
 Block = tuple[str, Any]
-"""``("h1", text)``, ``("h2", text)``, ``("p", text)``, ``("list", lines)``, ``("table", (head, rows))``, ``("quote", text)``."""
+"""``("h1", text)``, ``("h2", text)``, ``("h3", text)``, ``("p", text)``, ``("list", lines)``, ``("table", (head, rows))``, ``("quote", text)``."""
 
 STYLE = """
 :root{color-scheme:light dark;--line:#8884;--mute:#777}
 body{font:16px/1.55 system-ui,sans-serif;max-width:62rem;margin:3rem auto;padding:0 1.25rem}
-h1{font-size:1.7rem;line-height:1.2}h2{font-size:1.15rem;margin-top:2.4rem;border-bottom:1px solid var(--line);padding-bottom:.3rem}
+h1{font-size:1.7rem;line-height:1.2}h3{font-size:1rem;margin-top:1.6rem}h2{font-size:1.15rem;margin-top:2.4rem;border-bottom:1px solid var(--line);padding-bottom:.3rem}
 table{border-collapse:collapse;width:100%;display:block;overflow-x:auto}
 th,td{text-align:left;vertical-align:top;padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}
 th{color:var(--mute);font-weight:500}pre{white-space:pre-wrap;border-left:3px solid var(--line);padding-left:1rem;font-size:.9rem}
@@ -49,19 +49,13 @@ def blocks(card: Card) -> list[Block]:
     made: list[Block] = [("h1", f"System card: {model['name']}"), ("p", _head(card))]
     if card["stale"]:
         made += [("p", "This card is stale:"), ("list", card["stale_because"])]
-    made += [("h2", "Model"), ("table", (("what", "value"), [*_model_rows(model)]))]
-    made += [("p", "Data, as the model's own card states it:"), ("quote", model["data_statement"])] if model["data_statement"] else [
-        ("p", "The model's directory says nothing of its training data.")
-    ]  # fmt: skip
-    made += [("p", _quantisation(card["quantisation"]))]
+    made += [("h2", "Model"), *_of_model(model, card["quantisation"])]
     made += [("h2", "Deployment"), ("table", (("what", "value"), [*_deployment_rows(deployment)]))]
     made += [("h2", "Measured on this deployment")]
-    for each in card["capabilities"]["measured"]:
-        made += [("p", f"{each['suite']}: {each['about']} {each['finished']}, by `{each['command']}`.")]
-        made += [("table", (("metric", "value", "95 % interval", "n"), [*map(_metric_row, each["metrics"])]))]
-    if not card["capabilities"]["measured"]:
-        made += [("p", "Nothing was measured on this deployment yet: run `dovetail eval all`.")]
+    made += _measured(card["capabilities"]["measured"], "")
     made += [("h2", "Not tested"), ("list", card["not_tested"])]
+    for each in card.get("beside", ()):
+        made += _beside(each)
     made += [("h2", "Guarantees"), ("table", (("guarantee", "in force", "enforced", "shown by"), [
         (f"{each['statement']} {each['how']}", "yes" if each["in_force"] else "no: switched off", each["enforced"],
          ", ".join(each["evidence"])) for each in card["guarantees"]]))]  # fmt: skip
@@ -71,6 +65,45 @@ def blocks(card: Card) -> list[Block]:
     made += [("h2", "Limits"), ("list", card["limitations"])]
     made += [("h2", "Constraints of safety and alignment"), ("list", card["constraints"])]
     return made
+
+
+def _of_model(model: dict[str, Any], quantisation: dict[str, Any]) -> list[Block]:
+    made: list[Block] = [("table", (("what", "value"), [*_model_rows(model)]))]
+    if model["data_statement"]:
+        made += [("p", "Data, as the model's own card states it:"), ("quote", model["data_statement"])]
+    else:
+        made += [("p", "The model's directory says nothing of its training data.")]
+    return [*made, ("p", _quantisation(quantisation))]
+
+
+def _measured(results: Sequence[dict[str, Any]], option: str) -> list[Block]:
+    made: list[Block] = []
+    for each in results:
+        made += [("p", f"{each['suite']}: {each['about']} {each['finished']}, by `{each['command']}`.")]
+        made += [("table", (("metric", "value", "95 % interval", "n"), [*map(_metric_row, each["metrics"])]))]
+    return made or [("p", f"Nothing was measured on this deployment yet: run `dovetail eval all{option}`.")]
+
+
+def _beside(hosted: dict[str, Any]) -> list[Block]:
+    """One more model, or an adapter, of the same server."""
+    name = hosted["model"]["name"]
+    kind = f"LoRA adapter of {hosted['adapter_of']}" if hosted["adapter_of"] is not None else "model"
+    return [
+        ("h2", f"Also hosted: {name}"),
+        (
+            "p",
+            f"A {kind} beside the first; its answers name {hosted['fingerprint']}. It offers {_and(hosted['offered'])}.",
+        ),
+        *_of_model(hosted["model"], hosted["quantisation"]),
+        ("h3", f"Measured: {name}"),
+        *_measured(hosted["measured"], f" --model {name}"),
+        ("h3", f"Not tested: {name}"),
+        ("list", hosted["not_tested"]),
+    ]
+
+
+def _and(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"
 
 
 def _head(card: Card) -> str:
@@ -126,7 +159,7 @@ def _told(value: object) -> str:
 
 
 def _as_markdown(kind: str, content: Any) -> str:
-    if kind in ("h1", "h2"):
+    if kind in ("h1", "h2", "h3"):
         return "#" * int(kind[1]) + " " + _line(content)
     if kind == "list":
         return "\n".join(f"- {_line(each)}" for each in content) or "- none"

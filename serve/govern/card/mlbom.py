@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from dovetail.serve.govern.card.document import Card
@@ -10,8 +11,8 @@ from dovetail.serve.govern.card.document import Card
 
 def to_cyclonedx(card: Card, software: list[dict[str, str]]) -> dict[str, Any]:
     """``software``: every installed distribution."""
-    model = card["model"]
-    reference = f"model:{model['name']}"
+    models = [_first(card), *(_beside(each, card) for each in card.get("beside", ()))]
+    references = [each["bom-ref"] for each in models]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -31,16 +32,31 @@ def to_cyclonedx(card: Card, software: list[dict[str, str]]) -> dict[str, Any]:
                 {"name": "dovetail:stale", "value": str(card["stale"]).lower()},
             ],
         },
-        "components": [_model(card, reference), *map(_library, software)],
-        "dependencies": [{"ref": "dovetail", "dependsOn": [reference, *(_purl(each) for each in software)]}],
+        "components": [*models, *map(_library, software)],
+        "dependencies": [{"ref": "dovetail", "dependsOn": [*references, *(_purl(each) for each in software)]}],
     }
 
 
-def _model(card: Card, reference: str) -> dict[str, Any]:
-    model = card["model"]
+def _first(card: Card) -> dict[str, Any]:
+    limits = [*card["limitations"], *(f"Not tested: {each}" for each in card["not_tested"])]
+    return _model(card["model"], card, card["capabilities"]["measured"], limits)
+
+
+def _beside(hosted: dict[str, Any], card: Card) -> dict[str, Any]:
+    limits = [*card["limitations"], *(f"Not tested: {each}" for each in hosted["not_tested"])]
+    component = _model(hosted["model"], card, hosted["measured"], limits)
+    properties = [{"name": "dovetail:fingerprint", "value": hosted["fingerprint"]}]
+    if hosted["adapter_of"] is not None:
+        properties.append({"name": "dovetail:adapter-of", "value": hosted["adapter_of"]})
+    return {**component, "properties": properties}
+
+
+def _model(
+    model: dict[str, Any], card: Card, measured: Sequence[dict[str, Any]], limits: Sequence[str]
+) -> dict[str, Any]:
     component: dict[str, Any] = {
         "type": "machine-learning-model",
-        "bom-ref": reference,
+        "bom-ref": f"model:{model['name']}",
         "name": model["name"],
         "licenses": [{"license": {"name": model["licence"]}}],
         "modelCard": {
@@ -51,9 +67,9 @@ def _model(card: Card, reference: str) -> dict[str, Any]:
                 "outputs": [{"format": "text"}],
                 **({"datasets": [_data(model["data_statement"])]} if model["data_statement"] else {}),
             },
-            "quantitativeAnalysis": {"performanceMetrics": _metrics(card)},
+            "quantitativeAnalysis": {"performanceMetrics": _metrics(measured)},
             "considerations": {
-                "technicalLimitations": [*card["limitations"], *(f"Not tested: {each}" for each in card["not_tested"])],
+                "technicalLimitations": list(limits),
                 "ethicalConsiderations": [
                     {
                         "name": each["risk"],
@@ -73,9 +89,9 @@ def _data(statement: str) -> dict[str, Any]:
     return {"type": "dataset", "name": "training data, as the model's own card states it", "description": statement}
 
 
-def _metrics(card: Card) -> list[dict[str, Any]]:
+def _metrics(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     told = []
-    for result in card["capabilities"]["measured"]:
+    for result in measured:
         for metric in result["metrics"]:
             entry: dict[str, Any] = {
                 "type": f"{metric['name']} ({metric['unit']})" if metric["unit"] else metric["name"],

@@ -85,6 +85,17 @@ _MODEL = {
     "stored_as": _MAYBE_TEXT,
     "data_statement": _MAYBE_TEXT,
 }
+_QUANTISATION = {"kind": _TEXT, "loss": {"anyOf": [{"type": "null"}, _object(_LOSS)]}}
+_FINGERPRINT = {"type": "string", "pattern": "^fp_[0-9a-f]{12}$"}
+_BESIDE = {
+    "fingerprint": _FINGERPRINT,
+    "adapter_of": _MAYBE_TEXT,
+    "model": _object(_MODEL),
+    "offered": _TEXTS,
+    "measured": _each(_MEASURED),
+    "quantisation": _object(_QUANTISATION),
+    "not_tested": _TEXTS,
+}
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -92,9 +103,9 @@ SCHEMA: dict[str, Any] = {
     **_object(
         {
             "object": {"const": "system_card"},
-            "version": {"const": 1},
+            "version": {"const": 2},
             "id": {"type": "string", "pattern": "^card_[0-9a-f]{24}$"},
-            "fingerprint": {"type": "string", "pattern": "^fp_[0-9a-f]{12}$"},
+            "fingerprint": _FINGERPRINT,
             "generated": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
             "stale": {"type": "boolean"},
             "stale_because": _TEXTS,
@@ -107,7 +118,8 @@ SCHEMA: dict[str, Any] = {
                     "of_other_configurations": {"type": "integer", "minimum": 0},
                 }
             ),
-            "quantisation": _object({"kind": _TEXT, "loss": {"anyOf": [{"type": "null"}, _object(_LOSS)]}}),
+            "quantisation": _object(_QUANTISATION),
+            "beside": _each(_BESIDE),
             "guarantees": _each(_GUARANTEE),
             "limitations": _TEXTS,
             "risks": _each(_RISK),

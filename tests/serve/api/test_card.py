@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from dovetail.serve.api.app import create_app
+from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.engine.fake import FakeEngine, reply
 from dovetail.serve.govern.card.facts import Facts
+from dovetail.serve.govern.card.hosting import Hosting
 from dovetail.serve.govern.card.keeper import CardKeeper
 
 CARD = "/v1/system-card"
@@ -50,6 +53,36 @@ async def test_every_answer_names_the_card(client: httpx.AsyncClient) -> None:
     assert [each["id"] for each in (await client.get(f"{CARD}/history")).json()["data"]] == [card["id"]]
 
 
+async def test_answers_of_every_model_and_adapter_name_what_the_card_says_of_them(
+    served: ServedModel, tmp_path: Path
+) -> None:
+    facts = Facts(
+        model=served.name,
+        created=1,
+        context_length=served.max_model_len,
+        capabilities=served.capabilities,
+        directory=tmp_path,
+        configuration={},
+        version="1",
+    )
+    keeper = CardKeeper(facts, lambda: None)
+    keeper.add(Hosting(replace(facts, model="small"), lambda: None))
+    engine = FakeEngine(lambda request: reply(request, ["hi"], lambda text: list(text.encode())))
+    app = create_app(engine, served, card=keeper, beside=[Hosted(replace(served, name="small"), engine)])
+    (tmp_path / "sql").mkdir()
+    app.state.models.add_adapter("sql", app.state.models.find("small"), tmp_path / "sql")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+        card = (await client.get(CARD)).json()
+        named = {each["model"]["name"]: each["fingerprint"] for each in [card, *card["beside"]]}
+        assert set(named) == {served.name, "small", "sql"}
+        for name, fingerprint in named.items():
+            answer = (await client.post("/v1/completions", json={"model": name, "prompt": "hi"})).json()
+            assert answer["system_fingerprint"] == fingerprint
+            assert (await client.get(f"{CARD}/{fingerprint}")).json()["id"] == card["id"]
+        app.state.models.remove("sql")
+        assert [each["model"]["name"] for each in (await client.get(CARD)).json()["beside"]] == ["small"]
+
+
 @pytest.mark.parametrize(
     ("named", "accept", "kind"),
     [
@@ -57,6 +90,7 @@ async def test_every_answer_names_the_card(client: httpx.AsyncClient) -> None:
         ("markdown", "*/*", "text/markdown"),
         ("html", "*/*", "text/html"),
         ("cyclonedx", "*/*", "application/vnd.cyclonedx+json"),
+        ("blocks", "*/*", "application/json"),
         (None, "*/*", "application/json"),
         (None, "text/html,application/xhtml+xml", "text/html"),
         (None, "text/markdown", "text/markdown"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,7 +23,7 @@ class Two:
         self.first, self.second = FakeEngine(saying("one")), FakeEngine(saying("two"))
         small = Hosted(replace(served, name="small", max_model_len=512, licence="apache-2.0"), self.second)
         self.app = create_app(self.first, served, ApiSettings(**settings), beside=[small])
-        self.app.state.models.add_adapter("adapted", small)
+        self.app.state.models.add_adapter("adapted", small, Path("adapted"))
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
 

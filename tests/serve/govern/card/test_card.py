@@ -18,8 +18,9 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 
 from dovetail.serve.govern import dsse
-from dovetail.serve.govern.card.document import SUITES, Loaded
+from dovetail.serve.govern.card.document import SUITES
 from dovetail.serve.govern.card.facts import Facts, software
+from dovetail.serve.govern.card.hosting import Hosting, Loaded
 from dovetail.serve.govern.card.keeper import CardKeeper, Place, check_signed
 from dovetail.serve.govern.card.markdown import to_html, to_markdown
 from dovetail.serve.govern.card.mlbom import to_cyclonedx
@@ -40,6 +41,7 @@ def measured(folder: Path, facts: Facts, suite: str, value: float, **fields: obj
         "suite_digest": "d",
         "model": facts.model,
         "fingerprint": facts.fingerprint,
+        "quantisation": facts.quantize or "none",
         "seed": 1,
         "started": "2026-01-01T00:00:00Z",
         "finished": "2026-01-01T00:01:00Z",
@@ -96,7 +98,74 @@ def test_guarantees_have_names_of_their_own() -> None:
     assert len(names) == len(set(names)) >= 15
 
 
-def test_a_card_keeps_to_its_schema(keeper: CardKeeper, facts: Facts, tmp_path: Path) -> None:
+@pytest.fixture
+def several(keeper: CardKeeper, facts: Facts, tmp_path: Path) -> CardKeeper:
+    """Another model, and an adapter of the first."""
+    folders = [tmp_path / name for name in ("small", "sql")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "adapter.bin").write_bytes(folder.name.encode())
+    small = replace(facts, model="small", directory=folders[0], quantize="int4", licence="Apache-2.0", watched=())
+    keeper.add(Hosting(small, lambda: None))
+    keeper.add_adapter("sql", facts.model, folders[1])
+    return keeper
+
+
+def beside(keeper: CardKeeper) -> dict[str, dict]:
+    return {each["model"]["name"]: each for each in keeper.card()["beside"]}
+
+
+def test_every_hosted_model_and_adapter_is_named(several: CardKeeper, facts: Facts, tmp_path: Path) -> None:
+    found = beside(several)
+    first = several.card()
+    assert list(found) == ["small", "sql"]
+    assert (found["small"]["model"]["licence"], found["small"]["quantisation"]["kind"]) == ("Apache-2.0", "int4")
+    assert (found["small"]["adapter_of"], found["sql"]["adapter_of"]) == (None, "tiny")
+    digests = {first["model"]["digest"], *(each["model"]["digest"] for each in found.values())}
+    assert len(digests) == 3
+    assert None not in digests
+    prints = {name: several.fingerprint_of(name) for name in ("tiny", "small", "sql")}
+    assert len(set(prints.values())) == 3
+    assert prints["sql"] == found["sql"]["fingerprint"]
+    assert several.earlier(str(prints["sql"])) == first, "an adapter's answers lead to this card, too"
+    page = to_markdown(first)
+    assert "Also hosted: sql" in page
+    assert "LoRA adapter of tiny" in page
+    assert "dovetail eval edits --model small" in page
+
+
+def test_what_was_measured_of_one_is_not_told_of_another(several: CardKeeper, facts: Facts, tmp_path: Path) -> None:
+    own = several.fingerprint_of("sql")
+    measured(tmp_path / "cards" / "evaluations", facts, "edits", 0.5, fingerprint=own, model="sql")
+    card, found = several.card(), beside(several)
+    assert [each["suite"] for each in found["sql"]["measured"]] == ["edits"]
+    assert not any("dovetail eval edits" in each for each in found["sql"]["not_tested"])
+    assert card["capabilities"] == {**card["capabilities"], "measured": [], "of_other_configurations": 0}
+    assert found["small"]["measured"] == []
+
+
+def test_adapters_come_change_and_go(several: CardKeeper, facts: Facts, tmp_path: Path) -> None:
+    before, digest = several.card(), beside(several)["sql"]["model"]["digest"]
+    (tmp_path / "sql" / "adapter.bin").write_bytes(b"changed")
+    assert several.card()["stale_because"] == ["adapter.bin was changed after the server read it"]
+    several.add_adapter("sql", facts.model, tmp_path / "sql")
+    now = several.card()
+    assert not now["stale"]
+    assert beside(several)["sql"]["model"]["digest"] != digest
+    several.remove("sql")
+    assert list(beside(several)) == ["small"]
+    assert several.fingerprint_of("sql") is None
+    kept = several.earlier(before["id"])
+    assert kept is not None
+    assert kept["stale"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_card_keeps_to_its_schema(
+    request: pytest.FixtureRequest, many: bool, keeper: CardKeeper, facts: Facts, tmp_path: Path
+) -> None:
+    if many:
+        request.getfixturevalue("several")
     validator = Draft202012Validator(SCHEMA)
     validator.check_schema(SCHEMA)
     bare = keeper.card()
@@ -201,18 +270,20 @@ def test_a_page_runs_nothing_and_escapes_everything(facts: Facts) -> None:
     assert "&lt;script" in page
 
 
-def test_the_bill_fits_the_schema_of_cyclonedx(keeper: CardKeeper, facts: Facts, tmp_path: Path) -> None:
+def test_the_bill_fits_the_schema_of_cyclonedx(several: CardKeeper, facts: Facts, tmp_path: Path) -> None:
     schemas = resources.files("cyclonedx.schema") / "_res"
     read: Callable[[str], dict] = lambda name: json.loads((schemas / f"{name}.SNAPSHOT.schema.json").read_text())  # noqa: E731
     parts = [read(name) for name in ("bom-1.6", "spdx", "jsf-0.82")]
     registry = Registry().with_resources([(part["$id"], Resource.from_contents(part)) for part in parts])
     measured(tmp_path / "cards" / "evaluations", facts, "edits", 0.5)
-    bill = to_cyclonedx(keeper.card(), software()[0])
+    bill = to_cyclonedx(several.card(), software()[0])
     validator = Draft7Validator(parts[0], registry=registry)
     assert [error.message for error in validator.iter_errors(bill)] == []
     model = bill["components"][0]
     assert model["type"] == "machine-learning-model"
     assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"][0]["value"] == "0.5"
+    assert [each["name"] for each in bill["components"][:3]] == ["tiny", "small", "sql"]
+    assert {"name": "dovetail:adapter-of", "value": "tiny"} in bill["components"][2]["properties"]
     assert len(bill["components"]) > 20
     model["type"] = "toy"
     assert list(validator.iter_errors(bill)), "the schema is looked at"
@@ -246,6 +317,9 @@ def test_what_quantisation_costs_is_measured_or_not_told(facts: Facts, tmp_path:
     assert keeper.card()["quantisation"]["loss"] is None
     measured(folder, facts, "prediction", 5.0, suite_digest="other texts", metrics=bits(5.0))
     assert keeper.card()["quantisation"]["loss"] is None
+    other = replace(small, quantize="int8", configuration={"dtype": "auto", "quantize": "int8"})
+    measured(folder, other, "prediction", 5.2, metrics=bits(5.2))
+    assert keeper.card()["quantisation"]["loss"] is None, "int8 is no measure of what was lost"
     measured(folder, facts, "prediction", 5.0, metrics=bits(5.0))
     loss = keeper.card()["quantisation"]["loss"]
     assert loss == {"bits_per_byte": 5.5, "of": facts.fingerprint, "its_bits_per_byte": 5.0, "ratio": 1.1}
