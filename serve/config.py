@@ -139,28 +139,30 @@ class ServerConfig:
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} must be between {low} and {high}, not {value}.", param=name)
+                raise ConfigError(f"{both(name)} must be between {low} and {high}, not {value}.", param=name)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices and (name not in _OPTIONAL or getattr(self, name) is not None):
-                raise ConfigError(f"{name} must be one of {', '.join(choices)}.", param=name)
+                raise ConfigError(f"{both(name)} must be one of {', '.join(choices)}.", param=name)
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ConfigError("TLS needs both tls_cert and tls_key.", param="tls_key" if self.tls_cert else "tls_cert")
+            needed = f"TLS needs {both('tls_cert')} and {both('tls_key')}."
+            raise ConfigError(needed, param="tls_key" if self.tls_cert else "tls_cert")
         if self.tls_client_ca is not None and self.tls_cert is None:
-            raise ConfigError("tls_client_ca needs tls_cert and tls_key.", param="tls_client_ca")
+            needed = f"{both('tls_client_ca')} needs {both('tls_cert')} and {both('tls_key')}."
+            raise ConfigError(needed, param="tls_client_ca")
         if self.kv_offload_disk is not None and not self.kv_offload_memory:
-            raise ConfigError(
-                "kv_offload_disk needs kv_offload_memory: blocks pass through it.", param="kv_offload_disk"
-            )
+            needed = f"{both('kv_offload_disk')} needs {both('kv_offload_memory')}: blocks pass through it."
+            raise ConfigError(needed, param="kv_offload_disk")
         if self.kv_cache_dtype == "fp8" and self.device != "cuda":
-            raise ConfigError("kv_cache_dtype fp8 is for --device cuda.", param="kv_cache_dtype")
+            raise ConfigError(f"{both('kv_cache_dtype')} fp8 is for --device cuda.", param="kv_cache_dtype")
         if self.audit is None and self.audit_settings_given:
-            raise ConfigError("audit_... settings need audit: the folder of the audit log.", param="audit")
+            needed = f"audit_... settings (--audit-...) need {both('audit')}: the folder of the audit log."
+            raise ConfigError(needed, param="audit")
         if self.admin is not None and not _ADMIN.fullmatch(self.admin):
-            raise ConfigError(f"admin must be HOST:PORT or unix:PATH, not {self.admin!r}.", param="admin")
+            raise ConfigError(f"{both('admin')} must be HOST:PORT or unix:PATH, not {self.admin!r}.", param="admin")
         if self.max_batched_tokens < self.max_num_seqs:
             raise ConfigError(
-                f"max_batched_tokens ({self.max_batched_tokens}) must be at least max_num_seqs ({self.max_num_seqs}): "
-                "every running sequence needs a token in each step.",
+                f"{both('max_batched_tokens')} is {self.max_batched_tokens}; it must be at least {both('max_num_seqs')}, "
+                f"which is {self.max_num_seqs}: every running sequence needs a token in each step.",
                 param="max_batched_tokens",
             )
 
@@ -227,6 +229,41 @@ _LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What the reference says of one setting: how its value is written, its default, and what bounds it."""
+
+    name: str
+    kind: str
+    default: Any
+    choices: tuple[str, ...] = ()
+    bounds: tuple[int, int] | None = None
+
+
+def option_of(key: str) -> str:
+    """The command line's name of a setting."""
+    return "MODEL_DIR" if key == "model" else f"--{key.replace('_', '-')}"
+
+
+def both(key: str) -> str:
+    """A setting in an error: its name in a file, and its option."""
+    return f"{key} ({option_of(key)})"
+
+
+def settings() -> tuple[Setting, ...]:
+    """All of them, in the order of ServerConfig."""
+    bounds = {name: (low, high) for name, low, high in _RANGES}
+    return tuple(
+        Setting(each.name, _kind(each.name), each.default, _CHOICES.get(each.name, ()), bounds.get(each.name))
+        for each in dataclasses.fields(ServerConfig)
+    )
+
+
+def _kind(key: str) -> str:
+    kinds = {"size": _SIZES, "path": _PATHS, "true or false": _FLAGS, "list of words": _LISTS, "word": _WORDS}
+    return next((kind for kind, keys in kinds.items() if key in keys), "whole number")
+
+
 def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> ServerConfig:
     """The configuration from all three sources; a flag that is None was not given."""
     named = environ.get("DOVETAIL_CONFIG")
@@ -237,7 +274,7 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path
     for key, value in flags.items():
         if value is not None:
             _require_known(key, key)
-            merged[key] = _parse(key, value, f"--{key.replace('_', '-')}")
+            merged[key] = _parse(key, value, option_of(key))
     return ServerConfig(**merged)
 
 

@@ -28,7 +28,7 @@ from dovetail.models.headers import Stored, stored_weights
 from dovetail.models.tensors import parameters
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
-from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_model
+from dovetail.serve.config import ConfigError, ServerConfig, both, load_config, require_model
 from dovetail.serve.errors import ModelError, UserError
 from dovetail.serve.govern.weights.files import NOT_NAMED, licence_of
 from dovetail.serve.named import parse_named
@@ -63,7 +63,7 @@ def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
     names = [name_of(each) for each in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"add_model: {', '.join(twice)} is the name of two models.", param="add_model")
+        raise ConfigError(f"{both('add_model')}: {', '.join(twice)} is the name of two models.", param="add_model")
     return tuple(found)
 
 

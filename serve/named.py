@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config import ConfigError, both
 
 _NAME = re.compile(r"[^\s=:,*]{1,128}")
 
@@ -26,13 +26,13 @@ def parse_named(text: str, param: str, options: Collection[str]) -> Named:
     name, equals, rest = text.partition("=")
     directory, *pairs = rest.split(":")
     if not equals or not directory or not _NAME.fullmatch(name):
-        raise ConfigError(f"{param}: {text!r} is not NAME=DIR.", param=param)
+        raise ConfigError(f"{both(param)}: {text!r} is not NAME=DIR.", param=param)
     found: dict[str, str] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
         key = key.replace("-", "_")
         if key not in options or not value:
             allowed = ", ".join(f"{each.replace('_', '-')}=..." for each in sorted(options))
-            raise ConfigError(f"{param}: {pair!r} is no setting of {name}; there are: {allowed}.", param=param)
+            raise ConfigError(f"{both(param)}: {pair!r} is no setting of {name}; there are: {allowed}.", param=param)
         found[key] = value
     return Named(name, Path(directory), found)

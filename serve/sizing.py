@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Protocol
 
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config import ServerConfig, both
 from dovetail.serve.errors import ModelError
 
 _ELEMENT_BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
@@ -64,8 +64,8 @@ def plan_sizes(
     wanted_len = config.max_model_len or model.max_position_embeddings
     if wanted_len > model.max_position_embeddings:
         raise ModelError(
-            f"max_model_len is {wanted_len}, but the model was made for {model.max_position_embeddings} positions; "
-            f"lower --max-model-len"
+            f"{both('max_model_len')} is {wanted_len}, but the model was made for "
+            f"{model.max_position_embeddings} positions; lower it."
         )
     memory = config.kv_cache_memory
     if memory is None:

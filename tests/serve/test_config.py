@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.config import ConfigError, ServerConfig, load_config, parse_size
+from dovetail.serve.config import ConfigError, ServerConfig, load_config, parse_size, settings
 
 
 def test_defaults() -> None:
@@ -92,3 +93,26 @@ def test_lists_from_every_source(tmp_path: Path) -> None:
     for wrong in ([1], "a,,b", [""]):
         with pytest.raises(ConfigError):
             load_config({"model_alias": wrong}, {})
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"max_num_seqs": 0}, "max_num_seqs (--max-num-seqs) must be between"),
+        ({"dtype": "int3"}, "dtype (--dtype) must be one of"),
+        ({"tls_cert": "a"}, "tls_key (--tls-key)"),
+        ({"max_batched_tokens": 8}, "max_num_seqs (--max-num-seqs)"),
+    ],
+)
+def test_an_error_names_the_setting_and_its_option(flags, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(flags, {})
+
+
+def test_every_setting_has_a_kind_and_a_default_that_fits_it():
+    for setting in settings():
+        if setting.default is not None and setting.kind in ("whole number", "size"):
+            assert isinstance(setting.default, int) and not isinstance(setting.default, bool), setting
+        elif setting.kind == "true or false":
+            assert setting.default is False
+        assert setting.choices == () or setting.default is None or setting.default in setting.choices

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dovetail.serve.config import AuditText, ConfigError, Fsync, Period, ServerConfig, WhenFull
+from dovetail.serve.config import AuditText, ConfigError, Fsync, Period, ServerConfig, WhenFull, both
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 
@@ -37,7 +37,8 @@ class AuditSettings:
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
             raise ConfigError(
-                f"audit_name must be of letters, digits and _, at most 64, not {self.name!r}.", param="audit_name"
+                f"{both('audit_name')} must be of letters, digits and _, at most 64, not {self.name!r}.",
+                param="audit_name",
             )
 
     @property

@@ -1,0 +1,28 @@
+"""Writes a generated page or section, or says whether it is up to date: what all generators beside this file share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/{script}: change the code, then run it (make references). -->\n"
+
+
+def keep(page: str, text: str) -> int:
+    """Write ``text`` as docs/``page``; with --check, write nothing, and 1 says that the page differs."""
+    path = DOCS / page
+    if "--check" in sys.argv:
+        return int(not path.exists() or path.read_text(encoding="utf-8") != text)
+    path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def cell(text: object) -> str:
+    """Text for a cell of a table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def code(text: object) -> str:
+    """A word of code in a cell, or nothing."""
+    return f"`{cell(text)}`" if str(text) else ""
