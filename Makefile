@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # The whole suite in up to four processes, the tests of one file in one of them.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e test-browser check format bench clean
+.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e test-browser test-docs docs references check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
@@ -18,6 +18,8 @@ help:
 	@echo "make test-triton  the GPU kernels, interpreted and compiled without a GPU (installs Triton, 188 MB)"
 	@echo "make test-e2e  real clients (Codex, Claude Code, opencode, aider, ...) against this server; needs npm"
 	@echo "make test-browser  the console in headless Chromium; needs chromium and npm"
+	@echo "make docs     the documentation as a site, in site/; make references: the pages that are written from the code"
+	@echo "make test-docs  the commands in the documentation that take longer, and the site"
 	@echo "make check    format, lint, types and tests"
 	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
 
@@ -67,6 +69,17 @@ test-browser: install
 	@$(BIN)/python tests/e2e/browser/install.py
 	@$(BIN)/pytest tests/e2e/browser -m browser
 
+# The documentation as a site that needs no server and no network: site/index.html. A warning is an error.
+docs: install references
+	@$(BIN)/python -c 'import material' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "The site is in site/: open site/index.html"
+
+references: install
+	@$(BIN)/python docs/write_references.py
+
+test-docs: docs
+	@$(BIN)/pytest tests/docs -m docs --timeout 600
+
 check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -82,4 +95,4 @@ bench: install
 	@$(BIN)/python benchmarks/edit_fuzz.py --edits 200
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+
+_PAGE = re.compile(r"\bdocs/([\w-]+\.md)")
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/{script}: change the code, then run it (make references). -->\n"
@@ -19,8 +22,8 @@ def keep(page: str, text: str) -> int:
 
 
 def cell(text: object) -> str:
-    """Text for a cell of a table."""
-    return " ".join(str(text).split()).replace("|", "\\|")
+    """Text for a cell of a table; pages that it names become links."""
+    return _PAGE.sub(r"[\1](\1)", " ".join(str(text).split()).replace("|", "\\|"))
 
 
 def code(text: object) -> str:

@@ -67,7 +67,9 @@ def section(name: str, command: Any) -> str:
     usage = [name, *(words(each) for each in command.params if each.param_type_name == "argument")]
     lines = [f"\n## {name}\n\n{' '.join((command.help or '').split())}\n\n```text\n{' '.join(usage)} [OPTIONS]\n```\n"]
     if name == "dovetail serve":
-        lines.append("\nIts options are its settings, with their ranges and variables: [configuration.md](configuration.md).\n")
+        lines.append(
+            "\nIts options are its settings, with their ranges and variables: [configuration.md](configuration.md).\n"
+        )
         return "".join(lines)
     lines.append("\n| option | value | default | meaning |\n|---|---|---|---|\n")
     for each in command.params:

@@ -20,6 +20,7 @@ from dovetail.serve.api.completions.infill import InfillBody
 from dovetail.serve.api.edits.apply import ApplyBody
 from dovetail.serve.api.edits.body import EditsBody
 from dovetail.serve.api.embeddings import EmbeddingsBody
+from dovetail.serve.api.operations import ERROR, MESSAGES_ERROR, described
 from dovetail.serve.api.responses.body import ContextFields as ResponsesContext
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.responses.conversations import ConversationBody
@@ -58,25 +59,33 @@ UPLOAD = {
     "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"type": "string"}},
 }
 """The form that /v1/files takes."""
+SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer"},
+    "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+"""How a credential comes, where the server asks for one (docs/access.md)."""
 
 
 def install(app: FastAPI) -> None:
     """Let ``app`` describe its bodies too; the document is made when it is first asked for."""
     plain: Callable[[], dict[str, Any]] = app.openapi
 
-    def described() -> dict[str, Any]:
+    def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = with_bodies(plain())
         return app.openapi_schema
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = complete  # type: ignore[method-assign]
 
 
 def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
     """``document`` with a schema for each body."""
     models = [(model, "validation") for model in dict.fromkeys(BODIES.values())]
     by_model, shared = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    paths = {path: dict(operations) for path, operations in document["paths"].items()}
+    paths = {
+        path: {method: described(method, path, operation) for method, operation in operations.items()}
+        for path, operations in document["paths"].items()
+    }
     for path, model in BODIES.items():
         content = {"application/json": {"schema": by_model[model, "validation"]}}
         if path in paths:
@@ -84,6 +93,5 @@ def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
     if "/v1/files" in paths:
         form = {"multipart/form-data": {"schema": UPLOAD}}
         paths["/v1/files"]["post"] = {**paths["/v1/files"]["post"], "requestBody": {"required": True, "content": form}}
-    components = document.get("components", {})
-    schemas = {**components.get("schemas", {}), **shared.get("$defs", {})}
-    return {**document, "paths": paths, "components": {**components, "schemas": schemas}}
+    schemas = {**shared.get("$defs", {}), "Error": ERROR, "MessagesError": MESSAGES_ERROR}
+    return {**document, "paths": paths, "components": {"schemas": schemas, "securitySchemes": SCHEMES}}
