@@ -6,6 +6,8 @@ import re
 
 from jsonschema import Draft202012Validator
 
+from dovetail.serve.api.operations import OPERATIONS
+
 BODILESS = {"/v1/responses/{response_id}/cancel", "/v1/batches/{id}/cancel"}
 FORMS = {"/v1/files"}
 
@@ -35,3 +37,14 @@ async def test_every_post_has_a_body_that_can_be_looked_up(make_api):
 
 async def test_without_docs_there_is_none(make_api):
     assert (await make_api().client.get("/openapi.json")).status_code == 404
+
+
+async def test_every_operation_is_told_in_words(make_api):
+    document = (await make_api(docs=True).client.get("/openapi.json")).json()
+    operations = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    told = {key for key in OPERATIONS if not key[1].startswith("/v1/system-card")}  # there with a card
+    assert operations == told, "give the route its line in serve/api/operations.py"
+    for method, path in operations:
+        operation = document["paths"][path][method]
+        assert operation["tags"] and set(operation["responses"]) == {"200", "default"}
+        assert (operation["security"] == []) == (path in ("/health", "/ready"))
