@@ -78,7 +78,7 @@ references: install
 	@$(BIN)/python docs/write_references.py
 
 test-docs: docs
-	@$(BIN)/pytest tests/docs -m docs --timeout 600
+	@$(BIN)/pytest tests/documentation -m docs --timeout 600
 
 check: install
 	@$(BIN)/ruff format --check .

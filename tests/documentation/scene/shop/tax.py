@@ -1,0 +1,5 @@
+"""Taxes in cents."""
+
+
+def tax(cents, rate=19):
+    return cents * rate // 100
