@@ -26,8 +26,8 @@ DATA = frozenset({"toml", "json"})
 NEEDS = frozenset({"gpu", "network", "client", "docker", "kubernetes", "terminal", "time"})
 KEYS = frozenset({"needs", "shown by", "part of", "loads", "writes", "exits", "example"})
 
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+)(\w*)[^\n]*$")
-_COMMENT = re.compile(r"^ {0,3}<!-- (.*?) -->$")
+_FENCE = re.compile(r"^( *)(```+|~~~+)(\w*)[^\n]*$")
+_COMMENT = re.compile(r"^ *<!-- (.*?) -->$")
 _INDENTED = re.compile(r"^(    |\t)\S")
 
 
@@ -76,12 +76,13 @@ def parse_blocks(text: str, page: str) -> list[Block]:
             continue
         begin = number
         number += 1
-        while number < len(lines) and not _closes(lines[number], opened[1]):
+        while number < len(lines) and not _closes(lines[number], opened[2]):
             number += 1
         if number == len(lines):
             raise ValueError(f"{page}:{begin + 1}: the fence is not closed")
-        body = "".join(f"{line}\n" for line in lines[begin + 1 : number])
-        found.append(Block(page, begin + 1, opened[2], body, _marks(lines[begin - 1] if begin else "", page, begin)))
+        inside = (line.removeprefix(opened[1]) for line in lines[begin + 1 : number])
+        body = "".join(f"{line}\n" for line in inside)
+        found.append(Block(page, begin + 1, opened[3], body, _marks(lines[begin - 1] if begin else "", page, begin)))
         number += 1
     return found
 

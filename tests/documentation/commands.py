@@ -43,6 +43,8 @@ def parse(words: list[str]) -> tuple[str, Mapping[str, Any]]:
     command: Any = typer.main.get_command(app)
     context = None
     name = "dovetail"
+    if words == ["--version"]:
+        return name, {}
     while hasattr(command, "commands"):
         context = command.make_context(name, [], parent=context, resilient_parsing=True)
         name, words = words[0], words[1:]

@@ -29,7 +29,7 @@ def each(blocks: list[Block]) -> pytest.MarkDecorator:
 
 
 def test_every_block_says_what_it_is() -> None:
-    allowed = SHELLS | DATA | {"python", "text", "diff", "yaml", "promql"}
+    allowed = SHELLS | DATA | {"python", "text", "diff", "yaml", "ini", "promql"}
     unknown = [block.place for block in BLOCKS if block.language not in allowed and "example" not in block.marks]
     assert unknown == [], (
         "code stands in a fence that names its language: sh, console, python, toml, json, or text for what is none"
@@ -85,12 +85,10 @@ def test_a_wrong_option_is_found() -> None:
 
 
 def test_how_blocks_are_read() -> None:
-    text = (
-        "a\n\n<!-- needs: gpu; shown by: x -->\n```sh\nls\n```\n\n    indented\n\n- item\n\n    more\n~~~~\n```\n~~~~\n"
-    )
+    text = "a\n\n<!-- needs: gpu; shown by: x -->\n```sh\nls\n```\n\n    indented\n\n- item\n\n    ```sh\n    more\n    ```\n~~~~\n```\n~~~~\n"
     one, two, three, four = parse_blocks(text, "p")
     assert (one.language, one.text, one.marks) == ("sh", "ls\n", {"needs": "gpu", "shown by": "x"})
-    assert two.language == three.language == "indented" and (four.language, four.text) == ("", "```\n")
+    assert two.language == "indented" and three.text == "more\n" and (four.language, four.text) == ("", "```\n")
     for wrong in ("```sh\nls\n", "<!-- nees: gpu -->\n```sh\n```\n"):
         with pytest.raises(ValueError, match="p:"):
             parse_blocks(wrong, "p")
