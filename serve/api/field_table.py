@@ -133,7 +133,7 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "t_max_predict_ms": "the first line end after so long ends the middle",
     "repeat_penalty": "another name of repetition_penalty",
     "completion_window": "24h, or another time such as 600s, 90m, 7d: then it expires",
-    "endpoint": "chat completions, completions, responses or edits",
+    "endpoint": "chat completions, completions, responses, embeddings, moderations or edits",
     "input_file_id": "a file that was uploaded with the purpose batch",
     "output_expires_after": "the output files are deleted so many seconds after they are written",
     "content": "text (llama.cpp's form); no special tokens are added unless `add_special`",

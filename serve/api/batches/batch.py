@@ -18,6 +18,11 @@ from dovetail.serve.api.records import Record
 KIND = "batch"
 LIVE = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 Ending = Literal["completed", "expired", "cancelled"]
+Endpoint = Literal[
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations", "/v1/edits"
+]
+UNSCHEDULED: frozenset[Endpoint] = frozenset({"/v1/moderations"})
+"""Endpoints whose requests wait for no model, and so have no priority."""
 
 _WINDOW = re.compile(r"([1-9]\d{0,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
@@ -38,7 +43,7 @@ class BatchBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     input_file_id: str
-    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/edits"]
+    endpoint: Endpoint
     completion_window: str
     metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from dovetail.serve.api.batches.batch import KIND, Ending, fail, kept_seconds, move
+from dovetail.serve.api.batches.batch import KIND, UNSCHEDULED, Ending, fail, kept_seconds, move
 from dovetail.serve.api.batches.files import Files
 from dovetail.serve.api.batches.lines import Line, answered, read_lines, unanswered, usage_of
 from dovetail.serve.api.http.failures import body_of
@@ -134,9 +134,8 @@ class Run:
             if body.get(name):
                 refusal = not_available(name, " (in a batch)")
                 return answered(line, refusal.status, request_id, body_of(refusal))
-        own = body.get("priority")
-        if own is None or (isinstance(own, int) and not isinstance(own, bool) and abs(own) <= 1000):
-            body["priority"] = min(1000, PRIORITY + max(0, own or 0))
+        if self.batch["endpoint"] not in UNSCHEDULED:
+            _put_behind(body)
         failures = 0
         while True:
             async with self._asking.gate:
@@ -186,3 +185,10 @@ class Run:
             "batch_output", f"{batch_id}_{name}.jsonl", text, id=id, expire_after=kept_seconds(self.batch)
         )
         return str(file["id"])
+
+
+def _put_behind(body: dict[str, Any]) -> None:
+    """Give a request its priority, unless its own is wrong: then it is refused as a live client's is."""
+    own = body.get("priority")
+    if own is None or (isinstance(own, int) and not isinstance(own, bool) and abs(own) <= 1000):
+        body["priority"] = min(1000, PRIORITY + max(0, own or 0))

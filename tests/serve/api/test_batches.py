@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from conftest import CODEC, hello, served_model
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +16,12 @@ from hypothesis import strategies as st
 
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.batches.lines import read_lines
+from dovetail.serve.api.served import Embedding
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.engine.fake import FakeEngine, reply
-from dovetail.serve.types import ErrorEvent
+from dovetail.serve.govern.declines.conduct import Conduct
+from dovetail.serve.govern.declines.document import read_acceptable_use
+from dovetail.serve.types import ErrorEvent, FinishEvent, Usage
 
 PLAIN = "/v1/completions"
 
@@ -95,6 +100,42 @@ async def test_other_endpoints(api, url, body, kind):
     [entry] = await entries(api.client, batch["output_file_id"])
     assert entry["response"]["body"]["object"] == kind
     assert batch["usage"]["total_tokens"] > 0
+
+
+async def test_embeddings(make_api, served, codec):
+    def vectors(request):
+        numbers = np.array([sum(request.prompt), 1], "<f4")
+        yield FinishEvent(
+            request_id="", reason="stop", usage=Usage(prompt_tokens=len(request.prompt)), vector=numbers.tobytes()
+        )
+
+    own = Embedding(pooling="mean", normalize=False, size=2, encode=codec.encode)
+    api = make_api(vectors, served=replace(served, embedding=own))
+    url = "/v1/embeddings"
+    bodies = ({"input": "ab"}, {"input": ["a", "b"], "priority": 3}, {"input": ""})
+    text = "".join(
+        json.dumps({"custom_id": f"{number}", "method": "POST", "url": url, "body": body}) + "\n"
+        for number, body in enumerate(bodies)
+    )
+    batch = await ended(api.client, (await begin(api.client, text, endpoint=url))["id"])
+    good = await entries(api.client, batch["output_file_id"])
+    vectors_by_line = [[each["embedding"] for each in entry["response"]["body"]["data"]] for entry in good]
+    assert vectors_by_line == [[[97 + 98, 1]], [[97, 1], [98, 1]]]
+    assert batch["usage"]["input_tokens"] == 4
+    assert sorted(request.priority for request in api.engine.requests) == [100, 103, 103]
+    [bad] = await entries(api.client, batch["error_file_id"])
+    assert bad["response"]["body"]["error"]["param"] == "input"
+
+
+async def test_moderations(make_api):
+    api = make_api(conduct=Conduct(read_acceptable_use()))
+    url = "/v1/moderations"
+    written = json.dumps({"custom_id": "a", "method": "POST", "url": url, "body": {"input": ["hi", "there"]}})
+    batch = await ended(api.client, (await begin(api.client, written, endpoint=url))["id"])
+    [entry] = await entries(api.client, batch["output_file_id"])
+    assert [each["flagged"] for each in entry["response"]["body"]["results"]] == [False, False]
+    assert "ignored" not in entry["response"]
+    assert api.engine.requests == []
 
 
 async def test_streams_are_refused_line_by_line(api):
@@ -277,7 +318,7 @@ async def test_uploads_that_are_none(make_api):
     [
         ({"input_file_id": "file_none"}, 404, "input_file_id"),
         ({"input_file_id": None}, 400, "input_file_id"),
-        ({"endpoint": "/v1/embeddings"}, 400, "endpoint"),
+        ({"endpoint": "/v1/images/generations"}, 400, "endpoint"),
         ({"completion_window": "soon"}, 400, "completion_window"),
         ({"completion_window": "31d"}, 400, "completion_window"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 5}}, 400, "output_expires_after.seconds"),
