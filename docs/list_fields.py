@@ -7,9 +7,10 @@ python docs/list_fields.py --check    exit 1 if it is not up to date
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from dovetail.serve.api.field_table import ENDPOINTS, fields_of
+from dovetail.serve.api.field_table import ENDPOINTS, Field, fields_of
 
 PAGE = Path(__file__).resolve().parent / "api.md"
 HEADING = "## Request fields\n"
@@ -20,8 +21,18 @@ def section() -> str:
     lines = [HEADING]
     for endpoint in ENDPOINTS:
         lines.append(f"\n### POST {endpoint}\n\n| field | | |\n|---|---|---|\n")
-        lines += [f"| `{field.name}` | {field.handling} | {field.note} |\n" for field in fields_of(endpoint)]
+        fields = fields_of(endpoint)
+        refused = [field for field in fields if field.handling == "refused"]
+        lines += [_row([field]) for field in fields if field.handling == "served"]
+        lines += [_row(refused)] if refused else []
+        lines += [_row([field]) for field in fields if field.handling == "ignored"]
     return "".join(lines)
+
+
+def _row(fields: Sequence[Field]) -> str:
+    """Fields of one handling and one note."""
+    names = ", ".join(f"`{field.name}`" for field in fields)
+    return f"| {names} | {fields[0].handling} | {fields[0].note} |\n"
 
 
 def main() -> int:

@@ -8,35 +8,61 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from dovetail.serve.api.anthropic.body import ContextFields as MessagesContext
 from dovetail.serve.api.anthropic.body import MessagesBody
 from dovetail.serve.api.batches.batch import BatchBody
+from dovetail.serve.api.batches.upload import FIELDS as FILE_FIELDS
 from dovetail.serve.api.chat.body import ChatBody
 from dovetail.serve.api.completions.endpoints import CompletionBody
 from dovetail.serve.api.completions.infill import InfillBody
 from dovetail.serve.api.edits.body import EditsBody
 from dovetail.serve.api.embeddings import EmbeddingsBody
 from dovetail.serve.api.http.fields import IGNORED, NOT_SERVED
+from dovetail.serve.api.responses.body import ContextFields as ResponsesContext
 from dovetail.serve.api.responses.body import ResponseBody
+from dovetail.serve.api.responses.conversations import ConversationBody
+from dovetail.serve.api.security.moderations import ModerationBody
 from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
 
 Handling = Literal["served", "refused", "ignored"]
 
-ENDPOINTS: Mapping[str, type[BaseModel]] = {
-    "/v1/chat/completions": ChatBody,
-    "/v1/completions": CompletionBody,
-    "/v1/responses": ResponseBody,
-    "/v1/messages": MessagesBody,
-    "/v1/edits": EditsBody,
-    "/v1/embeddings": EmbeddingsBody,
-    "/infill": InfillBody,
-    "/tokenize": TokenizeBody,
-    "/detokenize": DetokenizeBody,
-    "/v1/batches": BatchBody,
-}
+_CHAT, _PLAIN, _INFILL = "/v1/chat/completions", "/v1/completions", "/infill"
+_RESPONSES = "/v1/responses"
+_COUNT, _COMPACT = f"{_RESPONSES}/input_tokens", f"{_RESPONSES}/compact"
+_MESSAGES = "/v1/messages"
+_COUNT_MESSAGES = f"{_MESSAGES}/count_tokens"
 
-_CHAT, _PLAIN, _RESPONSES, _MESSAGES = list(ENDPOINTS)[:4]
-_INFILL = "/infill"
-_REFUSED_BY = {_CHAT: (), _PLAIN: (), _RESPONSES: ("suffix",), _MESSAGES: ("suffix",), _INFILL: ()}
+
+def _names(body: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(each.alias or name for name, each in body.model_fields.items())
+
+
+ENDPOINTS: Mapping[str, Collection[str]] = {
+    _CHAT: _names(ChatBody),
+    _PLAIN: _names(CompletionBody),
+    _RESPONSES: _names(ResponseBody),
+    _COUNT: _names(ResponsesContext),
+    _COMPACT: sorted(set(_names(ResponseBody)) - {"background", "store", "stream"}),
+    "/v1/conversations": _names(ConversationBody),
+    _MESSAGES: _names(MessagesBody),
+    _COUNT_MESSAGES: _names(MessagesContext),
+    "/v1/edits": _names(EditsBody),
+    "/v1/embeddings": _names(EmbeddingsBody),
+    "/v1/moderations": _names(ModerationBody),
+    _INFILL: _names(InfillBody),
+    "/tokenize": _names(TokenizeBody),
+    "/detokenize": _names(DetokenizeBody),
+    "/v1/files": FILE_FIELDS,
+    "/v1/batches": _names(BatchBody),
+}
+"""What each endpoint serves."""
+
+_REFUSED_BY = {
+    _CHAT: (),
+    _PLAIN: (),
+    _INFILL: (),
+    **dict.fromkeys((_RESPONSES, _COUNT, _COMPACT, _MESSAGES, _COUNT_MESSAGES), ("suffix",)),
+}
 """The endpoints that know NOT_SERVED, less what is not theirs."""
 
 _IGNORED_BY: Mapping[str, Collection[str]] = {
@@ -62,6 +88,19 @@ _IGNORED_BY: Mapping[str, Collection[str]] = {
         "prompt_cache_options",
         "prompt_cache_retention",
     ),
+    _COUNT: ("personality",),
+    _COMPACT: ("image", "prompt_cache_options", "prompt_cache_retention"),
+    _COUNT_MESSAGES: (
+        "betas",
+        "billing_policy",
+        "cache_control",
+        "compaction",
+        "context_management",
+        "mcp_servers",
+        "speed",
+        "user_profile_id",
+        "workspace_id",
+    ),
     _MESSAGES: (
         "container",
         "mcp_servers",
@@ -80,6 +119,13 @@ _IGNORED_BY: Mapping[str, Collection[str]] = {
 }
 
 NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
+    "background": "made while nobody waits; needs store",
+    "/v1/moderations input": "a text, texts, or text parts; pictures are refused by place",
+    "/v1/moderations model": "anything: texts are judged by this server's acceptable use policy",
+    "/v1/files file": "JSON lines, at most 64 MiB",
+    "/v1/files purpose": "batch; others are refused",
+    "/v1/files expires_after": "`anchor` created_at, and `seconds`",
+    "/v1/conversations items": "like `input` of a response",
     "model": "the served model's name, or an alias of it",
     "messages": "text parts; other parts are refused by place",
     "max_tokens": "at most what the context window leaves: more is clamped",
@@ -108,7 +154,6 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "/v1/embeddings input": "a text, texts, token ids or lists of token ids; special tokens in texts are text",
     "dimensions": "the first so many numbers, scaled to length 1 again where the model's vectors are",
     "encoding_format": "float or base64 (little-endian float32)",
-    "background": "made while nobody waits; needs store",
     "conversation": "its items come first, and the answer is added to it",
     "include": "`reasoning.encrypted_content`, `message.output_text.logprobs`; others are named in `x-dovetail-ignored`",
     "max_tool_calls": "this server runs no tools itself, so it holds by itself",
@@ -157,8 +202,7 @@ class Field:
 
 def fields_of(endpoint: str) -> list[Field]:
     """The table of one endpoint, by handling, then by name."""
-    schema = ENDPOINTS[endpoint]
-    served = sorted(each.alias or name for name, each in schema.model_fields.items())
+    served = sorted(ENDPOINTS[endpoint])
     refused = sorted(set(NOT_SERVED) - set(served) - set(_REFUSED_BY[endpoint])) if endpoint in _REFUSED_BY else []
     ignored = sorted(set(_IGNORED_BY.get(endpoint, ())) - set(served))
     return [

@@ -25,6 +25,7 @@ from dovetail.serve.api.conversation.conversation import Conversation
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import told
+from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.sealed import Sealer
 from dovetail.serve.types import Request
@@ -62,8 +63,10 @@ def routes(context: ApiContext, sealer: Sealer) -> APIRouter:
     async def count(http: HttpRequest) -> Response:
         body = check(ContextFields, await read_object(http, context.settings.max_body_bytes))
         context.require_model(body.model)
-        conversation, _ = _conversation(context, sealer, body)
-        return JSONResponse({"input_tokens": len(await asyncio.to_thread(prompt_ids, context, conversation))})
+        conversation, untold = _conversation(context, sealer, body)
+        tokens = await asyncio.to_thread(prompt_ids, context, conversation)
+        headers = context.ignored_header(http, ignored_fields(body, *untold))
+        return JSONResponse({"input_tokens": len(tokens)}, headers=headers)
 
     @router.head("/api/hello", include_in_schema=False)
     @router.get("/api/hello", include_in_schema=False)

@@ -34,7 +34,7 @@ def file_routes(context: ApiContext, files: Files, batches: Batches) -> APIRoute
         file = await read_upload(http, context.settings.max_file_bytes)
         added = files.add(file.purpose, file.filename, file.text, expire_after=file.expire_after)
         await files.written()
-        return JSONResponse(added)
+        return JSONResponse(added, headers=context.ignored_header(http, file.ignored))
 
     @router.get(FILES)
     async def list_files(http: HttpRequest) -> Response:

@@ -16,18 +16,22 @@ from dovetail.serve.errors import UserError
 FORM_BYTES = 64 * 1024
 """What the form may have beside the file."""
 
+FIELDS = ("file", "purpose", "expires_after")
+"""What the form may hold."""
+
 SHORTEST, LONGEST = 3600, 30 * 24 * 3600
 """How long a file may be kept that is to expire, in seconds."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it came."""
+    """A file as it came. ``ignored``: further fields of its form."""
 
     filename: str
     purpose: str
     text: str
     expire_after: int | None
+    ignored: tuple[str, ...] = ()
 
 
 async def read_upload(http: HttpRequest, limit: int) -> Upload:
@@ -60,7 +64,8 @@ async def _upload(form: FormData, limit: int) -> Upload:
         text = body.decode()
     except UnicodeDecodeError as error:
         refuse("file", f"is not valid UTF-8 (byte {error.start})")
-    return Upload(file.filename or "file.jsonl", "batch", text.removeprefix("\ufeff"), _expire_after(form))
+    unknown = tuple(dict.fromkeys(name for name in form if name.partition("[")[0] not in FIELDS))
+    return Upload(file.filename or "file.jsonl", "batch", text.removeprefix("\ufeff"), _expire_after(form), unknown)
 
 
 def _expire_after(form: FormData) -> int | None:

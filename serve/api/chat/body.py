@@ -52,8 +52,6 @@ class ChatBody(ManyFields, StructuredFields, CarrierFields):
     def ignored(self) -> list[str]:
         """Names of what is accepted and changes nothing; a UserError for what would change the answer."""
         ignored = ignored_fields(self)
-        if self.stream_options is not None:
-            ignored += [f"stream_options.{name}" for name in self.stream_options.model_extra or {}]
         if self.functions and self.tools:
             ignored.append("functions")
         if self.top_logprobs is not None and not self.logprobs:

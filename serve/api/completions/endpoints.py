@@ -130,8 +130,6 @@ async def _job(context: ApiContext, body: CompletionBody) -> Job:
     rules = rules_for(context.settings.policy, body.security)
     code_language(body.security)
     ignored = ignored_fields(body)
-    if body.stream_options is not None:
-        ignored += [f"stream_options.{name}" for name in body.stream_options.model_extra or {}]
     tries = _tries(body)
     if body.echo and body.logprobs is not None:
         raise not_available("echo", " (together with logprobs: a prompt's own are not computed)")

@@ -69,7 +69,8 @@ IGNORED: Mapping[str, str] = {
     "prompt_cache_key": "prefixes are shared wherever they are the same; cache_salt keeps them apart",
     "prompt_cache_options": "prefixes are kept as long as there is room",
     "prompt_cache_retention": "prefixes are kept as long as there is room",
-    "moderation": "nothing is moderated here",
+    "moderation": "what is declined is this server's policy, and holds anyway",
+    "personality": "open models have no such setting; say it in a message",
     "verbosity": "open models have no such setting; say it in a message",
     "web_search_options": "this server runs no tools itself",
     "access_programs": "there are none here",
@@ -84,6 +85,7 @@ IGNORED: Mapping[str, str] = {
     "speed": "there is one",
     "user_profile_id": "there are no accounts here",
     "workspace_id": "there are no accounts here",
+    "cache_control": "prefixes are cached by themselves",
     "betas": "a header of the client's",
     "billing_policy": "nothing is billed here",
     "fallback_credit_token": "nothing is billed here",
@@ -100,17 +102,28 @@ IGNORED: Mapping[str, str] = {
 
 
 def ignored_fields(body: BaseModel, *also: str) -> list[str]:
-    """The names, in order, of extra fields that ask for nothing we do; a UserError for one that must not be ignored."""
+    """The names, in order, of extra fields that ask for nothing we do, also inside objects (``reasoning.context``); a UserError
+    for one that must not be ignored."""
     ignored = list(also)
-    for name, value in (body.model_extra or {}).items():
-        if value is None:
-            continue
+    for name in extra_fields(body):
         harmless = NOT_SERVED.get(name)
         if harmless is None:
             ignored.append(name)
-        elif not harmless(value):
+        elif not harmless((body.model_extra or {})[name]):
             raise not_available(name)
     return ignored
+
+
+def extra_fields(body: BaseModel) -> list[str]:
+    """The paths of all fields that have a value and that the schema does not know: its own, then those of objects in it."""
+    own = [name for name, value in (body.model_extra or {}).items() if value is not None]
+    inside = [
+        f"{field.alias or name}.{extra}"
+        for name, field in type(body).model_fields.items()
+        if isinstance(value := getattr(body, name), BaseModel)
+        for extra in extra_fields(value)
+    ]
+    return own + inside
 
 
 def not_available(name: str, reason: str = "") -> UserError:

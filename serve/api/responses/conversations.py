@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse
 
 from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.fields import extra_fields
 from dovetail.serve.api.http.wire import as_list
 from dovetail.serve.api.responses.archive import not_found
 from dovetail.serve.api.responses.items import Item, read_input
@@ -40,7 +41,7 @@ def routes(shared: Responses) -> APIRouter:
         body = check(ConversationBody, await read_object(http, limit))
         conversation = archive.new_conversation(_items(body.items or []), body.metadata or {})
         await archive.written()
-        return JSONResponse(conversation)
+        return JSONResponse(conversation, headers=shared.context.ignored_header(http, extra_fields(body)))
 
     @router.get(ONE)
     async def retrieve(conversation_id: str) -> Response:
@@ -51,7 +52,7 @@ def routes(shared: Responses) -> APIRouter:
         body = check(ConversationBody, await read_object(http, limit))
         conversation = archive.describe(conversation_id, body.metadata or {})
         await archive.written()
-        return JSONResponse(conversation)
+        return JSONResponse(conversation, headers=shared.context.ignored_header(http, extra_fields(body)))
 
     @router.delete(ONE)
     async def delete(conversation_id: str) -> Response:
@@ -77,7 +78,8 @@ def routes(shared: Responses) -> APIRouter:
                 "first_id": items[0]["id"] if items else None,
                 "last_id": items[-1]["id"] if items else None,
                 "has_more": False,
-            }
+            },
+            headers=shared.context.ignored_header(http, extra_fields(body)),
         )
 
     @router.get(ONE + "/items/{item_id}")

@@ -16,6 +16,7 @@ from dovetail.serve.api.conversation.asking import prompt_ids
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import told
+from dovetail.serve.api.http.fields import ignored_fields, not_available
 from dovetail.serve.api.ids import fresh
 from dovetail.serve.api.responses.background import LOST, Background
 from dovetail.serve.api.responses.body import ContextFields, ResponseBody
@@ -62,14 +63,16 @@ def routes(shared: Responses) -> APIRouter:
     async def count(http: HttpRequest) -> Response:
         body = check(ContextFields, await read_object(http, limit))
         shared.context.require_model(body.model)
-        conversation = read_told(shared.archive, shared.sealer, body).conversation
-        tokens = await asyncio.to_thread(prompt_ids, shared.context, conversation)
-        return JSONResponse({"object": "response.input_tokens", "input_tokens": len(tokens)})
+        counted = read_told(shared.archive, shared.sealer, body)
+        tokens = await asyncio.to_thread(prompt_ids, shared.context, counted.conversation)
+        headers = shared.context.ignored_header(http, ignored_fields(body, *counted.ignored))
+        return JSONResponse({"object": "response.input_tokens", "input_tokens": len(tokens)}, headers=headers)
 
     @router.post(f"{ENDPOINT}/compact")
     async def compact(http: HttpRequest) -> Response:
-        wire = await read_object(http, limit)
-        return JSONResponse(await sse.unless_gone(http, _compacted(shared, http, wire)))
+        making = await _compacting(shared, http, await read_object(http, limit))
+        headers = shared.context.ignored_header(http, making.turn.ignored)
+        return JSONResponse(await sse.unless_gone(http, _compacted(making)), headers=headers)
 
     @router.get(ENDPOINT + "/{response_id}")
     async def retrieve(http: HttpRequest, response_id: str) -> Response:
@@ -134,14 +137,21 @@ def _sent(events: list[Event]) -> bytes:
     return sse.LastEvent(said) if any(event["type"] in ENDS for event in events) else said
 
 
-async def _compacted(shared: Responses, http: HttpRequest, wire: dict[str, Any]) -> dict[str, Any]:
-    """What takes a conversation's place: its user messages, and one compaction item for all the rest."""
+async def _compacting(shared: Responses, http: HttpRequest, wire: dict[str, Any]) -> Making:
+    """The making of what takes a conversation's place. It is answered whole, and never kept."""
     asked = check(ContextFields, wire)
     items = [{"role": "user", "content": asked.input}] if isinstance(asked.input, str) else asked.input or []
     if not isinstance(items, list):
         raise UserError("input: must be a string or a list of items.", code="invalid_value", param="input")
+    for name in ("stream", "background"):
+        if wire.get(name):
+            raise not_available(name, " (a compaction is answered whole)")
     body = check(ResponseBody, {**wire, "input": [*items, {"type": "compaction_trigger"}], "store": False})
-    making = Making(shared, http, await prepare(shared.context, shared.archive, shared.sealer, body))
+    return Making(shared, http, await prepare(shared.context, shared.archive, shared.sealer, body))
+
+
+async def _compacted(making: Making) -> dict[str, Any]:
+    """The conversation's user messages, and one compaction item for all the rest."""
     response = await making.whole()
     kept = [item for item in making.turn.told.items if item["type"] == "message" and item["role"] == "user"]
     return {

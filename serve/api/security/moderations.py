@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.http.body import check, read_object
+from dovetail.serve.api.http.fields import extra_fields
 from dovetail.serve.errors import UserError
 from dovetail.serve.govern.declines.document import AcceptableUse
 from dovetail.serve.govern.declines.judge import Decline
@@ -29,7 +30,7 @@ OFFICIAL = (
 class ModerationBody(BaseModel):
     """Texts to judge; ``model`` is taken and changes nothing."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     input: Any
     model: str | None = None
@@ -50,7 +51,10 @@ def routes(context: ApiContext) -> APIRouter:
                 code="not_configured",
             )
         results = [_result(conduct.policy, await conduct.judge_text(text)) for text in texts_of(body.input)]
-        return JSONResponse({"id": fresh_id("modr"), "model": MODEL, "results": results})
+        return JSONResponse(
+            {"id": fresh_id("modr"), "model": MODEL, "results": results},
+            headers=context.ignored_header(http, extra_fields(body)),
+        )
 
     return router
 

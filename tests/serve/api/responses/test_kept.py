@@ -231,6 +231,7 @@ async def test_what_decorates_a_request_is_accepted_and_named(api):
         "client_metadata",
         "context_management",
         "include.web_search_call.results",
+        "reasoning.context",
         "text.verbosity",
         "tools.web_search",
         "tools.tool_search",
