@@ -81,7 +81,7 @@ def _conversation(context: ApiContext, sealer: Sealer, body: ContextFields) -> t
     history = History(sealer)
     history.add_system(body.system, drop_billing=context.settings.drop_billing_header)
     history.add(body.messages)
-    offered = read_tools(body.tools, history.referenced)
+    offered = read_tools(body.tools, history.changes)
     choice, parallel = read_tool_choice(body.tool_choice, offered)
     conversation = Conversation(
         messages=history.finished(offered.tools),

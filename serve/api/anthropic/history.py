@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dovetail.serve.api.anthropic.tools import ToolChanges
 from dovetail.serve.api.conversation.canonical import canonical_arguments
 from dovetail.serve.api.conversation.conversation import Message, Tool, ToolCall
 from dovetail.serve.api.http.wire import as_list, as_object, as_text, optional_text, refuse
@@ -22,17 +23,19 @@ THINKING = "thinking"
 BILLING = re.compile(r"x-anthropic-billing-header:[^\n]*\n*")
 """What Claude Code puts at the head of its system prompt; it changes from session to session."""
 
+LOADED = "The tool {name} can be called now."
+_TOOL_CHANGES = ("tool_addition", "tool_removal")
 _ERROR = re.compile(r"\s*(<tool_use_error>|error)", re.IGNORECASE)
 
 
 @dataclass
 class History:
-    """Messages in the making. ``ignored``: blocks the model is not shown. ``referenced``: tools that results refer to."""
+    """Messages in the making. ``ignored``: what the model is not shown. ``changes``: of the tools, by references and blocks."""
 
     sealer: Sealer
     messages: list[Message] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    referenced: list[str] = field(default_factory=list)
+    changes: ToolChanges = field(default_factory=ToolChanges)
 
     def add_system(self, value: Any, *, drop_billing: bool) -> None:
         """The system prompt, if there is one."""
@@ -47,6 +50,7 @@ class History:
         """All messages."""
         if not value:
             refuse("messages", "must hold at least one message")
+        turns = [index for index, entry in enumerate(value) if isinstance(entry, dict) and entry.get("role") == "user"]
         for index, entry in enumerate(value):
             at = f"messages[{index}]"
             wire = as_object(entry, at)
@@ -56,8 +60,7 @@ class History:
             elif role == "user":
                 self._user(_blocks(wire.get("content"), f"{at}.content"), f"{at}.content")
             elif role == "system":
-                text = "\n".join(_system_texts(wire.get("content"), f"{at}.content"))
-                self.messages.append(Message(role="system", text=text))
+                self._system(wire, at, over=bool(turns) and index < turns[-1])
             else:
                 refuse(f"{at}.role", "Input should be 'user', 'assistant' or 'system'")
 
@@ -65,6 +68,43 @@ class History:
         """The messages, with the arguments of their calls in the form that ``tools`` gives them."""
         schemas = {tool.name: tool.parameters for tool in tools}
         return tuple(_with_canonical_calls(message, schemas) for message in self.messages)
+
+    def _system(self, wire: dict[str, Any], at: str, *, over: bool) -> None:
+        """Instructions and changes of tools in mid-conversation. ``over``: a user's turn has followed."""
+        content = wire.get("content")
+        if wire.get("output_config"):
+            self.ignored.append(f"{at}.output_config")
+        texts = []
+        for index, block in enumerate([] if content is None else _blocks(content, f"{at}.content")):
+            inside = f"{at}.content[{index}]"
+            if block.get("type", "text") == "text":
+                texts.append(as_text(block.get("text"), f"{inside}.text"))
+            elif block["type"] in _TOOL_CHANGES:
+                texts.append(self._tool_change(block, inside))
+            else:
+                refuse(f"{inside}.type", f"must be text, {' or '.join(_TOOL_CHANGES)}")
+        text = "\n".join(text for text in texts if text)
+        if text and not (over and wire.get("clear_at") == "next_user_message"):
+            self.messages.append(Message(role="system", text=text))
+
+    def _tool_change(self, block: dict[str, Any], at: str) -> str:
+        """What the model is told of a tool that may be called from here on, or may not; nothing of those that others run."""
+        tool = as_object(block.get("tool"), f"{at}.tool")
+        kind = tool.get("type")
+        if kind == "tool_definition" and block["type"] == "tool_addition":
+            tool, at = as_object(tool.get("definition"), f"{at}.tool.definition"), f"{at}.tool.definition"
+            self.changes.defined.append((tool, at))
+            if tool.get("type", "custom") != "custom":
+                return ""  # named by read_tools
+        elif kind != "tool_reference":
+            self.ignored.append(at)
+            return ""
+        name = as_text(tool.get("name"), f"{at}.name")
+        if block["type"] == "tool_removal":
+            self.changes.remove(name)
+            return f"The tool {name} can no longer be called."
+        self.changes.add(name)
+        return LOADED.format(name=name)
 
     def _user(self, blocks: Sequence[dict[str, Any]], path: str) -> None:
         texts: list[str] = []
@@ -97,8 +137,10 @@ class History:
         kind = block.get("type")
         if kind == "tool_reference":
             name = as_text(block.get("tool_name"), f"{at}.tool_name")
-            self.referenced.append(name)
-            return f"The tool {name} can be called now."
+            self.changes.add(name)
+            return LOADED.format(name=name)
+        if kind in _TOOL_CHANGES:
+            return self._tool_change(block, at)
         read = _TEXTS.get(kind) if isinstance(kind, str) else None
         if read is None:
             refuse(f"{at}.type", f"{kind!r} blocks are not available with this model; send text", "unsupported_content")
@@ -117,6 +159,8 @@ class History:
                 thoughts += self._thought(block, at)
             elif kind == "tool_use":
                 calls.append(_call(block, at))
+            elif kind == "compaction" and block.get("content") is not None:
+                texts.append(as_text(block["content"], f"{at}.content"))
             elif isinstance(kind, str) and (kind in _SERVER_BLOCKS or kind.endswith("_tool_result")):
                 self.ignored.append(at)
             else:
@@ -134,7 +178,10 @@ class History:
         return [text]
 
 
-_SERVER_BLOCKS = ("server_tool_use", "redacted_thinking", "container_upload", "compaction")
+_SERVER_BLOCKS = (
+    *("server_tool_use", "mcp_tool_use", "mcp_tool_listing", "container_upload"),
+    *("redacted_thinking", "compaction", "fallback"),
+)
 
 
 def _call(block: dict[str, Any], at: str) -> ToolCall:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dovetail.serve.api.conversation.conversation import Tool, ToolChoice
@@ -18,27 +17,53 @@ class Offered:
     unavailable: tuple[str, ...] = ()
 
 
-def read_tools(value: Any, referenced: Sequence[str]) -> Offered:
+@dataclass
+class ToolChanges:
+    """What the messages change about the tools, the latest last.
+
+    ``loaded``: names of tools that may be called from some point on. ``removed``: names of those that may not, any more.
+    ``defined``: tools that only a message holds, as entries of ``tools``, each with its place.
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    defined: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """The tool may be called from here on."""
+        self.removed.discard(name)
+        self.loaded.append(name)
+
+    def remove(self, name: str) -> None:
+        """The tool may not be called from here on."""
+        self.removed.add(name)
+
+
+def read_tools(value: Any, changes: ToolChanges | None = None) -> Offered:
     """The tools that the model is shown.
 
-    A deferred tool is shown once a tool result refers to it: behind the others, in the order of the references, wherever it
-    stands in the list. So the prompt's beginning stays the same when one is loaded.
+    A deferred tool is shown once a message loads it: behind the others, in the order of loading, wherever it stands in the
+    list. So the prompt's beginning stays the same when one is loaded.
     """
+    changes = changes if changes is not None else ToolChanges()
     tools: dict[str, Tool] = {}
     deferred: dict[str, Tool] = {}
     unavailable: list[str] = []
-    for index, entry in enumerate(as_list([] if value is None else value, "tools")):
-        at = f"tools[{index}]"
+    listed = [
+        (entry, f"tools[{index}]") for index, entry in enumerate(as_list([] if value is None else value, "tools"))
+    ]
+    for entry, at in [*listed, *changes.defined]:
         wire = as_object(entry, at)
         kind = optional_text(wire.get("type"), f"{at}.type")
         if kind not in ("", "custom"):
             unavailable.append(kind)
             continue
         tool = _tool(wire, at)
-        late = wire.get("defer_loading") is True or tool.name in referenced
+        late = wire.get("defer_loading") is True or tool.name in changes.loaded
         (deferred if late else tools)[tool.name] = tool
-    loaded = [deferred[name] for name in dict.fromkeys(referenced) if name in deferred]
-    return Offered((*tools.values(), *loaded), tuple(unavailable))
+    loaded = [deferred[name] for name in dict.fromkeys(changes.loaded) if name in deferred]
+    kept = (tool for tool in (*tools.values(), *loaded) if tool.name not in changes.removed)
+    return Offered(tuple(kept), tuple(unavailable))
 
 
 def read_tool_choice(value: Any, offered: Offered) -> tuple[ToolChoice, bool]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from anthropic.types.beta import BetaContentBlock
 from hypothesis import given
 from hypothesis import strategies as st
 from marked_dialect import marked_model
 
 from dovetail.serve.api.anthropic.history import History
-from dovetail.serve.api.anthropic.tools import read_tools
+from dovetail.serve.api.anthropic.tools import ToolChanges, read_tools
 from dovetail.serve.api.conversation.canonical import canonical_arguments
 from dovetail.serve.api.conversation.conversation import Message, ToolCall
 from dovetail.serve.api.sealed import Sealer
@@ -40,7 +41,7 @@ def told(messages: list[Any], system: Any = None, tools: Any = None) -> tuple[Me
     history = History(Sealer(b"k"))
     history.add_system(system, drop_billing=True)
     history.add(messages)
-    return history.finished(read_tools(tools, history.referenced).tools)
+    return history.finished(read_tools(tools, history.changes).tools)
 
 
 def talk(system: Any, first: Any, arguments: dict[str, Any], **extra: Any) -> list[Any]:
@@ -112,11 +113,14 @@ def test_deferred_tools_come_last_and_only_once_they_are_referred_to():
     deferred = {**web, "defer_loading": True}
     placeholder = {"name": "DeferredToolPlaceholder", "defer_loading": True}
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
-    before = read_tools([deferred, EDIT, placeholder, search], [])
+    before = read_tools([deferred, EDIT, placeholder, search])
     assert [tool.name for tool in before.tools] == ["Edit"]
     assert before.unavailable == ("web_search_20250305",)
     for listed in ([web, EDIT, placeholder], [deferred, EDIT, placeholder]):
-        assert [tool.name for tool in read_tools(listed, ["WebFetch", "gone"]).tools] == ["Edit", "WebFetch"]
+        assert [tool.name for tool in read_tools(listed, ToolChanges(["WebFetch", "gone"])).tools] == [
+            "Edit",
+            "WebFetch",
+        ]
 
 
 def test_a_tool_reference_loads_its_tool():
@@ -124,7 +128,7 @@ def test_a_tool_reference_loads_its_tool():
     reference = {"type": "tool_reference", "tool_name": "WebFetch"}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [reference]}
     history.add([{"role": "user", "content": [result]}])
-    assert history.referenced == ["WebFetch"]
+    assert history.changes.loaded == ["WebFetch"]
     assert history.messages == [Message(role="tool", text="The tool WebFetch can be called now.", tool_call_id="t")]
 
 
@@ -181,3 +185,82 @@ def test_what_cannot_be_told_is_refused_by_its_place(content, place):
     with pytest.raises(UserError) as caught:
         told([{"role": "user", "content": content}])
     assert caught.value.param == place
+
+
+def change(kind: str, tool: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "tool": tool, "cache_control": {"type": "ephemeral"}}
+
+
+def by_name(name: str) -> dict[str, Any]:
+    return {"type": "tool_reference", "name": name}
+
+
+LOOK = {"name": "Look", "input_schema": {"type": "object"}}
+HOSTED = {"type": "web_search_20250305", "name": "web_search"}
+
+
+async def test_tools_come_and_go_in_mid_conversation(make_api):
+    api = make_api(served=marked_model())
+    deferred = {"name": "WebFetch", "input_schema": {"type": "object"}, "defer_loading": True}
+    content = [
+        change("tool_addition", by_name("WebFetch")),
+        change("tool_addition", {"type": "tool_definition", "definition": LOOK}),
+        change("tool_addition", {"type": "tool_definition", "definition": HOSTED}),
+        change("tool_removal", by_name("Edit")),
+        change("tool_removal", {"type": "mcp_toolset_reference", "server_name": "s"}),
+    ]
+    messages = [{"role": "user", "content": "hi"}, {"role": "system", "content": content}]
+    body = {"max_tokens": 9, "tools": [EDIT, deferred], "messages": messages}
+    answer = await api.post(URL, body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-dovetail-ignored"] == "messages[1].content[4], tools.web_search_20250305"
+    assert b"The tool Edit can no longer be called." in bytes(api.engine.requests[0].prompt)
+
+    async def offered(name: str, messages: list[Any]) -> bool:
+        """Whether the tool may be chosen: this dialect can be held to no choice, but says so only of tools that are offered."""
+        answer = await api.post(URL, {**body, "messages": messages, "tool_choice": {"type": "tool", "name": name}})
+        assert answer.status_code == 400
+        return "is not among the offered tools" not in answer.text
+
+    again = [*messages, {"role": "user", "content": [change("tool_addition", by_name("Edit"))]}]
+    assert [await offered(name, messages) for name in ("WebFetch", "Look", "Edit")] == [True, True, False]
+    assert await offered("Edit", again)
+    assert not await offered("WebFetch", messages[:1])
+
+
+def test_a_system_message_that_ends_with_its_turn_is_not_told_later():
+    passing = {"role": "system", "content": "Be brief.", "clear_at": "next_user_message"}
+    user = {"role": "user", "content": "hi"}
+    assert [message.text for message in told([user, passing])] == ["hi", "Be brief."]
+    assert [message.text for message in told([user, passing, user])] == ["hi", "hi"]
+    assert [message.text for message in told([user, {**passing, "clear_at": "never"}, user])][1] == "Be brief."
+
+
+def test_settings_of_a_single_message_are_named():
+    history = History(Sealer(b"k"))
+    history.add([{"role": "user", "content": "x"}, {"role": "system", "output_config": {"effort": "low"}}])
+    assert history.ignored == ["messages[1].output_config"]
+    assert [message.role for message in history.messages] == ["user"]
+
+
+def test_every_block_that_an_answer_can_hold_may_come_back():
+    kinds = {
+        literal for block in blocks_of(BetaContentBlock) for literal in get_args(block.model_fields["type"].annotation)
+    }
+    assert {"tool_use", "mcp_tool_use", "compaction", "fallback"} <= kinds
+    fields = {"text": "t", "thinking": "t", "id": "i", "name": "n", "input": {}, "content": None}
+    for kind in kinds:
+        history = History(Sealer(b"k"))
+        history.add([{"role": "assistant", "content": [{"type": kind, **fields}]}])
+        assert len(history.messages) == 1, kind
+
+
+def blocks_of(union: Any) -> list[Any]:
+    if hasattr(union, "model_fields"):
+        return [union]
+    return [block for each in get_args(union) for block in blocks_of(each)]
+
+
+def test_a_summary_from_elsewhere_is_told():
+    [message] = told([{"role": "assistant", "content": [{"type": "compaction", "content": "We renamed add."}]}])
+    assert message.text == "We renamed add."
