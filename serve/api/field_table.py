@@ -165,6 +165,7 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "truncation": "auto: the oldest turns are left out until the rest fits",
     "cache_control": "accepted anywhere; prefixes are cached by themselves, see `cache_read_input_tokens`",
     "output_config": "effort; format: json_schema, enforced",
+    f"{_MESSAGES} max_tokens": "0: the prompt is cached, and nothing is made; at most what the context window leaves",
     "stop_sequences": "at most 16",
     "input_prefix": "the text before the gap",
     "input_suffix": "the text behind it",

@@ -77,12 +77,18 @@ class ContextFields(BaseModel):
 class MessagesBody(CarrierFields, ContextFields):
     """The body of a request for a message."""
 
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
     stream: bool | None = None
     stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_STOPS)] | None = None
     context_management: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
     cache_control: Any = None
+
+    @property
+    def warms(self) -> bool:
+        """Whether the prompt is to be cached, and nothing to be answered."""
+        return self.max_tokens == 0
 
     def ignored(self) -> list[str]:
         """Names of what is accepted and changes nothing; a UserError for what would change the answer."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 from starlette.responses import JSONResponse
@@ -22,6 +23,7 @@ from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation.answer import answers
 from dovetail.serve.api.conversation.asking import engine_requests, prompt_ids
 from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.conversation.pieces import Finish, Piece
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import told
@@ -35,12 +37,13 @@ ENDPOINT = "/v1/messages"
 
 @dataclass(frozen=True)
 class Turn:
-    """One message to be made."""
+    """One message to be made. ``warms``: of an answer nothing is told but its end."""
 
     conversation: Conversation
     requests: tuple[Request, ...]
     narrator: Narrator
     headers: dict[str, str]
+    warms: bool
 
 
 def routes(context: ApiContext, sealer: Sealer) -> APIRouter:
@@ -101,7 +104,12 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
     fields = body.model_copy(update={"stop": body.stop_sequences}) if body.stop_sequences else body
     left_out = await context.grammars.held(body.answer_format, body)
     requests = await engine_requests(
-        context, conversation, fields, message_id, max_tokens=body.max_tokens, answer=body.answer_format
+        context,
+        conversation,
+        fields,
+        message_id,
+        max_tokens=1 if body.warms else body.max_tokens,
+        answer=body.answer_format,
     )
     narrator = Narrator(
         message_id,
@@ -109,7 +117,8 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
         len(requests[0].prompt),
         seal=partial(sealer.seal, THINKING) if body.thinks else None,
         omit=body.thinking is not None and body.thinking.display == "omitted",
-        window=len(requests[0].prompt) + requests[0].sampling.max_tokens >= context.served.max_model_len,
+        window=not body.warms
+        and len(requests[0].prompt) + requests[0].sampling.max_tokens >= context.served.max_model_len,
     )
     if body.context_management is not None:
         narrator.message["context_management"] = {"applied_edits": []}
@@ -119,6 +128,7 @@ async def _turn(context: ApiContext, sealer: Sealer, http: HttpRequest, body: Me
         requests,
         narrator,
         {**headers, **context.ignored_header(http, [*body.ignored(), *left_out, *untold])},
+        body.warms,
     )
 
 
@@ -127,7 +137,17 @@ async def _events(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGe
     yield turn.narrator.begin()
     async with aclosing(answers(context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
         async for _, new in pieces:
-            yield [event for piece in new for event in turn.narrator.take(piece)]
+            told_now = _unsaid(new) if turn.warms else new
+            yield [event for piece in told_now for event in turn.narrator.take(piece)]
+
+
+def _unsaid(pieces: Sequence[Piece]) -> list[Piece]:
+    """The end alone: the one token that the engine made to fill its cache is nobody's answer."""
+    return [
+        replace(piece, reason="length", usage=msgspec.structs.replace(piece.usage, completion_tokens=0))
+        for piece in pieces
+        if isinstance(piece, Finish)
+    ]
 
 
 async def _stream(context: ApiContext, http: HttpRequest, turn: Turn) -> AsyncGenerator[bytes, None]:

@@ -135,6 +135,21 @@ async def test_a_budget_beyond_the_window_is_clamped(make_api, saying):
     assert asked.sampling.max_tokens == 200 - len(asked.prompt)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_tokens_at_all_fill_the_cache_alone(make_api, saying, stream):
+    api = make_api(saying("hello", " world"), served=marked_model())
+    answer = await api.post(URL, ask(max_tokens=0, stream=stream))
+    assert api.engine.requests[0].sampling.max_tokens == 1
+    if stream:
+        events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+        assert [event["type"] for event in events] == ["message_start", "message_delta", "message_stop"]
+        body = {"content": [], **events[1]["delta"], "usage": events[1]["usage"]}
+    else:
+        body = answer.json()
+        Message.model_validate(body)
+    assert (body["content"], body["stop_reason"], body["usage"]["output_tokens"]) == ([], "max_tokens", 0)
+
+
 async def test_the_servers_own_limit_is_not_the_windows(make_api, saying):
     api = make_api(saying("x" * 5, "y" * 500), served=marked_model(), max_output_tokens=10)
     body = (await api.post(URL, ask(max_tokens=128_000))).json()
