@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dovetail.agent.checks.case import Change, Grants
 from dovetail.agent.checks.commands.run import SandboxRunner
@@ -24,10 +25,19 @@ from dovetail.agent.patches import apply_patch
 from dovetail.agent.problems import FileProblem
 from dovetail.agent.repo import show
 from dovetail.agent.repo.index import RepoIndex
-from dovetail.agent.sandbox.snapshots import Snapshot, Snapshots
+from dovetail.agent.sandbox.snapshots import Snapshots
 
 What = Literal["definitions", "references", "callers", "impact"]
 _MOST_FILES, _MOST_BYTES, _MOST_FOUND = 32, 1 << 20, 100
+
+
+class Applied(NamedTuple):
+    """A patch that was written: by whom, and the snapshots around it. Who knows ``id`` may take it back."""
+
+    id: str
+    session: str | None
+    before: str
+    after: str
 
 
 class Project:
@@ -45,7 +55,7 @@ class Project:
             raise FileProblem(f"{root} is no folder.")
         self._connect, self._allowed, self._store = connect, tuple(allowed), store
         self._index: RepoIndex | None = None
-        self._applied: list[tuple[Snapshot, Snapshot]] = []
+        self._applied: list[Applied] = []
 
     def close(self) -> None:
         """Give the index back."""
@@ -104,29 +114,40 @@ class Project:
                     trajectory.close()
             else:
                 told = _told(climb)
-        passed = all(each["passed"] or each["skipped"] for each in told)
-        return {"passed": passed, "checks": told, "containment": runner.containment}
+        not_run = [f"{each['check']}: {each['skipped']}" for each in told if each["skipped"]]
+        passed = not runner.refused and all(each["passed"] or each["skipped"] for each in told)
+        return {"passed": passed, "not_run": not_run, "checks": told, "containment": runner.containment}
 
-    def apply(self, patch: str) -> dict[str, Any]:
-        """Write a patch: all of it, exactly where it says, or nothing."""
+    def apply(self, patch: str, session: str | None) -> dict[str, Any]:
+        """Write a patch: all of it, exactly where it says, or nothing. ``session``: whose it is; None where nobody can tell."""
         made = self._patched(patch)
         changes = {path: Change(self._text(path), text) for path, text in made.items()}
         snapshots = Snapshots(self.root, self._store)
         before = snapshots.take("before apply")
         write_changes(self.root, changes)
         after = snapshots.take("after apply")
-        self._applied.append((before, after))
-        return {"written": sorted(made), "snapshot": before.id, "undo": len(self._applied)}
+        self._applied.append(Applied(secrets.token_hex(8), session, before.id, after.id))
+        return {"written": sorted(made), "snapshot": before.id, "undo": self._applied[-1].id}
 
-    def undo(self) -> dict[str, Any]:
-        """Take back the last patch that was applied here; what somebody else changed since stays."""
-        if not self._applied:
-            raise FileProblem("Nothing was applied here that could be taken back.")
-        before, after = self._applied[-1]
-        done = Snapshots(self.root, self._store).restore(before, after)
-        self._applied.pop()
+    def undo(self, session: str | None, identifier: str) -> dict[str, Any]:
+        """Take back the session's last patch, or the one with this id; what somebody else changed since stays."""
+        chosen = self._to_undo(session, identifier)
+        snapshots = Snapshots(self.root, self._store)
+        done = snapshots.restore(snapshots.get(chosen.before), snapshots.get(chosen.after))
+        self._applied.remove(chosen)
         paths = [path for path in done.paths if not (self.root / path).is_dir()]
-        return {"restored": sorted(paths), "kept": sorted(done.kept), "undo": len(self._applied)}
+        left = sum(each.session == session for each in self._applied) if session is not None else None
+        return {"restored": sorted(paths), "kept": sorted(done.kept), "left": left}
+
+    def _to_undo(self, session: str | None, identifier: str) -> Applied:
+        own = [each for each in self._applied if each.session == session]
+        if identifier:
+            own = [each for each in own if each.id == identifier]
+        elif session is None:
+            raise FileProblem("This connection has no session: give the id that apply answered in undo.")
+        if not own:
+            raise FileProblem("Nothing was applied here that could be taken back.")
+        return own[-1]
 
     def _patched(self, patch: str) -> dict[str, str | None]:
         made = apply_patch(patch, lambda path: self._text(writable(self.root, path, self._allowed)))

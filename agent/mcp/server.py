@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Annotated, Any, TypeVar
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
@@ -86,16 +87,26 @@ def make_server(project: Project, one: Executor) -> MCPServer[Any]:
         return await run(lambda: project.check(patch, commands))
 
     @server.tool(annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False))
-    async def apply(patch: Patch) -> dict[str, Any]:
+    async def apply(patch: Patch, context: Context) -> dict[str, Any]:
         """Write a patch: all of it, exactly where it says, or nothing. The tree is kept first; undo brings it back."""
-        return await run(lambda: project.apply(patch))
+        session = _session(context)
+        return await run(lambda: project.apply(patch, session))
 
     @server.tool(annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False))
-    async def undo() -> dict[str, Any]:
-        """Take back the last patch applied in this session; files that somebody changed since stay as they are."""
-        return await run(project.undo)
+    async def undo(
+        context: Context,
+        id: Annotated[str, Field(description="Of a patch, as apply answered it in undo; default: the last one.")] = "",
+    ) -> dict[str, Any]:
+        """Take back a patch applied in this session; files that somebody changed since stay as they are."""
+        session = _session(context)
+        return await run(lambda: project.undo(session, id))
 
     return server
+
+
+def _session(context: Context) -> str | None:
+    """Whose request it is: the only client of a pipe, or a session over HTTP; None where the protocol has no sessions."""
+    return "" if context.headers is None else context.headers.get("mcp-session-id")
 
 
 def serve(project: Project, http: str | None = None) -> None:

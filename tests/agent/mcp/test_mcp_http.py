@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("http")
     write(folder / "project", {"cart.py": "def total(prices):\n    return sum(prices)\n"})
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), TOKEN: SECRET}
+    environment["DOVETAIL_SERVER"] = "http://127.0.0.1:1"
     command = [DOVETAIL, "mcp", str(folder / "project"), "--http", "127.0.0.1:0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
@@ -46,15 +49,67 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait(30)
 
 
-async def test_the_tools_answer_those_who_have_the_token(url: str) -> None:
-    headers = {"authorization": f"Bearer {SECRET}"}
+@asynccontextmanager
+async def connected(url: str, mode: str) -> AsyncIterator[Client]:
+    """A client with the token; ``mode`` "legacy" speaks a protocol with sessions, "auto" the one without."""
     async with (
-        create_mcp_http_client(headers=headers) as http,
-        Client(streamable_http_client(url, http_client=http)) as client,
+        create_mcp_http_client(headers={"authorization": f"Bearer {SECRET}"}) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
-        assert {tool.name for tool in (await client.list_tools()).tools} >= {"map", "check", "apply"}
-        found = await client.call_tool("find", {"what": "definitions", "name": "total"})
-        assert "cart.py:1 function" in str(found.content)
+        yield client
+
+
+async def told(client: Client, tool: str, **arguments: Any) -> Any:
+    """What a tool answers: JSON where it is JSON."""
+    result = await client.call_tool(tool, arguments)
+    text = "".join(getattr(part, "text", "") for part in result.content)
+    assert not result.is_error, text
+    return json.loads(text) if text.startswith("{") else text
+
+
+async def refused(client: Client, tool: str, **arguments: Any) -> str:
+    """The words in which a tool refuses."""
+    result = await client.call_tool(tool, arguments)
+    assert result.is_error
+    return str(result.content)
+
+
+def adding(name: str) -> str:
+    """A patch that makes a file."""
+    return f"--- /dev/null\n+++ b/{name}.py\n@@ -0,0 +1 @@\n+{name} = 1\n"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_tools_answer_those_who_have_the_token(url: str, mode: str) -> None:
+    async with connected(url, mode) as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} == {
+            "map", "find", "edit", "check", "apply", "undo",
+        }  # fmt: skip
+        assert "def total(prices)" in await told(client, "map", focus=["total"])
+        assert "cart.py:1 function" in await told(client, "find", what="definitions", name="total")
+        assert "No server answers" in await refused(client, "edit", instruction="x", files=["cart.py"])
+        assert (await told(client, "check", patch=adding("fresh"), commands=False))["passed"]
+        done = await told(client, "apply", patch=adding("fresh"))
+        assert done["written"] == ["fresh.py"]
+        assert (await told(client, "undo", id=done["undo"]))["restored"] == ["fresh.py"]
+
+
+async def test_each_session_takes_back_its_own_patches(url: str) -> None:
+    async with connected(url, "legacy") as one, connected(url, "legacy") as other:
+        await told(one, "apply", patch=adding("ours"))
+        theirs = await told(other, "apply", patch=adding("theirs"))
+        assert "Nothing was applied" in await refused(one, "undo", id=theirs["undo"])
+        assert (await told(one, "undo")) == {"restored": ["ours.py"], "kept": ["theirs.py"], "left": 0}
+        assert "Nothing was applied" in await refused(one, "undo")
+        assert (await told(other, "undo"))["restored"] == ["theirs.py"]
+
+
+async def test_without_sessions_a_patch_is_taken_back_by_its_id(url: str) -> None:
+    async with connected(url, "auto") as client, connected(url, "legacy") as other:
+        done = await told(client, "apply", patch=adding("mine"))
+        assert "give the id" in await refused(client, "undo")
+        assert "Nothing was applied" in await refused(other, "undo")
+        assert (await told(client, "undo", id=done["undo"]))["restored"] == ["mine.py"]
 
 
 @pytest.mark.parametrize(
