@@ -107,6 +107,7 @@ def agent(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking, if everything is done.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines; write only with --yes.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run of this trajectory.")] = None,
+    undo: Annotated[Path | None, typer.Option(help="Take back what the run of this trajectory wrote.")] = None,
     candidates: Annotated[int, typer.Option(min=1, max=16, help="Candidate edits per subtask.")] = 3,
     check: Annotated[
         list[str] | None, typer.Option(help="A command that has to pass in the end; runs contained; repeatable.")
@@ -133,8 +134,12 @@ def agent(
 ) -> None:
     """Do a task in a repository: plan, edit in copies, check, report; the diff is shown before anything is written."""
     from dovetail.agent.loop import RunLimits, Settings
-    from dovetail.agent.loop.command import continue_run, start_run
+    from dovetail.agent.loop.command import continue_run, start_run, take_back
 
+    if undo is not None:
+        if task or resume or fix or issue or branch:
+            raise typer.BadParameter("--undo takes a trajectory, and nothing to do beside it.", param_hint="--undo")
+        raise typer.Exit(take_back(undo))
     limits = RunLimits(max_steps, max_tokens, max_seconds)
     serving: Serving = context.obj or _client_of
     if fix is not None:

@@ -17,7 +17,7 @@ from dovetail.agent.debug.report import FixReport
 from dovetail.agent.debug.settings import FixSettings
 from dovetail.agent.diff import colour_diff
 from dovetail.agent.loop import events, trajectory
-from dovetail.agent.loop.command import Serving, listener, tell_report
+from dovetail.agent.loop.command import Serving, listener, tell_report, tell_warnings
 from dovetail.agent.loop.limits import RunLimits
 from dovetail.agent.repo.text import words_of
 from dovetail.agent.terminal import confirmed
@@ -48,16 +48,17 @@ def _run(
         report = Fixer(settings, client, path, resume=resume, listener=listener(console, as_json, _lines)).run()
     if report.patch and not as_json:
         console.print(colour_diff(report.patch))
-    report.keep(settings.root, write=report.outcome == "fixed" and _wanted(report, yes, as_json))
+    report.keep(settings.root, write=report.outcome == "fixed" and _wanted(report, console, yes, as_json))
     tell_report(report, console, as_json)
     if not as_json:
         console.print(f"The run is kept in {report.trajectory}", markup=False, highlight=False, style="dim")
     return 0 if report.written or report.outcome == "explained" else 1
 
 
-def _wanted(report: FixReport, yes: bool, as_json: bool) -> bool:
+def _wanted(report: FixReport, console: Console, yes: bool, as_json: bool) -> bool:
     if yes or as_json:
         return yes
+    tell_warnings(report, console)
     return confirmed(f"Write {len(report.changes)} file{'s' if len(report.changes) > 1 else ''}?")
 
 

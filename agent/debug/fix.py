@@ -110,6 +110,7 @@ class Fixer:
         report.dropped = accepted.dropped
         report.changes = workspace.changes(accepted.edit)
         report.patch = make_patch(report.changes)
+        report.look_for_uncommitted(workspace.root)
         report.checks = [{"rung": each.rung, "passed": each.passed, "skipped": each.skipped} for each in climb.verdicts]
         if climb.tests is not None:
             tool = next(tool for tool in commands.tools if tool.kind == "tests")

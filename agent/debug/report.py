@@ -10,14 +10,14 @@ from dovetail.agent.debug.history import Touched
 from dovetail.agent.debug.reproduce import Reproduction
 from dovetail.agent.debug.suspects import Function
 from dovetail.agent.diff import visible
-from dovetail.agent.loop.run_report import RunReport, bullets, check_state
+from dovetail.agent.loop.run_report import RunReport, bullets, check_state, warned
 from dovetail.agent.repo.text import printable
 
 Outcome = Literal[
     "fixed", "not fixed", "explained", "does not fail", "flaky", "cannot be run", "limit reached", "interrupted"
 ]
 _SAID: Mapping[str, str] = {
-    "fixed": "Fixed in a copy",
+    "fixed": "Fixed in a copy; nothing is written",
     "not fixed": "Not fixed",
     "explained": "Explained; nothing was changed",
     "does not fail": "The command does not fail here",
@@ -102,7 +102,8 @@ class FixReport(RunReport):
 
     def to_markdown(self) -> str:
         """As a person reads it."""
-        parts = [f"# {_SAID[self.outcome]}: `{printable(self.command)}`", self._failure(), self._cause()]
+        said = "Fixed" if self.written else _SAID[self.outcome]
+        parts = [f"# {said}: `{printable(self.command)}`", warned(self), self._failure(), self._cause()]
         parts += [bullets("Suspicious functions", [str(each) for each in self.suspects[:5]])]
         parts += [bullets("Attempts", [self._attempt(each) for each in self.attempts]), self._patch()]
         parts += [bullets("Checks", [_check(each) for each in self.checks]), self._tests()]
@@ -137,6 +138,7 @@ class FixReport(RunReport):
         if not self.patch:
             return ""
         said = f"\n\n{self.dropped} changes of the edit were not needed and are left out." if self.dropped else ""
+        said += f"\n\nTo take it back: `{printable(self.undo_command)}`" if self.can_be_taken_back else ""
         return f"## Patch ({self.where})\n\nNothing but this changed:\n\n```diff\n{visible(self.patch)}```{said}"
 
     def _tests(self) -> str:

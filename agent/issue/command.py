@@ -41,7 +41,7 @@ def start_issue(
         try:
             fitting = replace(settings, root=branch.folder.resolve(), map_tokens=map_tokens(client))
             report = Agent(fitting, client, runs / f"{stamp}.jsonl", listener=listener(console, as_json)).run()
-            report.keep(fitting.root, write=report.may_be_written)
+            report.keep(fitting.root, write=report.may_be_written and not report.uncontained)
             written = report.written
         finally:
             if not written:

@@ -108,6 +108,7 @@ class Agent:
             state.note("Interrupted by the user.")
         report.changes = state.workspace.changes()
         report.patch = make_patch(report.changes)
+        report.look_for_uncommitted(settings.root)
         report.containment = self._runner.containment
         report.steps, report.tokens, report.seconds = state.budget.steps, state.budget.tokens, state.budget.seconds
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.diff import colour_diff
-from dovetail.agent.loop import events, trajectory
+from dovetail.agent.loop import events, trajectory, undo
 from dovetail.agent.loop.agent import Agent
 from dovetail.agent.loop.limits import RunLimits
 from dovetail.agent.loop.report import Report
@@ -58,13 +58,14 @@ def continue_run(
 
 
 def run_and_write(settings: Settings, client: DovetailClient, path: Path, console: Console) -> int:
-    """Run a task with a client at hand, telling a person, and write what is done without a question."""
+    """Run a task in a passing copy with a client at hand, telling a person, and write what is done without a question."""
     agent = Agent(settings, client, path, listener=listener(console, as_json=False))
-    return _run(agent, settings.root, console, yes=True, as_json=False)
+    return _run(agent, settings.root, console, yes=True, as_json=False, temporary=True)
 
 
-def _run(agent: Agent, root: Path, console: Console, yes: bool, as_json: bool) -> int:
+def _run(agent: Agent, root: Path, console: Console, yes: bool, as_json: bool, temporary: bool = False) -> int:
     report = agent.run()
+    report.temporary = temporary
     if report.changes and not as_json:
         console.print(colour_diff(report.patch))
     write = report.may_be_written and _wanted(report, console, yes, as_json)
@@ -80,7 +81,25 @@ def _wanted(report: Report, console: Console, yes: bool, as_json: bool) -> bool:
     unchecked = [each.requirement.id for each in report.requirements if each.status == "unchecked"]
     if unchecked:
         console.print(f"Not shown by any check: {', '.join(unchecked)}.", style="yellow")
+    tell_warnings(report, console)
     return confirmed(f"Write {len(report.changes)} file{'s' if len(report.changes) > 1 else ''} ({report.outcome})?")
+
+
+def tell_warnings(report: RunReport, console: Console) -> None:
+    """What a person has to know before an answer."""
+    for each in report.warnings:
+        console.print(printable(each), markup=False, highlight=False, soft_wrap=True, style="yellow")
+
+
+def take_back(path: Path) -> int:
+    """Bring the files of an earlier run back, and say which."""
+    done = undo.undo(path)
+    for word, paths in (("restored", done.restored), ("kept, for it was changed since", done.kept)):
+        for each in paths:
+            typer.echo(f"{word}: {printable(each)}")
+    if not done.restored and not done.kept:
+        typer.echo("Everything is as it was before that run.")
+    return 1 if done.kept else 0
 
 
 def listener(

@@ -19,7 +19,7 @@ from dovetail.agent.checks.parses import Parses
 from dovetail.agent.checks.policy import Policy
 from dovetail.agent.loop.limits import Budget
 from dovetail.agent.loop.trajectory import Trajectory, digest
-from dovetail.agent.problems import SandboxProblem
+from dovetail.agent.problems import NoSandbox, SandboxProblem
 from dovetail.agent.repo.testfiles import is_test
 
 _COVERS = {"types": "types and lint", "lint": "types and lint", "tests": "tests kept", "command": "command"}
@@ -52,6 +52,8 @@ class Climb:
     """Whether nothing that runs nothing objects, so that the project's tools were asked."""
     commands: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     """The user's commands: whether each passed before, and passes now."""
+    uncontained: str = ""
+    """Why no command was run, where nothing can contain one."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -166,6 +168,7 @@ def command_climb(climb: Climb, case: Case, commands: Commands, tree: Path) -> N
             if tool.kind == "tests" and not _tests(climb, case, commands, tool, tree, texts, of):
                 return
     except SandboxProblem as problem:
+        climb.uncontained = str(problem) if isinstance(problem, NoSandbox) else ""
         asked = {verdict.rung for verdict in climb.verdicts}
         climb.verdicts += [
             Verdict(tool.name, (), str(problem), _COVERS[tool.kind])

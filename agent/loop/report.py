@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dovetail.agent.loop.plan import Plan
-from dovetail.agent.loop.run_report import RunReport, bullets, check_state
+from dovetail.agent.loop.run_report import RunReport, bullets, check_state, warned
 from dovetail.agent.loop.validate import Judged
 from dovetail.agent.repo.text import printable
 
@@ -15,7 +15,10 @@ Outcome = Literal["done", "unverified", "partly done", "not done", "planned", "l
 
 @dataclass
 class SubtaskReport:
-    """One subtask: whether an edit was accepted, which one, why not."""
+    """One subtask: whether an edit was accepted, which one, why not.
+
+    ``lines`` that it changed; ``missed``: the names that the step speaks of, if the edit touches none of them.
+    """
 
     id: str
     goal: str
@@ -23,6 +26,8 @@ class SubtaskReport:
     accepted: bool = False
     candidate: int | None = None
     candidates: int = 0
+    lines: int = 0
+    missed: tuple[str, ...] = ()
     why: str = ""
 
 
@@ -44,8 +49,8 @@ class Report(RunReport):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every step of the plan was done, and no requirement is known to fail."""
-        return self.outcome in ("done", "unverified")
+        """Whether every step of the plan was done, no requirement is known to fail, and the checks could be run."""
+        return self.outcome in ("done", "unverified") and not self.uncontained
 
     def take_plan(self, plan: Plan) -> None:
         """Note the plan's steps and risks."""
@@ -72,12 +77,17 @@ class Report(RunReport):
 
     def to_markdown(self) -> str:
         """As a person reads it."""
-        said = {"unverified": "Changed, not verified", "planned": "Planned"}.get(
-            self.outcome, self.outcome.capitalize()
-        )
-        parts = [f"# {said}: {_safe(self.task)}", self._requirements(), self._steps()]
+        parts = [f"# {self._heading()}: {_safe(self.task)}", warned(self), self._requirements(), self._steps()]
         parts += [self._checks(), bullets("Notes", self.notes), bullets("Risks", self.risks), self._files()]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _heading(self) -> str:
+        said = self.outcome.capitalize()
+        if not self.may_be_written:
+            return said
+        if self.outcome == "unverified" or self.uncontained:
+            said = "Changed, not verified"
+        return said if self.written else f"{said}; in copies only, nothing is written"
 
     def _requirements(self) -> str:
         rows = [f"| {_cell(each.requirement.id)} | {_cell(each.requirement.text)} | {each.status} | {_cell(each.shown_by)} |"
@@ -87,17 +97,7 @@ class Report(RunReport):
         return "\n".join(["## Requirements\n\n| | what | status | shown by |\n|---|---|---|---|", *rows]) + said
 
     def _steps(self) -> str:
-        lines = [
-            f"{'[x]' if each.accepted else '[ ]'} {each.id}: {_safe(each.goal)}"
-            + (
-                f" (candidate {each.candidate} of {each.candidates})"
-                if each.accepted
-                else f": {_safe(each.why)}"
-                if each.why
-                else ""
-            )
-            for each in self.subtasks
-        ]
+        lines = [f"{_tick(each)} {each.id}: {_safe(each.goal)}{_safe(_became(each))}" for each in self.subtasks]
         by = {"rule": "Planned by rule.", "model": "Planned by the model."}.get(self.planned_by, "")
         return bullets("Steps", lines) + (f"\n\n{by}" if lines and by else "")
 
@@ -115,7 +115,23 @@ class Report(RunReport):
         lines = [f"- {_safe(path)}" for path in sorted(self.changes)]
         if not lines:
             return "## Files\n\nNothing changed."
-        return "\n".join([f"## Files ({_safe(self.where)})\n", *lines])
+        back = [f"\nTo take it back: `{_safe(self.undo_command)}`"] if self.can_be_taken_back else []
+        return "\n".join([f"## Files ({_safe(self.where)})\n", *lines, *back])
+
+
+def _tick(step: SubtaskReport) -> str:
+    """Done, an edit that may be about something else, or nothing."""
+    return "[ ]" if not step.accepted else "[?]" if step.missed else "[x]"
+
+
+def _became(step: SubtaskReport) -> str:
+    """What became of a step."""
+    if not step.accepted:
+        return f": {step.why}" if step.why else ""
+    said = f" (candidate {step.candidate} of {step.candidates}, {step.lines} changed lines)"
+    if step.missed:
+        said += f": this edit touches none of what the step names ({', '.join(step.missed)})"
+    return said
 
 
 def _safe(text: str) -> str:

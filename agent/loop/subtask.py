@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dovetail.agent.checks.case import Case, Rung
+from dovetail.agent.checks.case import Case, Change, Rung
 from dovetail.agent.checks.finding import evidence
 from dovetail.agent.checks.policy import changed_lines, is_protected
 from dovetail.agent.loop import events
+from dovetail.agent.loop.aim import names_missed
 from dovetail.agent.loop.candidates import Candidate, Focus, Proposer
 from dovetail.agent.loop.ladder import Climb, command_climb, static_climb
 from dovetail.agent.loop.localise import localise
@@ -56,12 +57,22 @@ class SubtaskRun:
         if best is None:
             self._end(None, self._evidence(tried, 1) or "no candidate was made")
             return
+        self._told.lines, self._told.missed = self._aimed(best, allowed)
         self._run.workspace.accept(best.edit)
         self._run.open = next(tuple(climb.findings) for each, climb in tried if each is best and climb is not None)
         if self._run.open:
             said = f"{self._subtask.id} leaves something for later steps to mend: {evidence(self._run.open, 1)}"
             self._run.note(said)
         self._end(best.number, "")
+
+    def _aimed(self, best: Candidate, allowed: frozenset[str]) -> tuple[int, tuple[str, ...]]:
+        """How many lines this step's edit changes, and the names of its instruction if it touches none of them."""
+        current = {path: self._run.workspace.current(path) for path in best.edit}
+        changes = {path: Change(current[path], text) for path, text in best.edit.items() if current[path] != text}
+        missed = names_missed(self._subtask.instruction, self._show(best, allowed), changes)
+        if missed:
+            self._run.note(f"{self._subtask.id}: the edit touches none of what the step names ({', '.join(missed)}).")
+        return sum(map(changed_lines, changes.values())), missed
 
     def _files(self) -> dict[str, str]:
         """The texts of the subtask's files, as accepted edits have left them."""

@@ -21,6 +21,7 @@ def judge_whole(run: State) -> Climb:
     new_tests: list[str] = []
     if changes and climb.passed:
         command_climb(climb, case, run.commands, run.workspace.tried({}))
+        run.report.uncontained = climb.uncontained
         if climb.tests is not None:
             base = next(run.commands.base_tests(tool) for tool in run.commands.tools if tool.kind == "tests")
             new_tests = _new_tests(run, case, climb.tests, base)

@@ -24,8 +24,9 @@ def bugs() -> Iterator[Task]:
         found = list(mutants(mistake.path, files[mistake.path]))
         at = next(number for number, each in enumerate(found) if _is(each, mistake))
         broken = found[at].text
-        others = [each.text for each in mutants(mistake.path, broken) if each.function == mistake.function]
-        wrong = [text for text in others if text not in (broken, files[mistake.path])]
+        # wrong answers change something else of the function; where nothing else of it can be changed, of another one
+        others = sorted(mutants(mistake.path, broken), key=lambda each: each.function != mistake.function)
+        wrong = [each.text for each in others if each.text not in (broken, files[mistake.path])]
         tests = {path: text for path, text in files.items() if "test" in path}
         yield Task(
             f"{mistake.package} {mistake.path.rpartition('/')[2]}:{mistake.line} {mistake.what}",
