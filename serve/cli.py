@@ -122,7 +122,9 @@ def serve(
         list[str] | None,
         typer.Option("--model-alias", help="Another name of the model, such as 'claude-*'; repeatable."),
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="A file for stored answers; else they are kept in memory.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Stored answers: a file, or postgresql://...; else they are kept in memory.")
+    ] = None,
     keep_billing_header: Annotated[
         bool | None,
         typer.Option("--keep-billing-header", help="Leave the changing first line of Claude Code's system prompt."),

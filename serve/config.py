@@ -56,7 +56,7 @@ class ServerConfig:
     says. ``max_draft``: tokens drafted for one sequence and step; 0: no drafts. ``dtype`` auto: as the weights are stored. ``quantize``: store them in 8 or 4 bits. ``kv_cache_memory`` None: a share of what is free.
     ``kv_cache_dtype``, ``kv_offload_...``, ``deterministic``, ``no_graphs``: docs/gpu.md. ``threads`` None: what torch finds. ``port`` 0: any free one.
     ``drain_seconds``: how long requests may go on after the server was asked to end. ``max_output_tokens``: the longest answer, whatever a request asks for; None: what the window leaves. ``model_alias``: other names of
-    the model, ``*`` standing for anything. ``store``: the file of stored answers; None: in memory. ``keep_billing_header``: leave the
+    the model, ``*`` standing for anything. ``store``: file or PostgreSQL URL of stored answers; None: in memory. ``keep_billing_header``: leave the
     changing first line of Claude Code's system prompt in it. ``no_carriers``: let calls of edit tools quote any text.
     ``policy``: a file that says which edits may be made (docs/policy.md). ``acceptable_use``: a file that says which requests are
     declined (docs/acceptable-use.md); None: the one that comes with the server; ``off``: none are.
@@ -100,7 +100,7 @@ class ServerConfig:
     max_body_bytes: int = 8 * MIB
     any_model_name: bool = False
     model_alias: tuple[str, ...] = ()
-    store: Path | None = None
+    store: str | None = None
     keep_billing_header: bool = False
     no_carriers: bool = False
     docs: bool = False
@@ -209,7 +209,6 @@ _SIZES = frozenset({"kv_cache_memory", "kv_offload_memory", "kv_offload_disk_siz
 _PATHS = frozenset(
     {
         "model",
-        "store",
         "policy",
         "kv_offload_disk",
         "acceptable_use",
@@ -224,7 +223,7 @@ _PATHS = frozenset(
     }
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"deterministic", "no_graphs", "any_model_name", "keep_billing_header", "no_carriers", "docs"})
-_WORDS = frozenset({"model_name", "host", "keys", "admin", "audit_name", "otlp", *_CHOICES})
+_WORDS = frozenset({"model_name", "host", "store", "keys", "admin", "audit_name", "otlp", *_CHOICES})
 _LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 

@@ -187,6 +187,7 @@ async def _serve(
         await check.close()
         landings.close()
         await governance.close()
+        await asyncio.to_thread(app.state.records.close)
         if traces is not None:
             await asyncio.to_thread(traces.close)
         if conduct is not None:

@@ -30,7 +30,6 @@ from dovetail.serve.api.http import failures
 from dovetail.serve.api.http.limits import Limited
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.http.observe import Observe
-from dovetail.serve.api.records import Records
 from dovetail.serve.api.responses import conversations
 from dovetail.serve.api.responses import endpoints as responses
 from dovetail.serve.api.responses.archive import Archive
@@ -39,6 +38,7 @@ from dovetail.serve.api.sealed import Sealer, kept_key
 from dovetail.serve.api.security import moderations, scans
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
+from dovetail.serve.api.store.opening import open_records
 from dovetail.serve.api.structured import Grammars
 from dovetail.serve.constrain.grammar.checks import Check
 from dovetail.serve.edit.landing.process import LANDINGS_HERE, Landings
@@ -91,7 +91,7 @@ def create_app(
     app.include_router(adapters.routes(hosted, settings))
     app.include_router(pages.routes())
     app.include_router(console.routes(context))
-    records = Records(settings.store, tenant=tenant)
+    records = open_records(settings.store, tenant)
     app.include_router(Chat(context, records).routes())
     sealer = Sealer(settings.seal_key or kept_key(records))
     shared = Responses(context, Archive(records), sealer)
@@ -101,7 +101,7 @@ def create_app(
     files = Files(records)
     batches = Batches(app, records, files, settings, context.governance.access)
     app.include_router(file_routes(context, files, batches))
-    app.include_router(batch_routes(context, batches))
+    app.include_router(batch_routes(context, files, batches))
     answers = failures.Answers(settings.retry_after_seconds, {"/v1/messages": body_of})
     failures.install(app, answers)
     openapi.install(app)
@@ -110,6 +110,7 @@ def create_app(
     app.state.models = hosted
     app.state.context = context
     app.state.batches = batches
+    app.state.records = records
     # The last one that is added is the first that a request meets.
     app.add_middleware(Guard, governance=context.governance, say=answers.to)
     app.add_middleware(Limited, limits=settings.limits, say=answers.to)

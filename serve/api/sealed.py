@@ -25,11 +25,7 @@ _NONCE_BYTES = 9
 
 def kept_key(records: Records) -> bytes:
     """The key of a deployment that was given none: made once, and kept where its answers are."""
-    kept = records.get("key", "seal")
-    if kept is None:
-        kept = {"key": secrets.token_hex(32)}
-        records.put("key", "seal", kept)
-    return bytes.fromhex(kept["key"])
+    return bytes.fromhex(records.first("key", "seal", {"key": secrets.token_hex(32)})["key"])
 
 
 class Sealer:

@@ -19,7 +19,7 @@ class ApiSettings:
     ``max_choices`` bounds prompts x n of one request, ``max_in_flight`` those of all requests together, waiting ones
     included. ``model_aliases``: other names of the model, ``*`` standing for anything. ``keepalive_seconds``: how long a
     stream may be silent before it carries a comment. ``retry_after_seconds``: what 429 and 503 answers advise. ``store``:
-    the file of stored answers; None: kept in memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this
+    the file of stored answers, or a PostgreSQL URL; None: kept in memory. ``seal_key``: proves sealed texts (serve/api/sealed.py) to be this
     deployment's own; None: one that is made at first, and kept with the stored answers. ``carriers``: calls of edit tools quote
     text that the conversation has shown. ``drop_billing_header``: take the changing first line of Claude Code's system prompt
     out, which would spoil the prefix cache. ``max_output_tokens``: the longest answer, whatever is asked for; None: what the
@@ -42,7 +42,7 @@ class ApiSettings:
     carriers: bool = True
     max_file_bytes: int = 64 * MIB
     batch_concurrency: int = 4
-    store: Path | None = None
+    store: Path | str | None = None
     lora_folder: Path | None = None
     require_signature: Path | None = None
     cors_origins: tuple[str, ...] = ()

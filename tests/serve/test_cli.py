@@ -207,7 +207,7 @@ def test_serve_hands_the_configuration_on(run: Callable[..., Result], wiring: Wi
     assert (config.model_alias, config.store) == ((), None)
     aliased = run("serve", "m", "--port", "0", "--model-alias", "gpt-5", "--model-alias", "claude-*", "--store", "s.db")
     assert aliased.exit_code == 0, aliased.output
-    assert (wiring.served[1].model_alias, wiring.served[1].store) == (("gpt-5", "claude-*"), Path("s.db"))
+    assert (wiring.served[1].model_alias, wiring.served[1].store) == (("gpt-5", "claude-*"), "s.db")
 
 
 def test_what_serve_refuses_at_once(run: Callable[..., Result], wiring: Wiring) -> None:

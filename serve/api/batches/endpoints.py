@@ -28,6 +28,7 @@ MAX_FILES = 10_000
 def file_routes(context: ApiContext, files: Files, batches: Batches) -> APIRouter:
     """Files: uploaded, listed, read, deleted."""
     router = APIRouter()
+    aside = files.aside
 
     @router.post(FILES)
     async def upload(http: HttpRequest) -> Response:
@@ -39,30 +40,31 @@ def file_routes(context: ApiContext, files: Files, batches: Batches) -> APIRoute
     @router.get(FILES)
     async def list_files(http: HttpRequest) -> Response:
         query = http.query_params
-        listed = files.listed(query.get("purpose"))
+        listed = await aside(files.listed, query.get("purpose"))
         return JSONResponse(page(listed, _newest_first(query), most=MAX_FILES))
 
     @router.get(FILES + "/{id}")
     async def one(id: str) -> Response:
-        return JSONResponse(files.find(id))
+        return JSONResponse(await aside(files.find, id))
 
     @router.get(FILES + "/{id}/content")
     async def content(id: str) -> Response:
-        return Response(files.text(id).encode(), media_type="application/jsonl")
+        text = await aside(files.text, id)
+        return Response(text.encode(), media_type="application/jsonl")
 
     @router.delete(FILES + "/{id}")
     async def delete(id: str) -> Response:
-        files.find(id)
-        if batches.reads(id):
+        await aside(files.find, id)
+        if await aside(batches.reads, id):
             raise UserError(f"A batch still reads {id!r}; cancel it first.", status=409, code="file_in_use", param="id")
-        files.drop(id)
+        await aside(files.drop, id)
         await files.written()
         return JSONResponse({"id": id, "object": "file", "deleted": True})
 
     return router
 
 
-def batch_routes(context: ApiContext, batches: Batches) -> APIRouter:
+def batch_routes(context: ApiContext, files: Files, batches: Batches) -> APIRouter:
     """Batches: made, listed, looked at, cancelled."""
     router = APIRouter()
 
@@ -74,16 +76,16 @@ def batch_routes(context: ApiContext, batches: Batches) -> APIRouter:
 
     @router.get(BATCHES)
     async def list_batches(http: HttpRequest) -> Response:
-        listed = [_shown(batch) for batch in batches.listed()]
+        listed = [_shown(batch) for batch in await files.aside(batches.listed)]
         return JSONResponse(page(listed, _newest_first(http.query_params)))
 
     @router.get(BATCHES + "/{id}")
     async def one(id: str) -> Response:
-        return JSONResponse(_shown(batches.find(id)))
+        return JSONResponse(_shown(await files.aside(batches.find, id)))
 
     @router.post(BATCHES + "/{id}/cancel")
     async def cancel(id: str) -> Response:
-        return JSONResponse(_shown(batches.cancel(id)))
+        return JSONResponse(_shown(await batches.cancel(id)))
 
     return router
 

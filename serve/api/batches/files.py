@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from dovetail.serve.api.ids import fresh
-from dovetail.serve.api.records import Record, Records
+from dovetail.serve.api.records import Parameters, Record, Records, Result
 from dovetail.serve.errors import UserError
 
 KIND, CONTENT = "file", "file.content"
@@ -36,6 +37,12 @@ class Files:
         self._records.put(CONTENT, file["id"], {"text": text})
         self._records.put(KIND, file["id"], file)
         return file
+
+    async def aside(
+        self, work: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs
+    ) -> Result:
+        """Do ``work``, which finds, lists or drops, without holding up the event loop."""
+        return await self._records.aside(work, *args, **named)
 
     async def written(self) -> None:
         """Wait until all files are where they outlive the process, if they are to. Raises EngineError where they cannot be kept."""

@@ -18,6 +18,7 @@ from dovetail.serve.api.http.failures import body_of
 from dovetail.serve.api.http.fields import not_available
 from dovetail.serve.api.records import Record, Records
 from dovetail.serve.errors import UserError
+from dovetail.serve.govern.store.database import StoreError
 
 PRIORITY = 100
 """Lines run behind requests that somebody waits for (0 by default); a line's own priority counts beyond it."""
@@ -68,7 +69,7 @@ class Run:
 
     async def _run(self) -> None:
         try:
-            text = self._files.text(self.batch["input_file_id"])
+            text = await self._files.aside(self._files.text, self.batch["input_file_id"])
         except UserError as error:
             fail(self.batch, [{"code": error.code, "message": error.message, "line": None, "param": "input_file_id"}])
             self._keep()
@@ -78,7 +79,8 @@ class Run:
             fail(self.batch, errors)
             self._keep()
             return
-        done = {result["line"]: result["good"] for result in self._records.of_kind(self._results)}
+        results = await self._records.aside(self._records.of_kind, self._results)
+        done = {result["line"]: result["good"] for result in results}
         good = sum(done.values())
         self.batch["request_counts"] = {"total": len(lines), "completed": good, "failed": len(done) - good}
         if self.batch["status"] == "validating":
@@ -86,7 +88,9 @@ class Run:
         self._keep()
         try:
             await self._finish(lines, await self._worked([line for line in lines if line.number not in done]))
-        except ExceptionGroup:
+        except ExceptionGroup as errors_of_lines:
+            if self._records.claims.shared and errors_of_lines.subgroup(StoreError) is not None:
+                raise  # it is taken up again, by whichever server reaches the store
             message = "The server failed on this batch; its log has the details."
             fail(self.batch, [{"code": "internal_error", "message": message, "line": None, "param": None}])
             self._keep()
@@ -157,7 +161,8 @@ class Run:
         batch = self.batch
         if ending == "completed":
             move(batch, "finalizing")
-        results = {result["line"]: result for result in self._records.of_kind(self._results)}
+        kept = await self._records.aside(self._records.of_kind, self._results)
+        results = {result["line"]: result for result in kept}
         good = [results[line.number]["entry"] for line in lines if results.get(line.number, {}).get("good")]
         bad = [
             results[line.number]["entry"] if line.number in results else unanswered(line, *_ENDINGS[ending])

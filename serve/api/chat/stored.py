@@ -49,15 +49,16 @@ class StoredCompletions:
 
         @router.get(endpoint)
         async def list_stored(http: HttpRequest) -> Response:
-            return JSONResponse(page(self._matching(http.query_params), http.query_params))
+            found = await self._records.aside(self._matching, http.query_params)
+            return JSONResponse(page(found, http.query_params))
 
         @router.get(endpoint + "/{id}")
         async def one(id: str) -> Response:
-            return JSONResponse(self._found(id))
+            return JSONResponse(await self._records.aside(self._found, id))
 
         @router.post(endpoint + "/{id}")
         async def relabel(id: str, http: HttpRequest) -> Response:
-            completion = self._found(id)
+            completion = await self._records.aside(self._found, id)
             body = check(RelabelBody, await read_object(http, limit))
             completion = {**completion, "metadata": body.metadata or {}}
             self._records.put(KIND, id, completion)
@@ -66,16 +67,13 @@ class StoredCompletions:
 
         @router.delete(endpoint + "/{id}")
         async def delete(id: str) -> Response:
-            self._found(id)
-            self._records.delete(KIND, id)
-            self._records.delete(MESSAGES, id)
+            await self._records.aside(self._drop, id)
             await self._records.written()
             return JSONResponse({"id": id, "object": "chat.completion.deleted", "deleted": True})
 
         @router.get(endpoint + "/{id}/messages")
         async def messages(id: str, http: HttpRequest) -> Response:
-            self._found(id)
-            kept = self._records.get(MESSAGES, id) or {"messages": []}
+            kept = await self._records.aside(self._messages, id)
             listed = [{"id": f"{id}-{index}", **message} for index, message in enumerate(kept["messages"])]
             return JSONResponse(page(listed, http.query_params))
 
@@ -87,13 +85,25 @@ class StoredCompletions:
             raise UserError(f"There is no stored chat completion {id!r}.", status=404, code="not_found", param="id")
         return completion
 
-    def _matching(self, query: QueryParams) -> Iterable[dict[str, Any]]:
+    def _drop(self, id: str) -> None:
+        self._found(id)
+        self._records.delete(KIND, id)
+        self._records.delete(MESSAGES, id)
+
+    def _messages(self, id: str) -> dict[str, Any]:
+        self._found(id)
+        return self._records.get(MESSAGES, id) or {"messages": []}
+
+    def _matching(self, query: QueryParams) -> list[dict[str, Any]]:
         wanted = {found[1]: value for key, value in query.items() if (found := _METADATA.fullmatch(key))}
         model = query.get("model")
-        for completion in self._records.of_kind(KIND):
+
+        def fits(completion: dict[str, Any]) -> bool:
             labels = completion.get("metadata") or {}
-            if model in (None, completion["model"]) and all(labels.get(key) == text for key, text in wanted.items()):
-                yield completion
+            named = model in (None, completion["model"])
+            return named and all(labels.get(key) == text for key, text in wanted.items())
+
+        return [completion for completion in self._records.of_kind(KIND) if fits(completion)]
 
 
 def page(items: Iterable[dict[str, Any]], query: QueryParams, *, most: int = MAX_PAGE) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dovetail.serve.api.ids import fresh
-from dovetail.serve.api.records import Record, Records
+from dovetail.serve.api.records import Change, Claims, Parameters, Record, Records, Result
 from dovetail.serve.api.responses.items import Item
 from dovetail.serve.errors import UserError
 
@@ -15,10 +15,21 @@ RESPONSE, ITEM, CONVERSATION = "response", "item", "conversation"
 
 
 class Archive:
-    """What later requests can refer to."""
+    """What later requests can refer to. All that reads or changes what is kept is done by ``aside``."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
+
+    @property
+    def claims(self) -> Claims:
+        """Which server makes what."""
+        return self._records.claims
+
+    async def aside(
+        self, work: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs
+    ) -> Result:
+        """Do ``work`` without holding up the event loop."""
+        return await self._records.aside(work, *args, **named)
 
     def keep(self, response: Record, items: Sequence[Item]) -> None:
         """Store a response with its input items, or its new state."""
@@ -79,9 +90,7 @@ class Archive:
 
     def describe(self, id: str, metadata: dict[str, str]) -> Record:
         """The conversation with new metadata."""
-        talk = self._talk(id)
-        talk["conversation"]["metadata"] = metadata
-        self._records.put(CONVERSATION, id, talk)
+        talk = self._changed(id, lambda talk: {**talk, "conversation": {**talk["conversation"], "metadata": metadata}})
         return talk["conversation"]  # type: ignore[no-any-return]
 
     def conversation_items(self, id: str) -> list[Item]:
@@ -90,18 +99,18 @@ class Archive:
 
     def append(self, id: str, items: Sequence[Item]) -> None:
         """Add to the end; nothing happens if the conversation has been deleted meanwhile."""
-        talk = self._records.get(CONVERSATION, id)
-        if talk is not None:
-            self._records.put(CONVERSATION, id, {**talk, "items": [*talk["items"], *items]})
+        self._records.change(CONVERSATION, id, lambda talk: {**talk, "items": [*talk["items"], *items]})
 
     def drop_item(self, id: str, item_id: str) -> Record:
         """The conversation without an item; a 404 if it has no such item."""
-        talk = self._talk(id)
-        kept = [item for item in talk["items"] if item["id"] != item_id]
-        if len(kept) == len(talk["items"]):
-            raise not_found(f"conversation {id!r} has no item", item_id)
-        self._records.put(CONVERSATION, id, {**talk, "items": kept})
-        return talk["conversation"]  # type: ignore[no-any-return]
+
+        def without(talk: Record) -> Record:
+            kept = [item for item in talk["items"] if item["id"] != item_id]
+            if len(kept) == len(talk["items"]):
+                raise not_found(f"conversation {id!r} has no item", item_id)
+            return {**talk, "items": kept}
+
+        return self._changed(id, without)["conversation"]  # type: ignore[no-any-return]
 
     def drop_conversation(self, id: str) -> None:
         """Delete it; a 404 if there is none."""
@@ -113,6 +122,12 @@ class Archive:
         if saved is None:
             raise not_found("there is no stored response", id)
         return saved
+
+    def _changed(self, id: str, change: Change) -> Record:
+        talk = self._records.change(CONVERSATION, id, change)
+        if talk is None:
+            raise not_found("there is no conversation", id)
+        return talk
 
     def _talk(self, id: str) -> dict[str, Any]:
         talk = self._records.get(CONVERSATION, id)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, suppress
 
 from dovetail.serve.api.access.inside import tenant
 from dovetail.serve.api.access.visit import visiting
 from dovetail.serve.api.http.failures import INTERNAL
+from dovetail.serve.api.records import Claims
 from dovetail.serve.api.responses.events import Event
 from dovetail.serve.api.responses.making import Making
-from dovetail.serve.errors import DovetailError, EngineError
+from dovetail.serve.errors import DovetailError, EngineError, UserError
 
 _AT_ONCE = 256
+_END_S = 10.0
+"""How long another server may take to end what it makes."""
 LOST = EngineError("The server was stopped while it made this response; ask again.", code="server_stopped")
 
 
@@ -34,6 +37,10 @@ class Run:
     def ended(self) -> bool:
         """Whether nothing more will be told."""
         return self._task.done()
+
+    def on_end(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called when it ends by itself."""
+        self._task.add_done_callback(lambda task: None if task.cancelled() else call())
 
     async def follow(self, after: int = -1) -> AsyncGenerator[list[Event], None]:
         """The events with a number above ``after``, as they come, those that are there together."""
@@ -78,16 +85,24 @@ class Run:
 
 
 class Background:
-    """The runs of this process, by tenant and response id. Ended ones are kept as long as there is room: their events can be read again."""
+    """The runs of this process, by tenant and response id. Ended ones are kept as long as there is room: their events can be read again.
 
-    def __init__(self, keep: int = 64) -> None:
+    Args:
+        claims: say which server makes what.
+    """
+
+    def __init__(self, claims: Claims, keep: int = 64) -> None:
+        self._claims = claims
         self._runs: dict[tuple[str | None, str], Run] = {}
         self._keep = keep
+        self._asides: set[asyncio.Task[None]] = set()
 
-    def start(self, making: Making) -> Run:
+    async def start(self, making: Making) -> Run:
         """Begin to make a response."""
-        run = Run(making)
-        self._runs[tenant(), making.turn.response["id"]] = run
+        key = (tenant(), making.turn.response["id"])
+        await self._claims.take(_claim(key[1]), lambda lost: self._aside(self._cancel(key)))
+        run = self._runs[key] = Run(making)
+        run.on_end(lambda: self._aside(self._given_back(key[1])))
         ended = [key for key, each in self._runs.items() if each.ended]
         for key in ended[: max(0, len(self._runs) - self._keep)]:
             del self._runs[key]
@@ -96,3 +111,37 @@ class Background:
     def find(self, id: str) -> Run | None:
         """A run of this process, and of the caller's tenant."""
         return self._runs.get((tenant(), id))
+
+    async def elsewhere(self, id: str) -> bool:
+        """Whether another server makes it now."""
+        return self.find(id) is None and await self._claims.held(_claim(id))
+
+    async def end(self, id: str) -> None:
+        """End it, wherever it is made. Raises a 409 where another server goes on with it."""
+        if self.find(id) is not None:
+            await self._cancel((tenant(), id))
+        elif not await self._claims.end(_claim(id), _END_S):
+            raise UserError(
+                f"Another server still makes {id!r}, and was asked to end that; ask again.",
+                status=409,
+                code="still_running",
+            )
+
+    async def _cancel(self, key: tuple[str | None, str]) -> None:
+        run = self._runs.get(key)
+        if run is not None:
+            await run.cancel()
+            await self._given_back(key[1])
+
+    async def _given_back(self, id: str) -> None:
+        with suppress(EngineError):  # it runs out by itself
+            await self._claims.give_back(_claim(id))
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+
+def _claim(id: str) -> str:
+    return f"response {id}"

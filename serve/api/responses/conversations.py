@@ -45,31 +45,32 @@ def routes(shared: Responses) -> APIRouter:
 
     @router.get(ONE)
     async def retrieve(conversation_id: str) -> Response:
-        return JSONResponse(archive.conversation(conversation_id))
+        return JSONResponse(await archive.aside(archive.conversation, conversation_id))
 
     @router.post(ONE)
     async def update(http: HttpRequest, conversation_id: str) -> Response:
         body = check(ConversationBody, await read_object(http, limit))
-        conversation = archive.describe(conversation_id, body.metadata or {})
+        conversation = await archive.aside(archive.describe, conversation_id, body.metadata or {})
         await archive.written()
         return JSONResponse(conversation, headers=shared.context.ignored_header(http, extra_fields(body)))
 
     @router.delete(ONE)
     async def delete(conversation_id: str) -> Response:
-        archive.drop_conversation(conversation_id)
+        await archive.aside(archive.drop_conversation, conversation_id)
         await archive.written()
         return JSONResponse({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
     @router.get(f"{ONE}/items")
     async def list_items(http: HttpRequest, conversation_id: str) -> Response:
-        return JSONResponse(page(archive.conversation_items(conversation_id), http.query_params))
+        items = await archive.aside(archive.conversation_items, conversation_id)
+        return JSONResponse(page(items, http.query_params))
 
     @router.post(f"{ONE}/items")
     async def add_items(http: HttpRequest, conversation_id: str) -> Response:
         body = check(ConversationBody, await read_object(http, limit))
-        archive.conversation(conversation_id)
+        await archive.aside(archive.conversation, conversation_id)
         items = _items(as_list(body.items, "items"))
-        archive.append(conversation_id, items)
+        await archive.aside(archive.append, conversation_id, items)
         await archive.written()
         return JSONResponse(
             {
@@ -84,14 +85,14 @@ def routes(shared: Responses) -> APIRouter:
 
     @router.get(ONE + "/items/{item_id}")
     async def one_item(conversation_id: str, item_id: str) -> Response:
-        for item in archive.conversation_items(conversation_id):
+        for item in await archive.aside(archive.conversation_items, conversation_id):
             if item["id"] == item_id:
                 return JSONResponse(item)
         raise not_found(f"conversation {conversation_id!r} has no item", item_id)
 
     @router.delete(ONE + "/items/{item_id}")
     async def delete_item(conversation_id: str, item_id: str) -> Response:
-        conversation = archive.drop_item(conversation_id, item_id)
+        conversation = await archive.aside(archive.drop_item, conversation_id, item_id)
         await archive.written()
         return JSONResponse(conversation)
 

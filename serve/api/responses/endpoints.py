@@ -33,8 +33,11 @@ ENDS = ("response.completed", "response.incomplete", "response.failed")
 def routes(shared: Responses) -> APIRouter:
     """The endpoints."""
     router = APIRouter()
-    background = Background()
+    background = Background(shared.archive.claims)
     limit = shared.context.settings.max_body_bytes
+
+    async def stored(id: str) -> dict[str, Any]:
+        return await shared.archive.aside(shared.archive.response, id)
 
     @router.post(ENDPOINT)
     async def create(http: HttpRequest) -> Response:
@@ -46,7 +49,7 @@ def routes(shared: Responses) -> APIRouter:
             queued = {**turn.response, "status": "queued", "output": [], "error": None}
             shared.archive.keep(queued, turn.told.items)
             await shared.archive.written()
-            run = background.start(making)
+            run = await background.start(making)
             return _stream(shared, run.follow(), headers) if body.stream else JSONResponse(queued, headers=headers)
         if body.stream:
             return _stream(shared, making.events(), headers, making)
@@ -63,7 +66,7 @@ def routes(shared: Responses) -> APIRouter:
     async def count(http: HttpRequest) -> Response:
         body = check(ContextFields, await read_object(http, limit))
         shared.context.require_model(body.model)
-        counted = read_told(shared.archive, shared.sealer, body)
+        counted = await shared.archive.aside(read_told, shared.archive, shared.sealer, body)
         tokens = await asyncio.to_thread(prompt_ids, shared.context, counted.conversation)
         headers = shared.context.ignored_header(http, ignored_fields(body, *counted.ignored))
         return JSONResponse({"object": "response.input_tokens", "input_tokens": len(tokens)}, headers=headers)
@@ -83,33 +86,33 @@ def routes(shared: Responses) -> APIRouter:
                     "Only a background response of this server process can be streamed again.", param="stream"
                 )
             return _stream(shared, run.follow(starting_after(http.query_params)), {})
-        response = shared.archive.response(response_id)
-        if response["status"] in RUNNING and run is None:
+        response = await stored(response_id)
+        lost = response["status"] in RUNNING and run is None and not await background.elsewhere(response_id)
+        # It may have ended between the two questions.
+        if lost and (response := await stored(response_id))["status"] in RUNNING:
             response |= {"status": "failed", "error": {"code": "server_error", "message": LOST.message}}
         return JSONResponse(response)
 
     @router.delete(ENDPOINT + "/{response_id}")
     async def delete(response_id: str) -> Response:
-        run = background.find(response_id)
-        if run is not None:
-            await run.cancel()
-        shared.archive.drop(response_id)
+        await stored(response_id)
+        await background.end(response_id)
+        await shared.archive.aside(shared.archive.drop, response_id)
         await shared.archive.written()
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
     @router.post(ENDPOINT + "/{response_id}/cancel")
     async def cancel(response_id: str) -> Response:
-        response = shared.archive.response(response_id)
+        response = await stored(response_id)
         if not response["background"]:
             raise UserError("Only a response made with background: true can be cancelled.", code="not_cancellable")
-        run = background.find(response_id)
-        if run is not None:
-            await run.cancel()
-        return JSONResponse(shared.archive.response(response_id))
+        await background.end(response_id)
+        return JSONResponse(await stored(response_id))
 
     @router.get(ENDPOINT + "/{response_id}/input_items")
     async def input_items(http: HttpRequest, response_id: str) -> Response:
-        return JSONResponse(page(shared.archive.input_items(response_id), http.query_params))
+        items = await shared.archive.aside(shared.archive.input_items, response_id)
+        return JSONResponse(page(items, http.query_params))
 
     return router
 

@@ -113,8 +113,9 @@ class Making:
         conversation = self.turn.body.conversation
         if conversation is not None:
             items = [*self.turn.told.items, *self.narrator.response["output"]]
-            self._shared.archive.append(conversation, items)
-            await self._shared.archive.written()
+            archive = self._shared.archive
+            await archive.aside(archive.append, conversation, items)
+            await archive.written()
 
 
 def _summary(text: str, end: Finish) -> str:

@@ -98,7 +98,7 @@ async def prepare(context: ApiContext, archive: Archive, sealer: Sealer, body: R
     """A checked request, ready for the engine."""
     context.require_model(body.model)
     ignored = body.ignored()
-    told = read_told(archive, sealer, body)
+    told = await archive.aside(read_told, archive, sealer, body)
     response_id = fresh("resp")
     answer = None if told.compacting else body.answer_format
     left_out = await context.grammars.held(answer, body)

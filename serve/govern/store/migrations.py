@@ -1,4 +1,4 @@
-"""The tables of governance, by version. A version that was released is never changed: the next one alters it."""
+"""The tables of governance and of shared stored objects, by version. A version that was released is never changed: the next one alters it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         "CREATE INDEX quota_counts_by_version ON quota_counts (version)",
         "INSERT INTO changes VALUES ('quotas', 0)",
+    ),
+    (
+        """
+        CREATE TABLE stored_records (
+            kind TEXT NOT NULL, tenant TEXT NOT NULL, id TEXT NOT NULL, created DOUBLE PRECISION NOT NULL,
+            record TEXT NOT NULL, PRIMARY KEY (kind, tenant, id)
+        )
+        """,
+        """
+        CREATE TABLE claims (
+            name TEXT PRIMARY KEY, server TEXT NOT NULL, until DOUBLE PRECISION NOT NULL, ending BIGINT NOT NULL
+        )
+        """,
     ),
 )
 """Statements that both SQLite and PostgreSQL understand. The database's version is the number of entries applied."""

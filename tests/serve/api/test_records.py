@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.serve.api.records import Records
+from dovetail.serve.api.store.local import LocalRecords
 from dovetail.serve.errors import EngineError
 
 
 def test_records_are_kept_by_kind_and_id():
-    records = Records()
+    records = LocalRecords()
     records.put("a", "1", {"x": 1})
     records.put("a", "2", {"x": 2})
     records.put("b", "1", {"x": 3})
@@ -26,14 +26,14 @@ def test_records_are_kept_by_kind_and_id():
 
 
 def test_a_file_outlives_its_process(tmp_path: Path):
-    records = Records(tmp_path / "store.db")
+    records = LocalRecords(tmp_path / "store.db")
     records.put("a", "1", {"x": "é"})
     records.close()
-    assert Records(tmp_path / "store.db").get("a", "1") == {"x": "é"}
+    assert LocalRecords(tmp_path / "store.db").get("a", "1") == {"x": "é"}
 
 
 async def test_what_is_on_its_way_into_a_file_is_there_already(tmp_path: Path):
-    records, elsewhere = Records(tmp_path / "store.db"), Records(tmp_path / "store.db")
+    records, elsewhere = LocalRecords(tmp_path / "store.db"), LocalRecords(tmp_path / "store.db")
     for number in range(200):
         records.put("a", str(number % 50), {"n": number})
         assert records.get("a", str(number % 50)) == {"n": number}
@@ -49,7 +49,7 @@ async def test_what_is_on_its_way_into_a_file_is_there_already(tmp_path: Path):
 
 
 async def test_a_file_that_takes_no_more_is_told_to_who_waits_for_it(tmp_path: Path):
-    records, other = Records(tmp_path / "store.db"), sqlite3.connect(tmp_path / "store.db")
+    records, other = LocalRecords(tmp_path / "store.db"), sqlite3.connect(tmp_path / "store.db")
     other.execute("DROP TABLE records")
     records.put("a", "1", {"x": 1})
     with pytest.raises(EngineError, match="could not be stored"):
@@ -59,11 +59,11 @@ async def test_a_file_that_takes_no_more_is_told_to_who_waits_for_it(tmp_path: P
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path):
     with pytest.raises(EngineError, match="nowhere"):
-        Records(tmp_path / "nowhere" / "store.db")
+        LocalRecords(tmp_path / "nowhere" / "store.db")
 
 
 def test_in_memory_the_oldest_make_room():
-    records = Records(most_characters=1000)
+    records = LocalRecords(most_characters=1000)
     for number in range(100):
         records.put("a", str(number), {"n": number, "text": "x" * 80})
     kept = [record["n"] for record in records.of_kind("a")]
@@ -74,7 +74,7 @@ def test_in_memory_the_oldest_make_room():
 
 
 def test_what_cannot_be_kept_is_said():
-    records = Records()
+    records = LocalRecords()
     records.close()
     with pytest.raises(EngineError, match="could not be stored"):
         records.put("kind", "id", {})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.api.records import Records
 from dovetail.serve.api.sealed import PREFIX, Sealer, kept_key
+from dovetail.serve.api.store.local import LocalRecords
 
 SEALER = Sealer(b"one key")
 
@@ -51,7 +51,7 @@ def test_a_key_is_kept_with_the_records(tmp_path):
     file = tmp_path / "records.db"
     keys = []
     for path in (file, file, None):
-        records = Records(path)
+        records = LocalRecords(path)
         keys.append(kept_key(records))
         records.close()
     assert keys[0] == keys[1] != keys[2]

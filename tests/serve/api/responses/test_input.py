@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from dovetail.serve.api.conversation.conversation import Message, ToolCall, ToolChoice, ToolGrammar
-from dovetail.serve.api.records import Records
 from dovetail.serve.api.responses.archive import Archive
 from dovetail.serve.api.responses.body import ResponseBody
 from dovetail.serve.api.responses.history import COMPACTION, REASONING, SUMMARY_LEAD
 from dovetail.serve.api.responses.items import BYSTANDERS, ITEM_TYPES
 from dovetail.serve.api.responses.turn import Told, read_told, shortened
 from dovetail.serve.api.sealed import Sealer
+from dovetail.serve.api.store.local import LocalRecords
 from dovetail.serve.errors import UserError
 
 SEALER = Sealer(b"k")
@@ -35,7 +35,7 @@ SPACE = {
 
 
 def told(input: Any, **fields: Any) -> Told:
-    return read_told(Archive(Records()), SEALER, ResponseBody.model_validate({"input": input, **fields}))
+    return read_told(Archive(LocalRecords()), SEALER, ResponseBody.model_validate({"input": input, **fields}))
 
 
 def messages(input: Any, **fields: Any) -> tuple[Message, ...]:

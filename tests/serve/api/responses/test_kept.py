@@ -12,7 +12,7 @@ from openai.types.conversations import Conversation, ConversationItem, Conversat
 from openai.types.responses import CompactedResponse, InputTokenCountResponse, Response, ResponseItemList
 from pydantic import TypeAdapter
 
-from dovetail.serve.api.records import Records
+from dovetail.serve.api.store.local import LocalRecords
 from dovetail.serve.errors import EngineError
 from dovetail.serve.types import TokensEvent
 
@@ -269,10 +269,10 @@ async def test_a_websocket_is_sent_away(make_live):
 async def test_an_answer_that_cannot_be_stored_is_a_failure_that_is_told(make_api, monkeypatch):
     api = make_api()
 
-    def full(self: Records, kind: str, id: str, record: object) -> None:
+    def full(self: LocalRecords, kind: str, id: str, record: object) -> None:
         raise EngineError("The disk is full.", status=500, code="store_failed")
 
-    monkeypatch.setattr(Records, "put", full)
+    monkeypatch.setattr(LocalRecords, "put", full)
     assert (await api.post(URL, {"input": "x"})).json()["error"]["code"] == "store_failed"
     streamed = (await api.post(URL, {"input": "x", "stream": True})).text
     assert "event: response.failed" in streamed
