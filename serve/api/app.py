@@ -12,6 +12,7 @@ from dovetail.serve.api import adapters, embeddings, health, models, openapi, to
 from dovetail.serve.api import card as system_card
 from dovetail.serve.api.access.guard import Guard
 from dovetail.serve.api.access.inside import tenant
+from dovetail.serve.api.affinity import Affinity
 from dovetail.serve.api.anthropic import endpoints as messages
 from dovetail.serve.api.anthropic.errors import body_of
 from dovetail.serve.api.batches.endpoints import batch_routes, file_routes
@@ -68,6 +69,8 @@ def create_app(
     governance = governance if governance is not None else Governance()
     audit = governance.audit.counts if governance.audit is not None else None
     hosted = Models(Hosted(served, engine), beside, card)
+    records = open_records(settings.store, tenant)
+    key = settings.seal_key or kept_key(records)
     context = ApiContext(
         hosted,
         settings,
@@ -75,6 +78,7 @@ def create_app(
         grammars=Grammars(check),
         governance=governance,
         landings=landings,
+        affinity=Affinity(key),
     )
     app = FastAPI(
         title="Dovetail",
@@ -91,9 +95,8 @@ def create_app(
     app.include_router(adapters.routes(hosted, settings))
     app.include_router(pages.routes())
     app.include_router(console.routes(context))
-    records = open_records(settings.store, tenant)
     app.include_router(Chat(context, records).routes())
-    sealer = Sealer(settings.seal_key or kept_key(records))
+    sealer = Sealer(key)
     shared = Responses(context, Archive(records), sealer)
     app.include_router(responses.routes(shared))
     app.include_router(conversations.routes(shared))

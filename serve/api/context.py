@@ -20,6 +20,7 @@ from starlette.requests import Request as HttpRequest
 
 from dovetail import __version__
 from dovetail.serve.api.access.visit import Visit, visiting
+from dovetail.serve.api.affinity import Affinity
 from dovetail.serve.api.generation import Indexed, run
 from dovetail.serve.api.hosted import Hosted, Models
 from dovetail.serve.api.http.metrics import Metrics
@@ -58,6 +59,7 @@ class ApiContext:
     grammars: Grammars = field(default_factory=Grammars)
     governance: Governance = field(default_factory=Governance)
     landings: Landings = LANDINGS_HERE
+    affinity: Affinity = field(default_factory=Affinity)
 
     @property
     def hosted(self) -> Hosted:
@@ -147,7 +149,21 @@ class ApiContext:
         adapter = self.hosted.adapter
         if adapter is not None:
             requests = [msgspec.structs.replace(each, adapter=adapter) for each in requests]
-        return visiting().reserve(self.served.name, requests)
+        reserved = visiting().reserve(self.served.name, requests)
+        self._tell_affinity(requests[0])
+        return reserved
+
+    def _tell_affinity(self, request: Request) -> None:
+        visit = visiting()
+        tenant = visit.principal.tenant
+        if request.pooling:
+            return
+        if visit.word is not None:
+            visit.affinity = visit.word
+        elif visit.belongs is not None:
+            visit.affinity = self.affinity.of_name(tenant, visit.belongs)
+        else:
+            visit.affinity = self.affinity.of_prompt(tenant, request.prompt)
 
     async def generate(
         self, http: HttpRequest, endpoint: str, requests: Sequence[Request]

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dovetail.serve.api.access.headers import anthropic_headers, credential_of, openai_headers
 from dovetail.serve.api.access.visit import CURRENT, Visit
+from dovetail.serve.api.affinity import HEADER, sent_word
 from dovetail.serve.api.http.failures import CLIENT_GONE, ERROR_CODE
 from dovetail.serve.api.http.recent import PASSING, Passing
 from dovetail.serve.console.files import PATHS
@@ -32,6 +33,7 @@ CLIENT_NAME = "dovetail.client_name"
 """In the scope's state: the name in the connection's client certificate."""
 
 ANTHROPIC = "/v1/messages"
+_AFFINITY = HEADER.encode()
 
 
 class Guard:
@@ -56,6 +58,7 @@ class Guard:
         gate = self._governance.gate
         trail = self._trail(scope)
         refusal: Response | None = None
+        visit: Visit | None = None
         principal: Principal | None = None
         try:
             principal = await self._principal(scope)
@@ -79,6 +82,8 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *words(levels)]}
             if message["type"] == "http.response.start":
                 trail.status = message["status"]
+                if visit is not None and visit.affinity is not None:
+                    message = {**message, "headers": [*message["headers"], (_AFFINITY, visit.affinity.encode())]}
             await send(message)
 
         if refusal is not None or principal is None:
@@ -88,7 +93,7 @@ class Guard:
             trail.close()
             return
         scope[PRINCIPAL] = principal
-        visit = Visit(principal, gate, scope["path"], trail=trail)
+        visit = Visit(principal, gate, scope["path"], trail=trail, word=sent_word(scope["headers"]))
         before = CURRENT.set(visit)
         try:
             await self._app(scope, receive, told)

@@ -21,7 +21,8 @@ from dovetail.serve.types import Request
 class Visit:
     """A request while it is answered.
 
-    ``hosted``: the model that it has chosen.
+    ``hosted``: the model that it has chosen. ``belongs``: what names its conversation; ``affinity``: the word for that, once it
+    is known, and ``word``: the one that the client sent (serve/api/affinity.py).
     ``detached``: what it began goes on when its answer has been sent; whoever goes on with it closes the visit.
     """
 
@@ -31,6 +32,9 @@ class Visit:
     detached: bool = False
     trail: Trail = field(default_factory=Trail)
     hosted: Hosted | None = None
+    word: str | None = None
+    belongs: str | None = None
+    affinity: str | None = None
     _lease: Lease | None = None
     _prompt: int = 0
     _completion: int = 0

@@ -38,11 +38,13 @@ async def engine_requests(
     Raises UserError where the model cannot take the conversation or it does not fit.
     """
     served = context.served
+    visit = visiting()
+    visit.belongs = visit.belongs or belongs(conversation, fields)
     rules_for(
         context.settings.policy, conversation.security
     )  # names that mean no rule are refused before anything begins
     context.admit(choices)
-    visiting().require_tools([tool.name for tool in conversation.tools])
+    visit.require_tools([tool.name for tool in conversation.tools])
     prompt = tuple(await asyncio.to_thread(prompt_ids, context, conversation))
     predicted = tuple(await asyncio.to_thread(served.codec.encode, prediction)) if prediction else ()
     room = context.room(len(prompt), "messages", choices)
@@ -75,6 +77,19 @@ async def engine_requests(
         for index in range(choices)
     ]
     return context.reserve(requests)
+
+
+def belongs(conversation: Conversation, fields: object) -> str:
+    """What all turns of a conversation have in common: its client's key, or what it begins with, to the first user's message."""
+    key = getattr(fields, "prompt_cache_key", None)
+    if isinstance(key, str) and key:
+        return f"key {key}"
+    said: list[str] = []
+    for message in conversation.messages:
+        said += (message.role, message.text)
+        if message.role == "user":
+            break
+    return "beginning " + json.dumps(said)
 
 
 def prompt_ids(context: ApiContext, conversation: Conversation) -> list[int]:
