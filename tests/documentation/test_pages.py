@@ -13,7 +13,7 @@ from documentation.blocks import ROOT, SHELLS, Block, pages, read_blocks
 from documentation.reader import EMBEDDED, Reader
 
 from dovetail.serve.config import load_config
-from dovetail.serve.wiring import start_server_process
+from dovetail.serve.server_process import start_server_process
 
 FAST = frozenset({"README.md", "docs/quickstart.md", "docs/structured.md", "docs/capacity.md"})
 PAGES = [page.relative_to(ROOT).as_posix() for page in pages()]
