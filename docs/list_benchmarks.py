@@ -46,7 +46,8 @@ RESULTS = """
 ## Results so far
 
 The newest result for each machine and command. **Machines differ, and these were shared with other work** where the command says so: compare
-only what was measured side by side. *None of it was measured on a GPU unless it says so.* What the figures taught is in the [log](log.md).
+only what was measured side by side. *None of it was measured on a GPU unless it says so.* In comparisons (`compare`),
+a ratio above 1 means that Dovetail did better. What the figures taught is in the [log](log.md).
 """
 
 

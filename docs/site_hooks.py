@@ -65,6 +65,8 @@ def _link(found: re.Match[str], source: str, site: str) -> str:
     named = FROM_ROOT.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else None)
     if named is None or (ROOT / place).is_dir():
         return text
+    if text in (target, f"`{target}`") and (ROOT / place).suffix == ".md":
+        text = (ROOT / place).read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
     return f"{image}[{text}]({os.path.relpath(named, posixpath.dirname(site) or '.')}{anchor})"
 
 
