@@ -66,10 +66,19 @@ def eval_(
     suites: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SUITE...]", help="edits, infill, syntax, prediction, latency, all, or files of JSON lines."
+            metavar="[SUITE...]",
+            help="edits, infill, syntax, prediction, latency (all: these five), debugging, refactors (agent: these two, minutes a "
+            "task), or files of JSON lines.",
         ),
     ] = None,
     server: Annotated[str, typer.Option(envvar="DOVETAIL_SERVER", help="What is measured.")] = DEFAULT_SERVER,
+    model: Annotated[str | None, typer.Option(help="Which of its models or adapters; default: the first.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL|URL", help="Measure this one, too (another server: another model or other settings)."
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Tasks per suite.")] = 60,
     seed: Annotated[int, typer.Option(help="Chooses the tasks.")] = 1,
     source: Annotated[
@@ -93,9 +102,18 @@ def eval_(
         command.show_comparison(*compare, console)
         return
     if not suites:
-        raise typer.BadParameter(f"name a suite: {', '.join(command.ALL)}, all, or a file", param_hint="SUITE")
-    with DovetailClient(server) as client:
-        command.evaluate(suites, client, source, samples, seed, out or command.default_folder(), console)
+        raise typer.BadParameter(f"name a suite: {command.NAMES}, or a file", param_hint="SUITE")
+    folder = out or command.default_folder()
+    with DovetailClient(server, model=model) as client:
+        found = command.evaluate(suites, client, source, samples, seed, folder, console, model)
+    if against is None:
+        return
+    elsewhere = against.startswith(("http://", "https://"))
+    other = None if elsewhere else against
+    with DovetailClient(against if elsewhere else server, model=other) as client:
+        others = command.evaluate(suites, client, source, samples, seed, folder, console, other)
+    for one, two in zip(found, others, strict=True):
+        command.show_comparison(one, two, console)
 
 
 @app.command("agent")

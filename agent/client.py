@@ -25,6 +25,7 @@ class DovetailClient:
         seconds: how long one answer may take.
         key: an API key; None: the one in DOVETAIL_API_KEY, if there is one.
         transport: for tests.
+        model: named in requests that name none.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class DovetailClient:
         seconds: float = 600.0,
         key: str | None = None,
         transport: httpx.BaseTransport | None = None,
+        model: str | None = None,
     ) -> None:
+        self._named = {"model": model} if model is not None else {}
         self.url = url.rstrip("/").removesuffix("/v1")
         if not self.url.startswith(("http://", "https://")):
             raise ServerProblem(f"{url!r} is no server address; it must begin with http:// or https://.")
@@ -87,7 +90,7 @@ class DovetailClient:
     def stream_completion(self, **body: Any) -> Iterator[str]:
         """The texts of the events of /v1/completions, as they come; one choice."""
         try:
-            with self._http.stream("POST", "/v1/completions", json={**body, "stream": True}) as answer:
+            with self._http.stream("POST", "/v1/completions", json={**self._named, **body, "stream": True}) as answer:
                 if not answer.is_success:
                     raise ServerProblem(_refusal(answer.status_code, _json(self._read(answer))))
                 for line in answer.iter_lines():
@@ -109,8 +112,9 @@ class DovetailClient:
             return None
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        wire = None if body is None else {**self._named, **body}
         try:
-            with self._http.stream(method, path, json=body) as answer:
+            with self._http.stream(method, path, json=wire) as answer:
                 raw = self._read(answer)
         except httpx.ConnectError as error:
             raise ServerUnreachable(f"No server answers at {self.url}.") from error

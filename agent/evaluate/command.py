@@ -1,4 +1,4 @@
-"""``dovetail eval``: runs suites with a bar, keeps results where the server's card finds them, compares two."""
+"""``dovetail eval``: runs suites with a bar, keeps results where the server's card finds them, puts two side by side."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from rich.table import Table
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.evaluate import compare
 from dovetail.agent.evaluate.continuation import Prediction, Syntax, halves
+from dovetail.agent.evaluate.debugging import Debugging, debugging_tasks
 from dovetail.agent.evaluate.edits import Edits, edit_tasks
 from dovetail.agent.evaluate.from_file import suite_from
 from dovetail.agent.evaluate.infill import Infill, infill_tasks
 from dovetail.agent.evaluate.latency import Latency, latency_tasks
+from dovetail.agent.evaluate.pieces import pieces
+from dovetail.agent.evaluate.refactors import Refactors, refactor_tasks
 from dovetail.agent.evaluate.run import deployment_of, read_result, run
 from dovetail.agent.evaluate.sources import default_source, snippets
 from dovetail.agent.evaluate.suite import Suite
@@ -29,8 +32,15 @@ _MAKERS: Mapping[str, Callable[[Path, int, int], Suite]] = {
     "syntax": lambda source, n, seed: Syntax(halves(snippets(source, seed), n)),
     "prediction": lambda source, n, seed: Prediction(halves(snippets(source, seed), n)),
     "latency": lambda source, n, seed: Latency(latency_tasks(halves(snippets(source, seed), n))),
+    "debugging": lambda source, n, seed: Debugging(debugging_tasks(pieces(source, seed), n, seed)),
+    "refactors": lambda source, n, seed: Refactors(refactor_tasks(pieces(source, seed), n, seed)),
 }
-ALL = tuple(_MAKERS)
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "all": ("edits", "infill", "syntax", "prediction", "latency"),
+    "agent": ("debugging", "refactors"),
+}
+"""Names for several: those that ask the model alone, and those that let the agent work, which takes minutes a task."""
+NAMES = ", ".join((*_MAKERS, *GROUPS))
 
 
 def default_folder() -> Path:
@@ -47,7 +57,7 @@ def make_suite(name: str, source: Path | None, samples: int, seed: int) -> Suite
     if name not in _MAKERS:
         path = Path(name)
         if not path.is_file():
-            raise FileProblem(f"{name!r} is neither a suite ({', '.join(ALL)}, all) nor a file of JSON lines.")
+            raise FileProblem(f"{name!r} is neither a suite ({NAMES}) nor a file of JSON lines.")
         return suite_from(path, samples)
     suite = _MAKERS[name](source or default_source(), samples, seed)
     if not suite.tasks:
@@ -63,14 +73,15 @@ def evaluate(
     seed: int,
     out: Path,
     console: Console,
+    model: str | None = None,
 ) -> list[Path]:
-    """Run suites one after another; their results.
+    """Run suites one after another; their results. ``model``: the one that ``client`` names in its requests.
 
     Raises:
         ServerProblem: the server refused some of them; the others were run.
     """
-    chosen = [each for name in names for each in (ALL if name == "all" else (name,))]
-    of = deployment_of(client)
+    chosen = [each for name in names for each in GROUPS.get(name, (name,))]
+    of = deployment_of(client, model)
     found: list[Path] = []
     refused: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -79,7 +90,8 @@ def evaluate(
             suite = make_suite(name, source, samples, seed)
             bar = bars.add_task(suite.name, total=len(suite.tasks))
             where = f" --source {source}" if source is not None else ""
-            command = f"dovetail eval {name} --samples {samples} --seed {seed}{where}"
+            whose = f" --model {model}" if model is not None else ""
+            command = f"dovetail eval {name} --samples {samples} --seed {seed}{where}{whose}"
             try:
                 found.append(run(suite, client, of, out, seed, command, partial(_tell, bars, bar)))
             except ServerUnreachable:

@@ -15,7 +15,7 @@ from typing import Any
 
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.evaluate.suite import Sample, Suite, digest_of
-from dovetail.agent.problems import FileProblem, ServerUnreachable
+from dovetail.agent.problems import FileProblem, ServerProblem, ServerUnreachable
 
 FORMAT = 1
 Progress = Callable[[int, int], None]
@@ -24,27 +24,36 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is measured: a model's name, and the fingerprint of the deployment; ``unknown``: the server has no card."""
+    """What is measured: a model's name, and the fingerprint of the deployment; ``unknown``: the server has no card.
+
+    ``quantisation``: as the card names it.
+    """
 
     model: str
     fingerprint: str
+    quantisation: str = ""
 
 
-def deployment_of(client: DovetailClient, seconds: float = 60.0) -> Deployment:
-    """What answers there, once it has loaded its model.
+def deployment_of(client: DovetailClient, model: str | None = None, seconds: float = 60.0) -> Deployment:
+    """What answers there, once it has loaded its models; None: the first one.
 
     Raises:
-        ServerProblem: it takes longer than ``seconds``.
+        ServerProblem: it takes longer than ``seconds``, or has no such model.
     """
     until = time.monotonic() + seconds
     while not client.is_ready():
         if time.monotonic() > until:
             raise ServerUnreachable(f"No server with its model loaded answers at {client.url}.")
         time.sleep(0.2)
+    names = [str(each["id"]) for each in client.models()]
+    if model is not None and model not in names:
+        raise ServerProblem(f"{client.url} serves no model {model!r}; it serves {', '.join(names)}.")
+    name = model or (names[0] if names else "unknown")
     card = client.system_card()
-    models = client.models()
-    name = str(models[0]["id"]) if models else "unknown"
-    return Deployment(name, str(card["fingerprint"]) if card is not None else "unknown")
+    if card is None:
+        return Deployment(name, "unknown")
+    told = next((each for each in card.get("beside", ()) if each["model"]["name"] == name), card)
+    return Deployment(name, str(told["fingerprint"]), str(told.get("quantisation", {}).get("kind", "")))
 
 
 def run(
@@ -76,6 +85,7 @@ def run(
             "about": suite.about,
             "model": of.model,
             "fingerprint": of.fingerprint,
+            "quantisation": of.quantisation,
             "seed": seed,
             "started": started,
             "finished": finished,

@@ -37,20 +37,25 @@ def snippets(folder: Path, seed: int) -> Iterator[Snippet]:
     Raises:
         FileProblem: there are none.
     """
-    files = sorted(
-        path
-        for path in folder.rglob("*.py")
-        if not {"site-packages", "test", "tests", "idlelib", "lib2to3"} & set(path.relative_to(folder).parts)
-    )
-    random.Random(f"files {seed}").shuffle(files)
     found = False
-    for path in files:
+    for path in source_files(folder, seed):
         functions = list(_functions(path, path.relative_to(folder).as_posix()))
         if functions:
             found = True
             yield random.Random(f"{seed} {path.name}").choice(functions)
     if not found:
         raise FileProblem(f"{folder} holds no Python files with functions to make tasks from.")
+
+
+def source_files(folder: Path, seed: int) -> list[Path]:
+    """The Python files below ``folder`` that tasks are made from, in an order that the seed decides."""
+    files = sorted(
+        path
+        for path in folder.rglob("*.py")
+        if not {"site-packages", "test", "tests", "idlelib", "lib2to3"} & set(path.relative_to(folder).parts)
+    )
+    random.Random(f"files {seed}").shuffle(files)
+    return files
 
 
 def _functions(path: Path, label: str) -> Iterator[Snippet]:

@@ -25,6 +25,8 @@ SUITES: Mapping[str, str] = {
     "syntax": "Code written without any constraint that parses.",
     "prediction": "How well the model predicts source text; what quantisation costs shows here.",
     "latency": "Time to the first token, between tokens, and tokens per second.",
+    "debugging": "Mistakes put into functions and mended by dovetail agent --fix.",
+    "refactors": "Renames and moves by dovetail agent: tests hold, and all else is as it was.",
 }
 """The suites that ``dovetail eval`` brings, and what each shows."""
 

@@ -49,7 +49,8 @@ def test_a_result_has_what_a_card_reads(tmp_path: Path) -> None:
     result = read_result(measure(Counting(), tmp_path))
     assert (result["suite"], result["model"], result["fingerprint"], result["complete"]) == (
         "counting",
-        *vars(OF).values(),
+        OF.model,
+        OF.fingerprint,
         True,
     )
     assert result["metrics"][0]["value"] == 0.5
@@ -115,9 +116,10 @@ def served(request: httpx.Request) -> httpx.Response:
     if request.url.path == "/ready":
         return httpx.Response(200, json={"server": "dovetail"})
     if request.url.path == "/v1/models":
-        return httpx.Response(200, json={"data": [{"id": "tiny"}]})
+        return httpx.Response(200, json={"data": [{"id": "tiny"}, {"id": "small"}]})
     if request.url.path == "/v1/system-card":
-        return httpx.Response(200, json={"fingerprint": "fp_000000000009"})
+        beside = {"model": {"name": "small"}, "fingerprint": "fp_000000000010", "quantisation": {"kind": "int4"}}
+        return httpx.Response(200, json={"fingerprint": "fp_000000000009", "beside": [beside]})
     body = json.loads(request.content)
     if body.get("suffix") is not None:
         return httpx.Response(400, json={"error": {"message": "no such tokens", "param": "suffix"}})
@@ -133,6 +135,24 @@ def test_what_a_server_refuses_is_named_and_the_rest_is_measured(tmp_path: Path)
     (path,) = tmp_path.glob("*.json")
     result = read_result(path)
     assert (result["suite"], result["fingerprint"]) == ("syntax", "fp_000000000009")
+
+
+def test_another_model_of_the_same_server(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            asked.append(json.loads(request.content)["model"])
+        return served(request)
+
+    with DovetailClient("http://test", transport=httpx.MockTransport(answer), model="small") as client:
+        (path,) = evaluate(["syntax"], client, None, 2, 1, tmp_path, Console(quiet=True), "small")
+        with pytest.raises(ServerProblem, match="no model 'large'; it serves tiny, small"):
+            deployment_of(client, "large")
+    result = read_result(path)
+    assert (result["model"], result["fingerprint"], result["quantisation"]) == ("small", "fp_000000000010", "int4")
+    assert result["command"].endswith("--model small")
+    assert asked == ["small", "small"]
 
 
 def test_a_server_without_a_card_and_none_at_all(tmp_path: Path) -> None:
