@@ -26,12 +26,13 @@ Progress = Callable[[int, int], None]
 class Deployment:
     """What is measured: a model's name, and the fingerprint of the deployment; ``unknown``: the server has no card.
 
-    ``quantisation``: as the card names it.
+    ``quantisation`` and ``digest`` (of the model's files): as the card tells them.
     """
 
     model: str
     fingerprint: str
     quantisation: str = ""
+    digest: str | None = None
 
 
 def deployment_of(client: DovetailClient, model: str | None = None, seconds: float = 60.0) -> Deployment:
@@ -53,7 +54,8 @@ def deployment_of(client: DovetailClient, model: str | None = None, seconds: flo
     if card is None:
         return Deployment(name, "unknown")
     told = next((each for each in card.get("beside", ()) if each["model"]["name"] == name), card)
-    return Deployment(name, str(told["fingerprint"]), str(told.get("quantisation", {}).get("kind", "")))
+    kind = str(told.get("quantisation", {}).get("kind", ""))
+    return Deployment(name, str(told["fingerprint"]), kind, told.get("model", {}).get("digest"))
 
 
 def run(
@@ -86,6 +88,7 @@ def run(
             "model": of.model,
             "fingerprint": of.fingerprint,
             "quantisation": of.quantisation,
+            "model_digest": of.digest,
             "seed": seed,
             "started": started,
             "finished": finished,

@@ -132,8 +132,8 @@ def _quantisation(facts: Facts, taken: Sequence[Evaluation], results: Sequence[E
     if facts.quantize is None or own is None:
         return told
     for other in reversed(results):
-        same = (other.suite, other.suite_digest, other.model) == (own.suite, own.suite_digest, own.model)
-        if same and other.quantisation == "none":
+        same = (other.suite, other.suite_digest) == (own.suite, own.suite_digest)
+        if same and _same_weights(own, other) and other.quantisation == "none":
             before, after = _value(other, "bits_per_byte"), _value(own, "bits_per_byte")
             if before and after:
                 told["loss"] = {
@@ -144,6 +144,13 @@ def _quantisation(facts: Facts, taken: Sequence[Evaluation], results: Sequence[E
                 }
             break
     return told
+
+
+def _same_weights(one: Evaluation, other: Evaluation) -> bool:
+    """By their digest; where one of them is not known, by the model's name."""
+    if one.model_digest is not None and other.model_digest is not None:
+        return one.model_digest == other.model_digest
+    return one.model == other.model
 
 
 def _value(result: Evaluation, name: str) -> float | None:

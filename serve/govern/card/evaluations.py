@@ -28,7 +28,8 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of one suite. ``quantisation``: as the card named it then; empty: the result does not say."""
+    """One run of one suite. ``quantisation``: as the card named it then; empty: the result does not say.
+    ``model_digest``: of the model's files."""
 
     object: Literal["evaluation"]
     format: int
@@ -38,6 +39,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     fingerprint: str
     quantisation: str = ""
+    model_digest: str | None = None
     seed: int
     started: str
     finished: str

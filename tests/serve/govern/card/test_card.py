@@ -322,5 +322,11 @@ def test_what_quantisation_costs_is_measured_or_not_told(facts: Facts, tmp_path:
     assert keeper.card()["quantisation"]["loss"] is None, "int8 is no measure of what was lost"
     measured(folder, facts, "prediction", 5.0, metrics=bits(5.0))
     loss = keeper.card()["quantisation"]["loss"]
+    assert loss is not None
+    measured(folder, facts, "prediction", 4.0, metrics=bits(4.0), model_digest="sha256:other")
+    measured(folder, small, "prediction", 5.5, metrics=bits(5.5), model_digest="sha256:this")
+    assert keeper.card()["quantisation"]["loss"] == loss, "those are other weights"
+    measured(folder, facts, "prediction", 5.0, metrics=bits(5.0), model="base", model_digest="sha256:this")
+    assert keeper.card()["quantisation"]["loss"] == loss, "those are the same, by another name"
     assert loss == {"bits_per_byte": 5.5, "of": facts.fingerprint, "its_bits_per_byte": 5.0, "ratio": 1.1}
     assert "1.1000 times" in to_markdown(keeper.card())
