@@ -8,7 +8,9 @@ from dovetail.agent.checks.case import Grants
 from dovetail.agent.checks.commands.run import Runner, SandboxRunner
 from dovetail.agent.checks.commands.tools import find_tools
 from dovetail.agent.client import DovetailClient
+from dovetail.agent.debug.cause import explain, mended
 from dovetail.agent.debug.diagnose import Diagnosis, diagnose
+from dovetail.agent.debug.history import last_changes
 from dovetail.agent.debug.judge import Judge, failing_tests
 from dovetail.agent.debug.repair import Accepted, Repair
 from dovetail.agent.debug.report import FixReport, Tests
@@ -20,6 +22,7 @@ from dovetail.agent.loop.model import ServedModel
 from dovetail.agent.loop.patch import make_patch
 from dovetail.agent.loop.trajectory import Trajectory
 from dovetail.agent.loop.workspace import Workspace
+from dovetail.agent.repo.index import RepoIndex
 
 
 class Fixer:
@@ -102,7 +105,7 @@ class Fixer:
         accepted = repair.find(diagnosis)
         if accepted is not None:
             self._take(workspace, commands, accepted, report)
-            self._conclude(repair, diagnosis, accepted, report)
+            self._conclude(workspace.before, repair, diagnosis, accepted, report)
 
     def _take(self, workspace: Workspace, commands: Commands, accepted: Accepted, report: FixReport) -> None:
         climb = accepted.judgement.climb
@@ -116,13 +119,19 @@ class Fixer:
             tool = next(tool for tool in commands.tools if tool.kind == "tests")
             report.tests = Tests(commands.base_tests(tool).outcomes, climb.tests.outcomes)
 
-    def _conclude(self, repair: Repair, diagnosis: Diagnosis, accepted: Accepted, report: FixReport) -> None:
+    def _conclude(
+        self, index: RepoIndex, repair: Repair, diagnosis: Diagnosis, accepted: Accepted, report: FixReport
+    ) -> None:
         """The cause as the accepted change shows it, and what nothing has shown."""
-        places = ", ".join(sorted(report.changes))
+        settings = self._settings
+        places = mended(index, report.changes, report.suspects)
+        functions = list({(each.path, each.name): each for each, _, _ in places}.values())
+        first = report.suspects[0] if report.suspects else None
         report.cause = (
-            f"The failure hangs on the changed lines in {places}: without any one of these changes a check fails, with them "
-            f"the command passes ({self._settings.repeats} of {self._settings.repeats} runs). {report.cause}"
+            f"{explain(places, first, diagnosis.observed.calls)} Without any one of the changes a check fails; with them the "
+            f"command passes ({settings.repeats} of {settings.repeats} runs)."
         )
+        report.touched = last_changes(settings.root, functions) or report.touched
         report.not_verified += [f"{check['rung']}: {check['skipped']}" for check in report.checks if check["skipped"]]
         if not report.tests.after:
             report.not_verified.append("No tests of the project were run: the failing command alone shows the repair.")

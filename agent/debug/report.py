@@ -137,7 +137,12 @@ class FixReport(RunReport):
     def _patch(self) -> str:
         if not self.patch:
             return ""
-        said = f"\n\n{self.dropped} changes of the edit were not needed and are left out." if self.dropped else ""
+        some = (
+            "1 change of the edit was not needed and is"
+            if self.dropped == 1
+            else f"{self.dropped} changes of the edit were not needed and are"
+        )
+        said = f"\n\n{some} left out." if self.dropped else ""
         said += f"\n\nTo take it back: `{printable(self.undo_command)}`" if self.can_be_taken_back else ""
         return f"## Patch ({self.where})\n\nNothing but this changed:\n\n```diff\n{visible(self.patch)}```{said}"
 

@@ -37,7 +37,7 @@ class Script:
             return chosen(body) if callable(chosen) else chosen
         name = body["response_format"]["json_schema"]["name"]
         self.asked.append((name, body))
-        told: Answer | None = getattr(self, name)
+        told: Answer | None = getattr(self, name, None)
         value = told(body) if callable(told) else told
         if value is None:
             value = {}

@@ -50,6 +50,8 @@ def test_each_kind_of_bug_is_found_and_mended_and_its_wrong_repair_refused(root:
     assert report.attempts[1].refused == "" and report.outcome == "fixed"
     assert [(change.before, change.after) for change in report.changes.values()] == [(broken, bug.code)]
     assert [name for name in report.tests.mended if "test_shown" in name] == report.tests.mended != []
+    where = "<module>" if bug.kind == "missing import" else bug.function
+    assert report.cause.startswith(f"The failure hangs on {where} in shop/{module(bug)}.py, line ")
     assert contents(root) == before
 
 
@@ -63,6 +65,19 @@ def test_what_the_edit_does_beside_the_repair_is_left_out(root: Path) -> None:
     assert report.outcome == "fixed" and report.dropped == 2
     assert [change.after for change in report.changes.values()] == [FIRST.code]
     assert report.patch.count("\n+") == 2  # the line, and the +++ of the head
+
+
+def test_the_cause_is_what_had_to_change_not_what_passed_the_value_on(root: Path) -> None:
+    split = "def page_count(items, size):\n    return len(items) // size + 1\n"
+    footer = "from pages.split import page_count\n\n\ndef footer(items, size):\n    return f'1 of {page_count(items, size)}'\n"
+    test = "from pages.footer import footer\n\n\ndef test_full():\n    assert footer([1, 2, 3, 4], 2) == '1 of 2'\n"
+    write(root, {"pages/__init__.py": "", "pages/split.py": split, "pages/footer.py": footer, "test_footer.py": test})
+    mend = replacing("len(items) // size + 1", "(len(items) + size - 1) // size")
+    report = fix(root, "python -m pytest -q test_footer.py", Scripted(mend), repeats=1)
+    assert report.outcome == "fixed" and report.suspects[0].name == "footer"
+    assert "hangs on page_count in pages/split.py, line 2 (`return len(items) // size + 1`)" in report.cause
+    assert "page_count(items=[1, 2, 3, 4], size=2) returned 3" in report.cause
+    assert "Before that, footer in pages/footer.py was the most suspicious" in report.cause
 
 
 def _answer(text: str) -> Scripted:
