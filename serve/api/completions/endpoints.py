@@ -230,7 +230,7 @@ async def _whole(context: ApiContext, http: HttpRequest, job: Job) -> dict[str, 
     choices = []
     for index, output in enumerate(_best(outputs, job.tries, job.answers)):
         watch = _watch(context, job, index)
-        text = await asyncio.to_thread(watch.whole, output.text)
+        text = await watch.whole(output.text)
         note_found(context.metrics, watch.found)
         entries = None if watch.blocked else output.logprobs
         logprobs = (
@@ -279,10 +279,10 @@ async def _stream(context: ApiContext, http: HttpRequest, job: Job, unended: set
                 entries = event.logprobs or ()
                 logprobs = completion_logprobs(codec, entries, offsets[index]) if entries else None
                 offsets[index] += sum(text_length(codec, entry) for entry in entries)
-                text = await asyncio.to_thread(watch.feed, event.text) if job.rules else event.text
+                text = await watch.feed(event.text)
                 if text or (logprobs and not job.rules.blocking):
                     yield chunks.told([_choice(index, text, logprobs)])
-            elif isinstance(event, FinishEvent) and (rest := await asyncio.to_thread(watch.finish)):
+            elif isinstance(event, FinishEvent) and (rest := await watch.finish()):
                 yield chunks.told([_choice(index, rest)])
             if watch.blocked or isinstance(event, FinishEvent):
                 note_found(context.metrics, watch.found)

@@ -146,7 +146,7 @@ async def answers(
                 calls[index].take(piece)
                 if judges:
                     judges[index].take(piece)
-            if judges and pieces and isinstance(pieces[-1], Finish):
+            if judges and pieces and isinstance(pieces[-1], Finish) and judges[index].has_edits:
                 report = await asyncio.to_thread(judges[index].report, pieces[-1])
                 pieces[-1] = replace(pieces[-1], dovetail=report)
             if pieces:

@@ -36,11 +36,14 @@ class CallJudge:
             call = self._calls[-1]
             self._calls[-1] = Call(id=call.id, name=call.name, arguments=call.arguments + piece.text, plain=call.plain)
 
-    def report(self, end: Finish) -> dict[str, Any] | None:
-        """What the answer says beside its own protocol; None: it calls no edit tool."""
+    @property
+    def has_edits(self) -> bool:
+        """Whether an edit tool was called."""
+        return any(call.name in self._tools for call in self._calls)
+
+    def report(self, end: Finish) -> dict[str, Any]:
+        """What an answer that calls edit tools says beside its own protocol."""
         edits = [call for call in self._calls if call.name in self._tools]
-        if not edits:
-            return None
         vetoes = end.constraint.vetoes if end.constraint is not None else ()
         return {
             "policy": {

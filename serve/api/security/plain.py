@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cached_property
 from typing import Any
 
 from dovetail.serve.api.security.fields import SecurityField, told_findings
@@ -11,13 +13,16 @@ from dovetail.serve.govern.findings.answer import AnswerScan, language_of_fence
 from dovetail.serve.govern.findings.rules import RuleSet
 from dovetail.serve.govern.findings.scan import Found, code_key
 
+LONG = 65_536
+"""Characters of a text in which it takes a while to look code up."""
+
 
 class PlainWatch:
     """One completion. Code that its prompt holds may be said again."""
 
     def __init__(self, rules: RuleSet, prompt: str, asked: SecurityField | None) -> None:
-        key = code_key(prompt.encode("utf-8", "replace")) if rules else ""
-        self._scan = AnswerScan(rules, lambda code: code in key, code_language(asked))
+        self._prompt = prompt
+        self._scan = AnswerScan(rules, lambda code: code in self._shown, code_language(asked))
         self._asked = asked
         self._on = bool(rules)
 
@@ -31,18 +36,30 @@ class PlainWatch:
         """Findings so far."""
         return self._scan.found
 
-    def feed(self, text: str) -> str:
+    @cached_property
+    def _shown(self) -> str:
+        return code_key(self._prompt.encode("utf-8", "replace"))
+
+    def _may_wait(self, text: str | None) -> bool:
+        long = len(self._prompt) > LONG and (text is None or "\n" in text)
+        return long or self._scan.may_wait(text)
+
+    async def feed(self, text: str) -> str:
         """What may be told now."""
-        return self._scan.feed(text) if self._on else text
+        if not self._on:
+            return text
+        return await asyncio.to_thread(self._scan.feed, text) if self._may_wait(text) else self._scan.feed(text)
 
-    def finish(self) -> str:
+    async def finish(self) -> str:
         """The rest."""
-        return self._scan.finish() if self._on else ""
+        if not self._on:
+            return ""
+        return await asyncio.to_thread(self._scan.finish) if self._may_wait(None) else self._scan.finish()
 
-    def whole(self, text: str) -> str:
+    async def whole(self, text: str) -> str:
         """What may be told of the whole completion."""
-        told = self.feed(text)
-        return told if self.blocked else told + self.finish()
+        told = await self.feed(text)
+        return told if self.blocked else told + await self.finish()
 
     def told(self) -> dict[str, Any]:
         """The choice's ``security``; nothing where nothing was looked for."""

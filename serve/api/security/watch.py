@@ -14,6 +14,7 @@ import msgspec
 from dovetail.serve.api.conversation.conversation import Conversation, Message, Tool
 from dovetail.serve.api.conversation.pieces import CallArguments, CallEnd, CallStart, Finish, Piece, TextPiece
 from dovetail.serve.api.security.fields import SecurityField, told_findings
+from dovetail.serve.api.security.plain import LONG
 from dovetail.serve.edit.known.follow import arguments_in
 from dovetail.serve.edit.known.patches import file_patches
 from dovetail.serve.edit.known.tools import ToolRoles, roles_of
@@ -36,6 +37,11 @@ class Shown:
     def holds(self, key: str) -> bool:
         """Whether the code, without blanks, has been shown."""
         return key in self._keys
+
+    @cached_property
+    def is_long(self) -> bool:
+        """Whether it takes a while to find out what has been shown."""
+        return sum(len(message.text) for message in self._messages) > LONG
 
     @cached_property
     def _keys(self) -> str:
@@ -90,7 +96,7 @@ class AnswerWatch:
     @property
     def blocked(self) -> bool:
         """Whether the answer has ended by a finding."""
-        return any(each.action == "block" for each in self.found)
+        return self._text.blocked or (bool(self._calls) and any(each.action == "block" for each in self._calls))
 
     @property
     def found(self) -> list[Found]:
@@ -99,9 +105,14 @@ class AnswerWatch:
 
     def may_scan(self, pieces: Sequence[Piece]) -> bool:
         """Whether ``take`` may have to wait for a scan, so that it belongs in a thread."""
-        return bool(self._rules) and any(
-            isinstance(each, CallEnd | Finish) or (isinstance(each, TextPiece) and "\n" in each.text) for each in pieces
-        )
+        return bool(self._rules) and any(map(self._may_wait, pieces))
+
+    def _may_wait(self, piece: Piece) -> bool:
+        if isinstance(piece, TextPiece):
+            return "\n" in piece.text and (self._shown.is_long or self._text.may_wait(piece.text))
+        if isinstance(piece, Finish):
+            return self._text.may_wait(None)
+        return isinstance(piece, CallStart) or (isinstance(piece, CallEnd) and self._tool is not None)
 
     def take(self, pieces: Sequence[Piece]) -> list[Piece]:
         """What may be told of ``pieces``; where a finding ends the answer, its end."""
@@ -109,6 +120,10 @@ class AnswerWatch:
             return [self._ended(each) if isinstance(each, Finish) else each for each in pieces]
         told: list[Piece] = []
         for piece in pieces:
+            if isinstance(piece, TextPiece) and "\n" not in piece.text:
+                # Most pieces by far: nothing can be found in them.
+                told += self._said(piece)
+                continue
             told += self._one(piece)
             if self.blocked:
                 usage = piece.usage if isinstance(piece, Finish) else self._usage
@@ -120,10 +135,15 @@ class AnswerWatch:
     def _usage(self) -> Usage:
         return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self.tokens)
 
+    def _said(self, piece: TextPiece) -> list[Piece]:
+        text = self._text.feed(piece.text)
+        if text == piece.text:
+            return [piece]
+        return [TextPiece(text)] if text else []
+
     def _one(self, piece: Piece) -> list[Piece]:
         if isinstance(piece, TextPiece):
-            text = self._text.feed(piece.text)
-            return [TextPiece(text)] if text else []
+            return self._said(piece)
         if isinstance(piece, CallStart):
             self._tool, self._arguments = self._roles.get(piece.name), []
         elif isinstance(piece, CallArguments) and self._tool is not None:

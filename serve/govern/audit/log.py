@@ -19,7 +19,7 @@ from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.audit.anchor import Anchor, AnchorProblem, Seal, read_anchor, write_anchor
 from dovetail.serve.govern.audit.chain import line_of
 from dovetail.serve.govern.audit.periods import PeriodKeys
-from dovetail.serve.govern.audit.redact import redact, redacted
+from dovetail.serve.govern.audit.redact import redact, redact_name, redacted
 from dovetail.serve.govern.audit.segment import Segment, lock, mend
 from dovetail.serve.govern.audit.settings import AuditSettings
 
@@ -266,7 +266,7 @@ class AuditLog:
                 shown.update(self._keys.encrypt(self._period, redact(text)))
             return shown
         if isinstance(value, Mapping):
-            return {redact(str(key)): self._shown(item) for key, item in value.items()}
+            return {redact_name(str(key)): self._shown(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._shown(item) for item in value]
         return redacted(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 _NAMES = (
@@ -64,12 +65,18 @@ def redact(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+@lru_cache(maxsize=256)
+def redact_name(text: str) -> str:
+    """As ``redact``, of the name of a field: there are few, and they come again with every record."""
+    return redact(text)
+
+
 def redacted(value: Any) -> Any:
     """A JSON value with the secrets taken out of its strings, keys of objects included."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {redact(str(key)): redacted(item) for key, item in value.items()}
+        return {redact_name(str(key)): redacted(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [redacted(item) for item in value]
     return value

@@ -15,9 +15,9 @@ from tree_sitter import Node, Point, Tree
 
 from dovetail.serve.constrain.syntax.languages import LANGUAGES, languages_of
 from dovetail.serve.constrain.syntax.parsing import parse
-from dovetail.serve.govern.findings.outside import scan_code
+from dovetail.serve.govern.findings.outside import HERE_BYTES, scan_code
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import Found, Scan, rules_of, scan_tree
+from dovetail.serve.govern.findings.scan import Found, Scan, is_prepared, rules_of, scan_tree
 
 HELD_BYTES = 65_536
 """Of one block: beyond, lines are no longer judged one by one, and the block is scanned when it ends."""
@@ -26,6 +26,7 @@ _PARSE_SECONDS = 0.1
 """A longer line, or one that took the parser longer, has the same effect: no text may hold up others."""
 
 _OPENS = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^`\n]*)$")
+_MARKS = ("```", "~~~")
 _ALIASES = {
     "py": "python",
     "python3": "python",
@@ -78,6 +79,7 @@ class AnswerScan:
         self._line = ""
         self._lines = 0
         self._code: list[str] = []
+        self._size = 0
         self._first = 1
         self._growing = Growing(rules, language) if language is not None and self._holds else None
         self.found: list[Found] = []
@@ -86,10 +88,27 @@ class AnswerScan:
     @property
     def blocked(self) -> bool:
         """Whether the answer has to end here."""
-        return any(each.action == "block" for each in self.found)
+        return bool(self.found) and any(each.action == "block" for each in self.found)
+
+    def may_wait(self, text: str | None) -> bool:
+        """Whether ``feed`` with this text, or ``finish`` for None, may take long, so that it belongs in a thread."""
+        if text is not None and "\n" not in text:
+            return False
+        waiting = self._line + (text or "")
+        if self._fence is None:
+            # One line end may open a block; only more of them can bring code and its end as well.
+            return waiting.count("\n") > 1 and any(mark in waiting for mark in _MARKS)
+        if self._size + len(waiting) <= HERE_BYTES and (
+            self._language is None or is_prepared(self._rules, self._language)
+        ):
+            return False
+        return self._holds or text is None or (not self._whole and self._fence[0] in waiting)
 
     def feed(self, text: str) -> str:
         """What of the answer may be told now."""
+        if "\n" not in text:
+            self._line += text
+            return "" if self._holds and self._fence is not None else text
         told: list[str] = []
         for part in text.splitlines(keepends=True) if text.count("\r") == 0 else re.findall(r"[^\n]*\n|[^\n]+", text):
             held = self._holds and self._fence is not None
@@ -120,12 +139,13 @@ class AnswerScan:
             opened = _OPENS.match(line.rstrip("\r\n"))
             if opened is not None:
                 self._fence, self._language = opened[1], language_of_fence(opened[2])
-                self._code, self._first = [], self._lines + 1
+                self._code, self._size, self._first = [], 0, self._lines + 1
                 self._growing = Growing(self._rules, self._language) if self._holds and self._language else None
         elif not self._whole and _closes(self._fence, line):
             self._close()
         else:
             self._code.append(line)
+            self._size += len(line)
             if self._growing is not None:
                 self._add(self._growing.add(line))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from dovetail.serve.edit.policy.combine import Policy
@@ -21,6 +22,12 @@ class RuleSet:
     rules: tuple[PatternRule, ...] = ()
     blocking: frozenset[str] = frozenset()
 
+    @cached_property
+    def by_language(self) -> Mapping[str, tuple[PatternRule, ...]]:
+        """Those that can be asked of each language."""
+        names = dict.fromkeys(name for rule in self.rules for name in rule.languages)
+        return {name: tuple(rule for rule in self.rules if name in rule.languages) for name in names}
+
     def __bool__(self) -> bool:
         return bool(self.rules)
 
@@ -36,6 +43,7 @@ class RuleSet:
         )
 
 
+@lru_cache(maxsize=8)
 def policy_rules(policy: Policy | None) -> RuleSet:
     """The rules that a policy's ``[findings]`` name."""
     found = RuleSet()

@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate
 
 import msgspec
@@ -26,6 +25,7 @@ from dovetail.serve.types import Severity
 MOST_BYTES = 1_048_576
 """Of one text; what is beyond is not scanned, and the scan says so."""
 MOST_SECONDS = 2.0
+_MOST_KEPT = 64
 _WINDOW = 65_536
 """Bytes that are searched between two looks at the clock. (py-tree-sitter's own callback for this crashes the process.)"""
 
@@ -113,14 +113,14 @@ def _in_order(seen: dict[tuple[str, int, int], Found]) -> tuple[Found, ...]:
 
 def prepare(rules: RuleSet, *languages: str) -> None:
     """Compile the queries of ``languages``, or of all, which takes up to a second, once for all."""
-    for language in languages or sorted({name for rule in rules.rules for name in rule.languages}):
+    for language in languages or sorted(rules.by_language):
         if rules_of(rules, language):
             _together(language, rules_of(rules, language))
 
 
 def rules_of(rules: RuleSet, language: str) -> tuple[PatternRule, ...]:
     """Those that can be asked of a language."""
-    return tuple(rule for rule in rules.rules if language in rule.languages)
+    return rules.by_language.get(language, ())
 
 
 def code_key(code: bytes) -> str:
@@ -144,10 +144,25 @@ def _found(rules: RuleSet, rule: PatternRule, node: Node, path: str) -> Found:
     )
 
 
-@lru_cache(maxsize=64)
-def _together(language: str, rules: tuple[PatternRule, ...]) -> tuple[Query, Sequence[PatternRule]]:
+_Compiled = tuple[Query, Sequence[PatternRule]]
+_compiled: dict[tuple[str, tuple[PatternRule, ...]], _Compiled] = {}
+
+
+def is_prepared(rules: RuleSet, language: str) -> bool:
+    """Whether nothing has to be compiled to scan a text of the language."""
+    asked = rules_of(rules, language)
+    return not asked or (language, asked) in _compiled
+
+
+def _together(language: str, rules: tuple[PatternRule, ...]) -> _Compiled:
     """All queries as one, and the rule that each of its patterns belongs to: one pass over the tree is enough."""
+    known = _compiled.get((language, rules))
+    if known is not None:
+        return known
     query = Query(grammar(language), "\n".join(rule.query for rule in rules))
     ends = list(accumulate(len(rule.query.encode()) + 1 for rule in rules))
     owners = [rules[bisect_right(ends, query.start_byte_for_pattern(index))] for index in range(query.pattern_count)]
+    for oldest in list(_compiled)[: len(_compiled) + 1 - _MOST_KEPT]:
+        _compiled.pop(oldest, None)
+    _compiled[language, rules] = query, owners
     return query, owners

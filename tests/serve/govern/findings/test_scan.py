@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.rules import pack
+from dovetail.serve.govern.findings import outside
 from dovetail.serve.govern.findings.answer import AnswerScan, language_of_fence
 from dovetail.serve.govern.findings.outside import scan_code, scan_file
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import MOST_BYTES
+from dovetail.serve.govern.findings.scan import MOST_BYTES, Scan
 from dovetail.serve.govern.findings.tool_results import canaries, suspicions
 
 REPORT = RuleSet(pack("default"))
@@ -59,6 +60,32 @@ def test_an_answer_is_judged_alike_in_any_chunking(code, sizes, block):
     assert parts.blocked == (block and bool(ids(code)))
     assert text.startswith(told) and (parts.blocked or told == text)
     assert not parts.blocked or not ids(told.partition("```py\n")[2])
+
+
+LONG_CODE = st.lists(st.sampled_from(["x = 1\n" * 100, "eval(a)\n", "```\nsaid\n", "~~~js\n", "~~~\n"]), max_size=8)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LONG_CODE.map("".join), st.lists(st.integers(1, 900), max_size=40), st.booleans())
+def test_what_may_take_long_is_said_beforehand(monkeypatch, code, sizes, block):
+    asked = []
+
+    def scan(*arguments, **named):
+        asked.append(arguments)
+        return Scan()
+
+    monkeypatch.setattr(outside.WORKER, "_asked", scan)
+    answer = AnswerScan(BLOCK if block else REPORT, lambda key: False)
+    start, text = 0, f"```py\n{code}"
+    for size in [*sizes, len(text)]:
+        piece = text[start : start + size]
+        waits, before = answer.may_wait(piece), len(asked)
+        answer.feed(piece)
+        assert waits or len(asked) == before
+        start += size
+    waits, before = answer.may_wait(None), len(asked)
+    answer.finish()
+    assert waits or len(asked) == before
 
 
 def test_text_that_is_too_long_is_said_to_be():
