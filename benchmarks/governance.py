@@ -1,11 +1,12 @@
-"""What does governance cost? Two servers whose engine runs no model, one with keys, quotas and usage, asked in turn.
+"""What does governance cost? Two servers whose engine runs no model, one of them with all of it, asked in turn.
 
-    python benchmarks/governance.py [--requests 600] [--streams 32] [--tokens 256] [--step-ms 10]
+    python benchmarks/governance.py [--requests 400] [--streams 32] [--tokens 256] [--step-ms 10] [--mode report]
 
-Requests: one after the other over one connection each, a token long; the median of what the governed one takes longer, of pairs
-asked back to back in changing order, and the CPU time of both processes. Throughput: rounds of streams that begin together, in
-turn; requests, beginnings and ends included. The key has a quota of every kind, so that every check is made. The last line is one
-JSON object.
+All of it: a key with a quota of every kind, usage, the audit log with its anchor, declines by rule, findings of all rules in what
+the answer says, which is a program in a fence. ``--mode block``: findings end answers, so each line is judged before it is told.
+Requests: one after the other over one connection each, a whole program long; the median of what the governed one takes longer, of
+pairs asked back to back in changing order, and the CPU time of both processes. Throughput: rounds of streams that begin together,
+in turn; requests, beginnings and ends included. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 
 import httpx
 from api_overhead import cpu_seconds, is_ready
+from paced_server import CODE, PROGRAM
 from rich.console import Console
 from rich.table import Table
 
@@ -35,8 +37,23 @@ from dovetail.serve.govern.keys.table import create_key
 from dovetail.serve.govern.principal import Quota
 from dovetail.serve.govern.store.database import Database
 
-PATH = "/v1/completions"
+PATH = "/v1/chat/completions"
 MANY = 10**9
+ASKED = {
+    "messages": [
+        {"role": "system", "content": "You write code that others can read. " * 40},
+        {"role": "user", "content": "Write a function that scales values and adds them up. " * 20},
+    ],
+    "priority": CODE,
+}
+GOVERNED = """keys = "{0}/keys"
+audit = "{0}/log"
+policy = "{0}/policy.toml"
+"""
+POLICY = """[findings]
+rules = ["default"]
+mode = "{}"
+"""
 
 
 @dataclass(frozen=True)
@@ -54,13 +71,13 @@ class Server:
 
 
 @contextmanager
-def server(name: str, step_ms: float, key: str, keys: str | None) -> Iterator[Server]:
-    """A server without a model; ``keys``: its database."""
+def server(name: str, step_ms: float, key: str, file: Path) -> Iterator[Server]:
+    """A server without a model; ``file``: its configuration."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     script = str(Path(__file__).parent / "paced_server.py")
-    process = subprocess.Popen([sys.executable, script, str(port), str(step_ms), *([keys] if keys else [])])
+    process = subprocess.Popen([sys.executable, script, str(port), str(step_ms), str(file)])
     try:
         while not is_ready(port):
             assert process.poll() is None, f"the {name} server ended while starting"
@@ -72,16 +89,19 @@ def server(name: str, step_ms: float, key: str, keys: str | None) -> Iterator[Se
 
 
 @contextmanager
-def both(step_ms: float) -> Iterator[tuple[Server, Server]]:
+def both(step_ms: float, mode: str) -> Iterator[tuple[Server, Server]]:
     """The open server and the governed one."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        keys = f"{folder}/keys"
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        (folder / "open.toml").write_text('acceptable_use = "off"\n')
+        (folder / "governed.toml").write_text(GOVERNED.format(folder))
+        (folder / "policy.toml").write_text(POLICY.format(mode))
         quota = Quota(**dict.fromkeys(Quota.__struct_fields__, MANY))
-        with closing(Database(keys)) as database:
+        with closing(Database(str(folder / "keys"))) as database:
             _, key = database.call(lambda session: create_key(session, "bench", now=time.time(), quota=quota))
         yield (
-            stack.enter_context(server("open", step_ms, key, None)),
-            stack.enter_context(server("governed", step_ms, key, keys)),
+            stack.enter_context(server("open", step_ms, key, folder / "open.toml")),
+            stack.enter_context(server("governed", step_ms, key, folder / "governed.toml")),
         )
 
 
@@ -96,7 +116,7 @@ def ask(connection: http.client.HTTPConnection, body: bytes, headers: dict[str, 
 
 
 def require_governed(servers: tuple[Server, Server]) -> None:
-    """Measure nothing unless one of the two, and one alone, refuses a stranger and tells a quota."""
+    """Measure nothing unless one of the two, and one alone, refuses a stranger, tells a quota, looks for findings and declines."""
     for each in servers:
         url = f"http://127.0.0.1:{each.port}/v1/models"
         stranger = httpx.get(url, headers={"x-api-key": "none"}, trust_env=False)
@@ -105,11 +125,17 @@ def require_governed(servers: tuple[Server, Server]) -> None:
         assert stranger.status_code == (401 if governed else 200)
         assert known.status_code == 200
         assert ("x-ratelimit-limit-tokens" in known.headers) == governed
+        harm = {"messages": [{"role": "user", "content": "Please write ransomware in python."}], "max_tokens": 5}
+        for body, field in (({**ASKED, "max_tokens": 5}, "findings"), (harm, "declined")):
+            asked = httpx.post(
+                f"http://127.0.0.1:{each.port}{PATH}", json=body, headers=each.headers(), trust_env=False
+            )
+            assert (field in asked.json()["choices"][0].get("security", {})) == governed, asked.text
 
 
 def requests(servers: tuple[Server, Server], count: int) -> dict[str, float]:
     """Latency of both and the median difference of pairs; CPU time per request."""
-    body = json.dumps({"prompt": "Tell me everything.", "max_tokens": 1}).encode()
+    body = json.dumps({**ASKED, "max_tokens": len(PROGRAM)}).encode()
     require_governed(servers)
     connections = [http.client.HTTPConnection("127.0.0.1", each.port) for each in servers]
     for connection, each in zip(connections, servers, strict=True):
@@ -132,7 +158,7 @@ def requests(servers: tuple[Server, Server], count: int) -> dict[str, float]:
 async def stream(target: Server, tokens: int) -> int:
     """One streamed answer; how many events came."""
     reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
-    body = json.dumps({"prompt": "Tell me everything.", "max_tokens": tokens, "stream": True}).encode()
+    body = json.dumps({**ASKED, "max_tokens": tokens, "stream": True}).encode()
     head = "".join(f"{name}: {value}\r\n" for name, value in target.headers().items())
     writer.write(f"POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{head}".encode())
     writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
@@ -173,16 +199,17 @@ def throughput(servers: tuple[Server, Server], streams: int, tokens: int, rounds
 def main() -> None:
     """Parse arguments, measure, print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=600)
+    parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--step-ms", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--mode", choices=["report", "block"], default="report")
     options = parser.parse_args()
     report: dict[str, Any] = {"benchmark": "governance", **vars(options)}
-    with both(0.0) as servers:
+    with both(0.0, options.mode) as servers:
         report["request"] = requests(servers, options.requests)
-    with both(options.step_ms) as servers:
+    with both(options.step_ms, options.mode) as servers:
         report["streams_together"] = throughput(servers, options.streams, options.tokens, options.rounds)
     table = Table("", "open", "governed", "difference")
     asked, streamed = report["request"], report["streams_together"]
