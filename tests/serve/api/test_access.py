@@ -41,7 +41,7 @@ from dovetail.serve.govern.keys.table import create_key, revoke_key
 from dovetail.serve.govern.principal import Quota, Scopes
 from dovetail.serve.govern.quotas.gate import Gate
 from dovetail.serve.govern.quotas.usage import UsageLog, report
-from dovetail.serve.govern.store.database import Database
+from dovetail.serve.govern.store.database import Database, StoreError
 from dovetail.serve.types import EditSpec, Request, TokensEvent
 
 CHAT = "/v1/chat/completions"
@@ -286,13 +286,81 @@ async def test_scopes_of_models_and_tools(guarded, path: str) -> None:
     assert len(api.engine.requests) == 1
 
 
-async def test_tools_that_a_key_may_not_offer(guarded) -> None:
+SHELL = {"name": "run_shell", "parameters": {"type": "object"}}
+TOOLED = {
+    CHAT: {"tools": [{"type": "function", "function": SHELL}]},
+    "/v1/responses": {"tools": [{"type": "function", **SHELL}]},
+    "/v1/messages": {"tools": [{"name": "run_shell", "input_schema": {"type": "object"}}]},
+}
+
+
+@pytest.mark.parametrize("path", TOOLED)
+async def test_tools_that_a_key_may_not_offer(guarded, path: str) -> None:
     api = guarded()
     key = api.key(scopes=Scopes(tools=("read_*",)))
-    tools = [{"type": "function", "function": {"name": "run_shell", "parameters": {"type": "object"}}}]
-    answer = await api.post(CHAT, {**ASKED, "tools": tools}, key)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "tool_not_allowed")
+    answer = await api.post(path, {**GENERATING[path], **TOOLED[path]}, key)
+    assert answer.status_code == 403
+    assert "run_shell" in answer.json()["error"]["message"]
     assert not api.engine.requests
+
+
+async def test_a_bearer_counts_before_an_api_key(guarded) -> None:
+    api = guarded()
+    key = api.key()
+    for bearer, other, status in ((key, "dvt_a_b", 200), ("dvt_a_b", key, 401)):
+        headers = {"authorization": f"Bearer {bearer}", "x-api-key": other}
+        assert (await api.client.get("/v1/models", headers=headers)).status_code == status
+
+
+async def test_what_is_being_answered_when_its_key_is_revoked_is_answered(guarded) -> None:
+    begun, revoked = asyncio.Event(), asyncio.Event()
+
+    def waits(request: Request) -> Iterator[Step]:
+        begun.set()
+        while not revoked.is_set():
+            yield 0.01
+        yield from hello(request)
+
+    api = guarded(waits)
+    key = api.key()
+    asked = asyncio.create_task(api.post(CHAT, {**ASKED, "stream": True}, key))
+    await begun.wait()
+    api.database.call(lambda session: revoke_key(session, key.split("_")[1], now=time.time()))
+    assert (await api.post(CHAT, ASKED, key)).status_code == 401
+    revoked.set()
+    answer = await asked
+    assert answer.status_code == 200
+    assert "wörld" in answer.text
+    assert answer.text.rstrip().endswith("[DONE]")
+
+
+async def test_nobody_is_let_in_while_keys_cannot_be_looked_up(guarded, monkeypatch) -> None:
+    api = guarded()
+    key = api.key()
+    assert (await api.post(CHAT, ASKED, key)).status_code == 200
+
+    async def fails(work: object) -> None:
+        raise StoreError("The database is gone.")
+
+    monkeypatch.setattr(api.database, "run", fails)
+    assert (await api.post(CHAT, ASKED, key)).status_code == 503
+    assert (await api.client.get("/health")).status_code == 200
+
+
+async def test_a_batch_waits_for_its_quota(guarded) -> None:
+    api = guarded(endless, retry_after_seconds=0.02)
+    key = api.key(quota=Quota(streams=1))
+    busy = asyncio.create_task(api.post(CHAT, {**ASKED, "stream": True, "max_tokens": 1500}, key))
+    while not api.engine.running:  # noqa: ASYNC110 (the engine is another task's)
+        await asyncio.sleep(0.01)
+    batch = await begun_batch(api, key)
+    while not (await api.used()) or (await api.used())[0][1] < 1:
+        await asyncio.sleep(0.02)
+    api.engine.script = hello
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+    ended = await ended_batch(api, batch["id"], key)
+    assert ended["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
 
 
 @pytest.mark.parametrize("path", GENERATING)
@@ -567,6 +635,13 @@ async def test_too_many_headers(make_api) -> None:
     many = {f"x-{index}": "1" for index in range(20)}
     answer = await api.client.get("/v1/models", headers=many)
     assert (answer.status_code, answer.json()["error"]["code"]) == (431, "too_many_headers")
+
+
+async def test_too_large_a_head(api) -> None:
+    for headers, path in (({"x-a": "1" * 40_000, "x-b": "1" * 30_000}, ""), ({"x-a": "1" * 60_000}, "?q=" + "1" * 6_000)):
+        answer = await api.client.get(f"/v1/models{path}", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (431, "head_too_large")
+    assert (await api.client.get("/v1/models", headers={"x-a": "1" * 60_000})).status_code == 200
 
 
 async def test_a_body_that_does_not_come(make_api) -> None:
