@@ -354,7 +354,7 @@ async def test_a_batch_waits_for_its_quota(guarded) -> None:
     while not api.engine.running:  # noqa: ASYNC110 (the engine is another task's)
         await asyncio.sleep(0.01)
     batch = await begun_batch(api, key)
-    while not (await api.used()) or (await api.used())[0][1] < 1:
+    while not (await api.used()) or (await api.used())[0][1] < 1:  # noqa: ASYNC110 (the engine is another task's)
         await asyncio.sleep(0.02)
     api.engine.script = hello
     busy.cancel()
@@ -638,7 +638,10 @@ async def test_too_many_headers(make_api) -> None:
 
 
 async def test_too_large_a_head(api) -> None:
-    for headers, path in (({"x-a": "1" * 40_000, "x-b": "1" * 30_000}, ""), ({"x-a": "1" * 60_000}, "?q=" + "1" * 6_000)):
+    for headers, path in (
+        ({"x-a": "1" * 40_000, "x-b": "1" * 30_000}, ""),
+        ({"x-a": "1" * 60_000}, "?q=" + "1" * 6_000),
+    ):
         answer = await api.client.get(f"/v1/models{path}", headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (431, "head_too_large")
     assert (await api.client.get("/v1/models", headers={"x-a": "1" * 60_000})).status_code == 200
