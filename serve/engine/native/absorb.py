@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dovetail.serve.constrain.base import Choosing, Pending, Reporting, Retreat, Vetoing, Waitable
 from dovetail.serve.engine.native.draw import Drawn
-from dovetail.serve.engine.native.guard import GuardedConstraint
 from dovetail.serve.engine.native.scheduler import Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, Work
-from dovetail.serve.engine.native.totals import Totals
-from dovetail.serve.errors import DovetailError
+from dovetail.serve.engine.request.admission import error_event
+from dovetail.serve.engine.request.guard import GuardedConstraint
+from dovetail.serve.engine.request.totals import Totals
 from dovetail.serve.types import (
     ConstraintReport,
-    ErrorEvent,
     Event,
     FinishEvent,
     FinishReason,
@@ -22,13 +21,6 @@ from dovetail.serve.types import (
     RollbackEvent,
     TokensEvent,
 )
-
-
-def error_event(request_id: str, error: DovetailError) -> ErrorEvent:
-    """The last event of a request that ``error`` ends."""
-    return ErrorEvent(
-        request_id=request_id, status=error.status, code=error.code, message=error.message, param=error.param
-    )
 
 
 def pooled_event(sequence: Sequence) -> FinishEvent:

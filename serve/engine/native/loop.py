@@ -18,10 +18,8 @@ from dovetail.models.loader import LoadedModel
 from dovetail.models.lora import Adapter
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
-from dovetail.serve.engine.native.absorb import Absorb, error_event, pooled_event
-from dovetail.serve.engine.native.admission import check_request
+from dovetail.serve.engine.native.absorb import Absorb, pooled_event
 from dovetail.serve.engine.native.blocks import BlockPool
-from dovetail.serve.engine.native.compiling import Compiling
 from dovetail.serve.engine.native.draw import Draw, Sample
 from dovetail.serve.engine.native.graphs import GraphLimits
 from dovetail.serve.engine.native.memory import DeviceMemory, memory_errors
@@ -31,7 +29,9 @@ from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, total_rows
 from dovetail.serve.engine.native.tier import SecondTier
-from dovetail.serve.engine.native.totals import Totals
+from dovetail.serve.engine.request.admission import check_request, error_event
+from dovetail.serve.engine.request.compiling import Compiling
+from dovetail.serve.engine.request.totals import Totals
 from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import ErrorEvent, Event, FinishEvent, FinishReason, ModelInfo, Request, Stats
 

@@ -15,7 +15,7 @@ from dovetail.serve.engine.native.blocks import ALONE, BlockTable, Salt
 from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, PredictionDrafter, SuffixDrafter
 from dovetail.serve.engine.native.pace import Acceptance
 from dovetail.serve.engine.native.sampler import needs_history
-from dovetail.serve.engine.native.text import OutputText
+from dovetail.serve.engine.request.text import OutputText
 from dovetail.serve.types import ConstraintReport, Finding, Request, Usage
 
 _RELUCTANT = math.log(1e-3)

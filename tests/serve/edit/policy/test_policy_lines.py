@@ -16,7 +16,7 @@ from dovetail.serve.edit.ledger import Ledger, Quote
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.edit.policy_watch import opening
-from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter
+from dovetail.serve.engine.request.guard import Fault, GuardedConstraint, Meter
 from dovetail.serve.types import EditSpec, SourceFile
 
 PATTERNS: dict[str, Any] = {"findings": {"rules": ["default"], "mode": "refuse"}}

@@ -16,7 +16,7 @@ from dovetail.serve.constrain.base import Constraint
 from dovetail.serve.constrain.grammar.compile import compile_grammar
 from dovetail.serve.constrain.grammar.threads import GrammarThreads
 from dovetail.serve.constrain.vocabulary import Vocabulary
-from dovetail.serve.engine.native.compiling import Compiling
+from dovetail.serve.engine.request.compiling import Compiling
 from dovetail.serve.errors import UserError
 from dovetail.serve.types import GrammarSpec, Request
 

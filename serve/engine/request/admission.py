@@ -1,9 +1,9 @@
-"""Whether a request can be served at all, by this engine's sizes. Knows no other request."""
+"""Whether a request can be served at all, by its engine's sizes, and how a refusal is told. Knows no other request."""
 
 from __future__ import annotations
 
-from dovetail.serve.errors import UserError
-from dovetail.serve.types import Request
+from dovetail.serve.errors import DovetailError, UserError
+from dovetail.serve.types import ErrorEvent, Request
 
 
 def check_request(request: Request, longest: int, vocab_size: int) -> None:
@@ -24,3 +24,10 @@ def check_request(request: Request, longest: int, vocab_size: int) -> None:
         )
     if not all(0 <= token < vocab_size for token in request.prompt):
         raise UserError("the prompt holds a token id outside the vocabulary", param="prompt")
+
+
+def error_event(request_id: str, error: DovetailError) -> ErrorEvent:
+    """The last event of a request that ``error`` ends."""
+    return ErrorEvent(
+        request_id=request_id, status=error.status, code=error.code, message=error.message, param=error.param
+    )

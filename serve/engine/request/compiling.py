@@ -11,7 +11,7 @@ from concurrent.futures import Future, wait
 from typing import NamedTuple, TypeVar
 
 from dovetail.serve.constrain.base import CompileConstraint, Constraint
-from dovetail.serve.engine.native.guard import Fault, GuardedConstraint, Meter, constraint_failed
+from dovetail.serve.engine.request.guard import Fault, GuardedConstraint, Meter, constraint_failed
 from dovetail.serve.errors import DovetailError, UserError
 from dovetail.serve.types import CarrierSpec, EditSpec, GrammarSpec, KnownFile, Request, SourceFile
 
