@@ -47,7 +47,10 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.engine.inline import InlineEngine
-from dovetail.serve.hosting import served_model, worker_config
+from dovetail.serve.engine.process.worker import Core
+from dovetail.serve.engine.vllm.core import VllmCore
+from dovetail.serve.hosting import EngineConfig, served_model, vllm_worker_config, worker_config
+from dovetail.serve.vllm_worker import load_vllm
 from dovetail.serve.worker import load_native
 
 LONGEST_SWEPT = 90
@@ -221,9 +224,8 @@ async def run(options: argparse.Namespace) -> Tally:
     """Build a server around a random model in a temporary folder and fuzz it."""
     with tempfile.TemporaryDirectory() as folder:
         directory = write_bigram_checkpoint(Path(folder, "model"), options.seed)
-        config = ServerConfig(model=directory, kv_cache_memory=64 * 2**20, max_num_seqs=32)
-        worker = worker_config(config)
-        engine = InlineEngine(load_native(worker, lambda fraction, what: None))
+        config, worker, core = load(directory, options.engine)
+        engine = InlineEngine(core)
         app = create_app(engine, served_model(config, worker))
         tokenizer = Tokenizer.load(directory)
         markers = sorted({token for text in (*MARKER_TOKENS, *ENDINGS) for token in tokenizer.encode(text)})
@@ -240,6 +242,21 @@ async def run(options: argparse.Namespace) -> Tally:
                 return fuzz.tally
         finally:
             await engine.close()
+            if isinstance(core, VllmCore):
+                core.close()
+
+
+def load(directory: Path, engine: str) -> tuple[ServerConfig, EngineConfig, Core]:
+    """The engine over ``directory``."""
+    if engine == "vllm":
+        config = ServerConfig(
+            model=directory, engine="vllm", max_num_seqs=32, max_model_len=4096, engine_arg=("enforce_eager=true",)
+        )
+        told = vllm_worker_config(config)
+        return config, told, load_vllm(told, lambda fraction, what: None)
+    config = ServerConfig(model=directory, kv_cache_memory=64 * 2**20, max_num_seqs=32)
+    worker = worker_config(config)
+    return config, worker, load_native(worker, lambda fraction, what: None)
 
 
 def in_processes(options: argparse.Namespace) -> Tally:
@@ -252,6 +269,8 @@ def in_processes(options: argparse.Namespace) -> Tally:
         arguments = [
             *(["--format", options.format] if options.format else []),
             *(["--policy"] if options.policy else []),
+            "--engine",
+            options.engine,
             what,
             str(share),
             "--seed",
@@ -276,6 +295,7 @@ def main() -> int:
     parser.add_argument("--policy", action="store_true", help="every request brings a harsh policy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--concurrency", type=int, default=24)
+    parser.add_argument("--engine", choices=("native", "vllm"), default="native", help="what runs the model")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -300,6 +320,7 @@ def main() -> int:
         "rollbacks": tally.counts["rollbacks"],
         "truncated": tally.counts["truncated"],
         "policy": options.policy,
+        "engine": options.engine,
         "seed": options.seed,
         "jobs": options.jobs,
         "cpu_seconds": round(sum(os.times()[:4]), 1),

@@ -160,7 +160,7 @@ def _family(values: dict[str, Any], where: str) -> Family:
         name = f"{name} around a text model of type {kind}"
     raise ModelDirectoryError(
         f"{where}: architecture {name} is not supported by Dovetail's own engine, which has {', '.join(known)}; "
-        "vLLM serves others"
+        "for others there is dovetail serve --engine vllm (docs/vllm.md)"
     )
 
 

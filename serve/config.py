@@ -20,6 +20,7 @@ from dovetail.serve.errors import DovetailError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
+EngineName = Literal["native", "vllm"]
 Quantize = Literal["int8", "int4"]
 Pooling = Literal["mean", "last"]
 KVCacheDType = Literal["auto", "fp8"]
@@ -36,6 +37,7 @@ NOT_OURS = frozenset({"DOVETAIL_CONFIG", "DOVETAIL_SERVER", "DOVETAIL_API_KEY"})
 """Variables of other parts: the file to read, the server that clients talk to, and the key they bring."""
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_ENGINE_ARG = re.compile(r"(--)?[a-zA-Z][\w-]*=")
 _ADMIN = re.compile(r"unix:.+|(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}")
 _KUBERNETES = re.compile(r"DOVETAIL_(SERVICE_.*|PORT_.*)")
 """What Kubernetes puts into every container beside a Service called dovetail."""
@@ -78,6 +80,11 @@ class ServerConfig:
     model_name: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    engine: EngineName = "native"
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    data_parallel_size: int = 1
+    engine_arg: tuple[str, ...] = ()
     device: Device = "auto"
     dtype: DType = "auto"
     quantize: Quantize | None = None
@@ -154,6 +161,7 @@ class ServerConfig:
             raise ConfigError(needed, param="kv_offload_disk")
         if self.kv_cache_dtype == "fp8" and self.device != "cuda":
             raise ConfigError(f"{both('kv_cache_dtype')} fp8 is for --device cuda.", param="kv_cache_dtype")
+        self._check_engine()
         if self.audit is None and self.audit_settings_given:
             needed = f"audit_... settings (--audit-...) need {both('audit')}: the folder of the audit log."
             raise ConfigError(needed, param="audit")
@@ -166,6 +174,20 @@ class ServerConfig:
                 param="max_batched_tokens",
             )
 
+    def _check_engine(self) -> None:
+        """Raise a ConfigError for a setting of one engine that is given to another."""
+        for each in dataclasses.fields(self):
+            if getattr(self, each.name) == each.default:
+                continue
+            if self.engine != "vllm" and each.name in _VLLM_ONLY:
+                raise ConfigError(f"{both(each.name)} is for --engine vllm.", param=each.name)
+            if self.engine == "vllm" and each.name in _NATIVE_ONLY:
+                instead = _NATIVE_ONLY[each.name]
+                raise ConfigError(f"{both(each.name)} is for --engine native; with vllm: {instead}.", param=each.name)
+        for text in self.engine_arg:
+            if not _ENGINE_ARG.match(text):
+                raise ConfigError(f"{both('engine_arg')} must be NAME=VALUE, not {text!r}.", param="engine_arg")
+
     @property
     def audit_settings_given(self) -> bool:
         """Whether a setting of the audit log differs from its default."""
@@ -173,8 +195,30 @@ class ServerConfig:
         return any(each.name.startswith("audit_") and getattr(self, each.name) != each.default for each in fields)
 
 
+_VLLM_ONLY = frozenset({"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "engine_arg"})
+_NATIVE_ONLY: Mapping[str, str] = {
+    "device": "the installed build of vLLM decides",
+    "quantize": "serve a quantised model, or --engine-arg quantization=...",
+    "block_size": "--engine-arg block_size=...",
+    "max_draft": "--engine-arg 'speculative_config={...}'",
+    "kv_cache_memory": "--engine-arg kv_cache_memory_bytes=... or gpu_memory_utilization=...",
+    "kv_cache_dtype": "--engine-arg kv_cache_dtype=...",
+    "kv_offload_memory": "--engine-arg kv_offloading_size=...",
+    "kv_offload_disk": "there is none",
+    "kv_offload_disk_size": "there is none",
+    "deterministic": "there is none",
+    "no_graphs": "--engine-arg enforce_eager=true",
+    "threads": "the variable OMP_NUM_THREADS",
+    "embeddings": "there are none",
+    "add_model": "one server for each model",
+    "idle_unload": "there is none",
+}
+"""Settings of the native engine, and what there is instead."""
 _RANGES: tuple[tuple[str, int, int], ...] = (
     ("port", 0, 65535),
+    ("tensor_parallel_size", 1, 1024),
+    ("pipeline_parallel_size", 1, 1024),
+    ("data_parallel_size", 1, 1024),
     ("max_model_len", 16, 2**24),
     ("max_output_tokens", 1, 2**24),
     ("max_num_seqs", 1, 4096),
@@ -194,6 +238,7 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
 _OPTIONAL = frozenset({"quantize", "embeddings"})
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "embeddings": get_args(Pooling),
+    "engine": get_args(EngineName),
     "device": get_args(Device),
     "dtype": get_args(DType),
     "quantize": get_args(Quantize),
@@ -224,7 +269,7 @@ _PATHS = frozenset(
 ) | {f"audit{name}" for name in ("", "_anchor", "_keys", "_seal")}
 _FLAGS = frozenset({"deterministic", "no_graphs", "any_model_name", "keep_billing_header", "no_carriers", "docs"})
 _WORDS = frozenset({"model_name", "host", "store", "keys", "admin", "audit_name", "otlp", *_CHOICES})
-_LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora"})
+_LISTS = frozenset({"model_alias", "cors_origin", "add_model", "lora", "engine_arg"})
 KEYS = tuple(each.name for each in dataclasses.fields(ServerConfig))
 
 

@@ -21,21 +21,28 @@ from dovetail.models.edit_prompt import EditTemplate
 from dovetail.models.embedded import NAME, WEIGHTS
 from dovetail.models.embedding_config import EmbeddingConfig
 from dovetail.models.errors import ChatTemplateError, ModelDirectoryError
+from dovetail.models.fields import read_json
 from dovetail.models.fim import FillInMiddle
 from dovetail.models.generation import GenerationDefaults
-from dovetail.models.gguf.describe import describe, is_gguf
+from dovetail.models.gguf.describe import describe, gguf_of, is_gguf
 from dovetail.models.headers import Stored, stored_weights
+from dovetail.models.outline import outline_of
 from dovetail.models.tensors import parameters
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
 from dovetail.serve.config import ConfigError, ServerConfig, both, load_config, require_model
+from dovetail.serve.engine.vllm.arguments import LORA_RANKS, VllmSettings
+from dovetail.serve.engine.vllm.versions import installed_version
 from dovetail.serve.errors import ModelError, UserError
 from dovetail.serve.govern.weights.files import NOT_NAMED, licence_of
 from dovetail.serve.named import parse_named
 from dovetail.serve.sizing import available_memory, plan_sizes
 from dovetail.serve.types import Markers, SourceFile
+from dovetail.serve.vllm_worker import VllmWorkerConfig
 from dovetail.serve.worker import WorkerConfig
 
+EngineConfig = WorkerConfig | VllmWorkerConfig
+"""What an engine process is told."""
 OWN_SETTINGS = (
     "device",
     "dtype",
@@ -111,11 +118,12 @@ def name_of(config: ServerConfig) -> str:
     return config.model.stem if is_gguf(config.model) else config.model.resolve().name
 
 
-def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
+def served_model(config: ServerConfig, worker: EngineConfig) -> ServedModel:
     """The text side of the model: tokenizer and templates, without weights. Raises ModelError."""
     path = model_path(config)
+    native = isinstance(worker, WorkerConfig)
     try:
-        shape = ModelConfig.load(path)
+        hidden_size = ModelConfig.load(path).hidden_size if native else 0
         tokenizer = Tokenizer.load(path)
         chat = ChatTemplate.load(path, tokenizer)
         edit = EditTemplate.load(path, tokenizer)
@@ -141,11 +149,13 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         return tokenizer.encode_rendered(edit.render(sources, instruction, msgspec.structs.asdict(markers)))
 
     embedding = None
+    if pooled is not None and not native:
+        raise ModelError(f"{path}: an embedding model; --engine vllm makes no embeddings, --engine native does")
     if pooled is not None:
         embedding = Embedding(
             pooling=pooled.pooling,
             normalize=pooled.normalize,
-            size=shape.hidden_size,
+            size=hidden_size,
             encode=tokenizer.encode_whole,
         )
     licence = licence_of(path)
@@ -161,13 +171,16 @@ def served_model(config: ServerConfig, worker: WorkerConfig) -> ServedModel:
         fim=FillInMiddle.find(tokenizer),
         embedding=embedding,
         generates=declared is None,
+        predicts=native,
         licence=named,
         defaults=msgspec.convert(defaults.given(), SamplingDefaults),
     )
 
 
-def worker_configs(configs: Sequence[ServerConfig]) -> list[WorkerConfig]:
+def worker_configs(configs: Sequence[ServerConfig]) -> Sequence[EngineConfig]:
     """What each engine process is told; where there are several, they share the memory that the weights leave. Raises ModelError."""
+    if configs[0].engine == "vllm":
+        return [vllm_worker_config(configs[0])]
     if len(configs) == 1:
         return [worker_config(configs[0])]
     stored = [stored_weights(model_path(config)).nbytes for config in configs]
@@ -213,6 +226,51 @@ def worker_config(config: ServerConfig, available: int | None = None) -> WorkerC
     )
 
 
-def engine_command(worker: WorkerConfig) -> list[str]:
+def vllm_worker_config(config: ServerConfig) -> VllmWorkerConfig:
+    """What the engine process with vLLM in it is told. Raises ModelError."""
+    path = model_path(config)
+    installed_version()
+    if gguf_of(path) is not None:
+        raise ModelError(f"{path}: --engine vllm takes model directories, no GGUF files; --engine native does")
+    try:
+        window = outline_of(path).window
+    except ModelDirectoryError as error:
+        raise ModelError(str(error)) from error
+    longest = config.max_model_len or window
+    if longest is None:
+        raise ModelError(f"{path}: config.json does not say how long a context may be; say it with --max-model-len")
+    if window is not None and longest > window:
+        raise ModelError(f"max_model_len is {longest}, but the model was made for {window} positions")
+    adapters = [parse_named(text, "lora", ("model",)).path for text in config.lora]
+    return VllmWorkerConfig(
+        settings=VllmSettings(
+            model=str(path.resolve()),
+            dtype=config.dtype,
+            max_model_len=longest,
+            max_num_seqs=config.max_num_seqs,
+            max_batched_tokens=config.max_batched_tokens,
+            tensor_parallel_size=config.tensor_parallel_size,
+            pipeline_parallel_size=config.pipeline_parallel_size,
+            data_parallel_size=config.data_parallel_size,
+            adapters=bool(adapters) or config.lora_folder is not None,
+            adapter_rank=_rank_for(adapters),
+            extra=config.engine_arg,
+        ),
+        debug=config.log_level == "debug",
+    )
+
+
+def _rank_for(adapters: Sequence[Path]) -> int:
+    """The least rank that vLLM can be told and that holds all of ``adapters``; 16 at least."""
+    try:
+        ranks = [read_json(path / "adapter_config.json").get("r") for path in adapters]
+    except ModelDirectoryError as error:
+        raise ModelError(str(error)) from error
+    widest = max((rank for rank in ranks if isinstance(rank, int)), default=16)
+    return next((rank for rank in LORA_RANKS if rank >= widest), LORA_RANKS[-1])
+
+
+def engine_command(worker: EngineConfig) -> list[str]:
     """The command line of the engine process, less the socket address that is added to it."""
-    return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]
+    module = "dovetail.serve.worker" if isinstance(worker, WorkerConfig) else "dovetail.serve.vllm_worker"
+    return [sys.executable, "-m", module, msgspec.json.encode(worker).decode()]

@@ -241,7 +241,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the constraint did to the model's distribution.
 
-    ``min_z`` and ``sum_log_z``: the least, and the summed logarithm of the, probability mass that it left at a step.
+    ``min_z`` and ``sum_log_z``: the least, and the summed logarithm of the, probability mass that it left at a step; None, as is
+    ``distorted``: the engine does not know.
     ``rollbacks``: times the output went back to its witness. ``forced``: tokens that had no alternative.
     ``resampled``: tokens drawn again after a refusal. ``truncated``: the budget ended inside a block, which was dropped.
     ``distorted``: an edit stands where the model hardly wanted to begin one, and no other place served it better.
@@ -250,14 +251,14 @@ class ConstraintReport(msgspec.Struct, frozen=True, kw_only=True):
     ``unchecked``: files that are too much for their parsers, so that their syntax was not judged, and why, by path.
     """
 
-    min_z: float = 1.0
-    sum_log_z: float = 0.0
+    min_z: float | None = 1.0
+    sum_log_z: float | None = 0.0
     rollbacks: int = 0
     forced: int = 0
     resampled: int = 0
     truncated: bool = False
     overruled: int = 0
-    distorted: bool = False
+    distorted: bool | None = False
     vetoes: tuple[Finding, ...] = ()
     unchecked: dict[str, str] = {}
 

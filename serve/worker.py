@@ -13,16 +13,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from dovetail.serve.constrain.base import Constraint
+from dovetail.serve.constrain.base import CompileConstraint, Constraint
 from dovetail.serve.engine.process.breadcrumb import Breadcrumb, beside
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.errors import ModelError
 from dovetail.serve.logs import configure_logging
 from dovetail.serve.types import CarrierSpec, ConstraintSpec, EditSpec
+
+if TYPE_CHECKING:
+    from dovetail.models.tokenizer import Tokenizer
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +63,6 @@ def load_native(
     from dovetail.models.errors import ModelDirectoryError
     from dovetail.models.loader import load_model
     from dovetail.models.tokenizer import Tokenizer
-    from dovetail.serve.constrain.grammar.compile import compile_grammar
-    from dovetail.serve.constrain.grammar.threads import GrammarThreads
-    from dovetail.serve.constrain.vocabulary import Vocabulary
-    from dovetail.serve.edit.carrier.compile import compile_carrier
-    from dovetail.serve.edit.compile import compile_edit
-    from dovetail.serve.edit.gate_worker import edit_gates
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
     from dovetail.serve.engine.native.memory import memory_errors
 
@@ -89,19 +86,6 @@ def load_native(
             )
     except ModelDirectoryError as error:
         raise ModelError(str(error)) from error
-    size = min(tokenizer.size, model.config.vocab_size)
-    vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
-
-    grammars, preparing = GrammarThreads(), GrammarThreads(1)
-    gates = edit_gates()
-
-    def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
-        if isinstance(spec, EditSpec):
-            return compile_edit(spec, vocabulary, gates)
-        if isinstance(spec, CarrierSpec):
-            return grammars.submit(partial(compile_carrier, spec, vocabulary, preparing.submit, gates))
-        return grammars.submit(partial(compile_grammar, spec, vocabulary))
-
     settings = NativeSettings(
         max_model_len=config.max_model_len,
         kv_blocks=config.kv_blocks,
@@ -115,8 +99,32 @@ def load_native(
         disk_folder=Path(config.kv_offload_disk) if config.kv_offload_disk is not None else None,
         disk_memory=config.kv_offload_disk_size,
     )
+    compile_constraint = constraint_compiler(tokenizer, min(tokenizer.size, model.config.vocab_size))
     with memory_errors():
         return NativeEngine(model, tokenizer, settings, compile_constraint, note)
+
+
+def constraint_compiler(tokenizer: Tokenizer, size: int) -> CompileConstraint:
+    """What compiles constraints over the first ``size`` tokens of a vocabulary."""
+    from dovetail.serve.constrain.grammar.compile import compile_grammar
+    from dovetail.serve.constrain.grammar.threads import GrammarThreads
+    from dovetail.serve.constrain.vocabulary import Vocabulary
+    from dovetail.serve.edit.carrier.compile import compile_carrier
+    from dovetail.serve.edit.compile import compile_edit
+    from dovetail.serve.edit.gate_worker import edit_gates
+
+    vocabulary = Vocabulary([tokenizer.token_bytes(token) for token in range(size)], tokenizer.encode)
+    grammars, preparing = GrammarThreads(), GrammarThreads(1)
+    gates = edit_gates()
+
+    def compile_constraint(spec: ConstraintSpec) -> Constraint | Future[Constraint]:
+        if isinstance(spec, EditSpec):
+            return compile_edit(spec, vocabulary, gates)
+        if isinstance(spec, CarrierSpec):
+            return grammars.submit(partial(compile_carrier, spec, vocabulary, preparing.submit, gates))
+        return grammars.submit(partial(compile_grammar, spec, vocabulary))
+
+    return compile_constraint
 
 
 def main() -> int:

@@ -72,6 +72,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "serve/catalogue.py": ("serve.errors",),
     "serve/sizing.py": ("serve.config", "serve.errors"),
     "serve/worker.py": ("serve", "models", "kernels"),
+    "serve/vllm_worker.py": ("serve", "models"),
     "serve/capacity": ("serve.capacity", "serve.errors"),
     "serve/card.py": (
         "serve.api.served",

@@ -225,7 +225,7 @@ class ServedModel:
     ``render_chat`` None: the model has no chat template, and /v1/chat/completions says so. ``render_edit`` None: edits are
     asked for through the chat template. ``dialect`` None: all that the model says is text, and it is offered no tools.
     ``fim`` None: the model has no tokens to ask it for the middle of a text. ``embedding`` None: it is asked for no embeddings;
-    ``generates`` False: for nothing else. ``licence``: what its directory names; empty: nothing.
+    ``generates`` False: for nothing else. ``predicts`` False: predicted outputs are of no use to its engine. ``licence``: what its directory names; empty: nothing.
     """
 
     name: str
@@ -238,6 +238,7 @@ class ServedModel:
     fim: FillInMiddle | None = None
     embedding: Embedding | None = None
     generates: bool = True
+    predicts: bool = True
     licence: str = ""
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 

@@ -68,10 +68,20 @@ class InlineEngine:
 
     async def _step_while_busy(self) -> None:
         while self._core.busy and not self._closing:
-            async with self._between_steps:
-                events = await asyncio.to_thread(self._core.step)
+            try:
+                async with self._between_steps:
+                    events = await asyncio.to_thread(self._core.step)
+            except BaseException:
+                self._fail_all()
+                raise
             for event in events:
                 queue = self._queues.get(event.request_id)
                 if queue is not None:
                     queue.put_nowait(event)
             await asyncio.sleep(0)
+
+    def _fail_all(self) -> None:
+        """The core has failed in a step: that is the end of every request."""
+        message = "the engine failed while it worked on this request"
+        for request_id, queue in self._queues.items():
+            queue.put_nowait(ErrorEvent(request_id=request_id, status=503, code="engine_unavailable", message=message))

@@ -84,6 +84,9 @@ class Chat:
         if body.reasoning_effort is not None and (dialect is None or not dialect.reasons):
             ignored.append("reasoning_effort")
         predicted = check_prediction(body.prediction)
+        if predicted and not context.served.predicts:
+            predicted = ""
+            ignored.append("prediction")
         choices = body.n or 1
         if choices > context.settings.max_choices:
             raise not_available("n", f" (at most {context.settings.max_choices})")

@@ -160,7 +160,7 @@ def constraint_of(output: Output, landed: Landed) -> dict[str, Any]:
     origins = Counter(output.origins)
     return {
         "min_z": report.min_z,
-        "sum_log_z": max(report.sum_log_z, LEAST),
+        "sum_log_z": max(report.sum_log_z, LEAST) if report.sum_log_z is not None else None,
         "rollbacks": report.rollbacks,
         "forced": report.forced,
         "resampled": report.resampled,

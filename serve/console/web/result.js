@@ -208,6 +208,11 @@ function nothing(answer) {
   return "The model left the files as they are.";
 }
 
+function mass(least) {
+  if (least === null) return "–"; // an engine that does not know
+  return least < 0.001 ? least.toExponential(1) : least.toFixed(3);
+}
+
 function figures(answer, took, first) {
   const { constraint, usage } = answer;
   const made = usage.completion_tokens;
@@ -221,7 +226,7 @@ function figures(answer, took, first) {
       `${count(constraint.accepted)} of ${count(constraint.drafted)}${constraint.drafted ? `, ${share(constraint.accepted / constraint.drafted)}` : ""}`,
     ],
     ["Taken back", plural(constraint.rollbacks, "time")],
-    ["Least mass left", constraint.min_z < 0.001 ? constraint.min_z.toExponential(1) : constraint.min_z.toFixed(3)],
+    ["Least mass left", mass(constraint.min_z)],
   ];
   return all.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
 }
