@@ -50,9 +50,18 @@ class LoopThread:
         return self.submit(called()).result()
 
     def close(self) -> None:
-        """Stop the loop."""
+        """Cancel what still runs, and stop the loop."""
+        self.submit(self._settle()).result(_CLOSE_S)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_CLOSE_S)
+        self.loop.close()
+
+    async def _settle(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
 
 
 class VllmCore:

@@ -24,7 +24,7 @@ from dovetail.serve.types import Event, Origin, Request, TokenLogprob
 
 NARROW = 64
 """So few tokens are all checked before one of them is asked for."""
-TRIES = 2
+TRIES = 4
 """Draws at one position before the likeliest tokens are all checked."""
 LISTED = 2048
 """So many tokens are named to vLLM where one of them is to come; of more, those that must not."""
@@ -107,8 +107,7 @@ class Generation:
 
     async def _let_run(self) -> None:
         """Take what comes until the constraint refuses a token; then that token is drawn again."""
-        sampling = continued(self._whole, self._output.request.sampling, self._output.tokens)
-        refused = await self._replayed(sampling)
+        refused = await self._replayed(self._sampling())
         if refused is None:
             return
         self._tell()
@@ -155,7 +154,7 @@ class Generation:
             await self._retreat(state)
             return
         if len(fine) > 1 or self._logged:
-            [(token, logprob)] = await self._one(one_of(self._sampling(TRIES + 1), fine))
+            [(token, logprob)] = await self._one(one_of(self._sampling(), fine))
         else:
             token, logprob, origin = fine[0], None, "forced"
         # A later one of these checks may have been the refusal after which the state allows nothing any more.
@@ -166,8 +165,8 @@ class Generation:
         """Ask for another token than those that were refused; at last for one of the likeliest that the constraint takes."""
         banned, likely = {refused}, dict[int, None]()
         masked = None if allowed is None else set(allowed.tolist())
-        for attempt in range(1, TRIES + 1):
-            sampling = none_of(self._sampling(attempt), banned, min(LIKELIEST, self._size))
+        for _ in range(TRIES):
+            sampling = none_of(self._sampling(), banned, min(LIKELIEST, self._size))
             if masked is not None and len(masked) <= LISTED:
                 sampling = one_of(sampling, sorted(masked - banned))
             [(token, logprob)] = await self._one(sampling, keep_top=True)
@@ -179,8 +178,9 @@ class Generation:
         left = [token for token in likely if token not in banned and (masked is None or token in masked)]
         await self._choose(state, left, "resampled")
 
-    def _sampling(self, attempt: int) -> dict[str, Any]:
-        return continued(self._whole, self._output.request.sampling, self._output.tokens, attempt=attempt)
+    def _sampling(self) -> dict[str, Any]:
+        """Of the next ask, which draws otherwise than the one before it, also where it begins at the same place."""
+        return continued(self._whole, self._output.request.sampling, self._output.tokens, asked=self._asked)
 
     async def _one(self, sampling: dict[str, Any], *, keep_top: bool = False) -> list[tuple[int, TokenLogprob | None]]:
         found: list[tuple[int, TokenLogprob | None]] = []

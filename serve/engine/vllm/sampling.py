@@ -22,7 +22,7 @@ def sampling_of(params: SamplingParams, *, vocab_size: int, stop_ids: Collection
         "top_p": params.top_p,
         "top_k": params.top_k,
         "min_p": params.min_p,
-        "seed": seed_of(params, 0, 0),
+        "seed": seed_of(params, 0),
         "presence_penalty": params.presence_penalty,
         "frequency_penalty": params.frequency_penalty,
         "repetition_penalty": params.repetition_penalty,
@@ -39,15 +39,13 @@ def counts_output(params: SamplingParams) -> bool:
     return bool(params.presence_penalty or params.frequency_penalty)
 
 
-def continued(
-    whole: dict[str, Any], params: SamplingParams, output: Sequence[int], *, attempt: int = 0
-) -> dict[str, Any]:
-    """The parameters of what comes after ``output``, which is part of the prompt by then."""
+def continued(whole: dict[str, Any], params: SamplingParams, output: Sequence[int], *, asked: int) -> dict[str, Any]:
+    """The parameters of what comes after ``output``, which is part of the prompt by then; ``asked``: times before this one."""
     changed = {
         **whole,
         "max_tokens": params.max_tokens - len(output),
         "min_tokens": 0,
-        "seed": seed_of(params, len(output), attempt),
+        "seed": seed_of(params, asked),
     }
     if counts_output(params):
         changed["max_tokens"] = 1
@@ -71,16 +69,16 @@ def none_of(sampling: dict[str, Any], banned: Collection[int], likeliest: int) -
     return {**sampling, "max_tokens": 1, "logit_bias": bias, "logprobs": wanted}
 
 
-def seed_of(params: SamplingParams, position: int, attempt: int) -> int | None:
-    """The seed of an ask that begins at ``position`` of the output: the request's own at first, then others that follow from it.
+def seed_of(params: SamplingParams, asked: int) -> int | None:
+    """The seed of a request's next ask: the request's own at first, then others that follow from it.
 
-    The likeliest token is drawn without any."""
+    The likeliest token is drawn without any.
+    """
     if params.seed is None or params.temperature == 0:
         return None
-    mixed = params.seed & _MASK63
-    if position or attempt:
-        for key in (position, attempt):
-            mixed = (mixed + 0x9E3779B97F4A7C15 * (key + 1)) & _MASK63
-            mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK63
-            mixed ^= mixed >> 27
-    return mixed
+    seed = params.seed & _MASK63
+    if asked:
+        seed = (seed + 0x9E3779B97F4A7C15 * asked) & _MASK63
+        seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK63
+        seed ^= seed >> 27
+    return seed
