@@ -15,7 +15,7 @@ from dovetail.kernels.attention import native as attention_native
 from dovetail.kernels.attention.batch import AttentionBatch
 from dovetail.kernels.attention.device_plan import DeviceLengths, DevicePlan
 from dovetail.kernels.attention.native import AttentionPlan
-from dovetail.kernels.attention.reference import write_kv
+from dovetail.kernels.attention.reference import copy_slots, write_kv
 from dovetail.kernels.cpu.library import instruction_set, library
 from dovetail.kernels.decoder_step.layer import StepLayer, StepShape
 from dovetail.kernels.decoder_step.native import DecoderStep
@@ -56,6 +56,7 @@ __all__ = [
     "add_rms_norm",
     "apply_rope",
     "attend",
+    "copy_slots",
     "describe",
     "mask_logits",
     "pack_groups",

@@ -33,6 +33,8 @@ class RaggedBatch:
     """int64 ``[S, max_blocks]``: each sequence's blocks in order, padded with 0."""
     logit_rows: Tensor
     """int64 ``[R]``: the rows whose logits are wanted."""
+    copies: tuple[Tensor, Tensor] | None = None
+    """int64 ``[C]``, twice: once a layer has written its keys and values, what is in the first slots goes to the second."""
     lengths: DeviceLengths | None = None
     """The offsets and lengths where they are on a GPU already."""
 

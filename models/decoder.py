@@ -13,6 +13,7 @@ from dovetail.kernels.ops import (
     AttentionPlan,
     Plan,
     attend,
+    copy_slots,
     plan_attention,
     prepare_qkv,
     rope_angles,
@@ -95,7 +96,8 @@ class Decoder:
         angles = [table.up_to(longest) for table in self._tables]
         plan = AttentionPlan(batch, cache.block_size, None)
         caches = (cache.keys, cache.values)
-        return self._scaled(self._step.run(x, angles, batch.positions, batch.slots, plan, caches, batch.logit_rows))
+        logits = self._step.run(x, angles, batch.positions, batch.slots, plan, caches, batch.logit_rows, batch.copies)
+        return self._scaled(logits)
 
     def _embedded(self, batch: RaggedBatch) -> Tensor:
         x = self._parameters.embedding.rows(batch.token_ids).to(self.dtype)
@@ -134,7 +136,7 @@ class Decoder:
             else:
                 x, normed = layer.input_norm.add(x, delta)
             plan = plans[self.config.windows[i]]
-            delta = self._attention(layer, normed, angles[self._rope_of[i]], batch.slots, cache, i, plan, growth)
+            delta = self._attention(layer, normed, angles[self._rope_of[i]], batch, cache, i, plan, growth)
             if layer.attention_added_norm is not None:
                 delta = layer.attention_added_norm.apply(delta)
             x, normed = layer.post_attention_norm.add(x, self._weakened(delta))
@@ -162,7 +164,7 @@ class Decoder:
         layer: LayerParameters,
         x: Tensor,
         angles: Angles,
-        slots: Tensor,
+        batch: RaggedBatch,
         cache: KVCache,
         index: int,
         plan: Plan,
@@ -174,7 +176,10 @@ class Decoder:
             (layer.query_norm, layer.key_norm) if layer.query_norm is not None and layer.key_norm is not None else None
         )
         keys, values = cache.keys[index], cache.values[index]
-        q = prepare_qkv(layer.qkv.apply(x), norms, config.norm_eps, angles, slots, keys, values)
+        q = prepare_qkv(layer.qkv.apply(x), norms, config.norm_eps, angles, batch.slots, keys, values)
+        if batch.copies is not None:
+            copy_slots(keys, *batch.copies)
+            copy_slots(values, *batch.copies)
         q = q if growth is None else q * growth
         mixed = attend(
             q,

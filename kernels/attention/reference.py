@@ -164,6 +164,18 @@ def write_kv(k: Tensor, v: Tensor, k_cache: Tensor, v_cache: Tensor, slots: Tens
             flat.index_copy_(0, slots, new.to(cache.dtype))
 
 
+def copy_slots(cache: Tensor, sources: Tensor, targets: Tensor) -> None:
+    """Copy slots of the keys or values of one layer.
+
+    Args:
+        cache: ``[num_blocks, block_size, kv_heads, D]``, contiguous.
+        sources, targets: int64 ``[C]``; no target is a source too, and none comes twice.
+    """
+    # As bytes: not every narrow type can be indexed.
+    flat = cache.view(-1, *cache.shape[2:]).view(torch.uint8)
+    flat.index_copy_(0, targets, flat.index_select(0, sources))
+
+
 def _span(context: int, queries: int, window: int | None) -> tuple[int, int]:
     """First key position that any of the rows sees, and how many there are from it to the end."""
     first = 0 if window is None else max(0, context - queries - window + 1)

@@ -54,6 +54,9 @@ struct Batch {
   float* logits;  // [logit_count, n of the head]
   int64_t threads;
   float* room;  // rows * dovetail_decoder_step_room(model)
+  const int64_t* copied_from;  // [copies]: slots whose keys and values also go to the slots copied_to
+  const int64_t* copied_to;
+  int64_t copies;
 };
 
 // Floats of working memory per row.
@@ -81,6 +84,11 @@ void weaken(float* x, int64_t count, double by) {
   if (by == 1.0) return;
   const float factor = static_cast<float>(by);
   for (int64_t i = 0; i < count; ++i) x[i] *= factor;
+}
+
+void copy_slots(float* cache, const Batch& b, int64_t floats) {
+  for (int64_t i = 0; i < b.copies; ++i)
+    memcpy(cache + b.copied_to[i] * floats, cache + b.copied_from[i] * floats, floats * sizeof(float));
 }
 
 // `rows` becomes its rows of these numbers.
@@ -130,6 +138,8 @@ DOVETAIL_EXPORT void dovetail_decoder_step(const dovetail::Model* model, const d
     const float* cos = turns + layer.angles * all_rows * m.width;
     dovetail_prepare_qkv(q, b.keys[i], b.values[i], qkv, fused, layer.query_norm, layer.key_norm, cos, cos + all_rows * half,
                          b.slots, rows, m.heads, m.kv_heads, m.width, eps, threads);
+    copy_slots(b.keys[i], b, m.kv_heads * m.width);
+    copy_slots(b.values[i], b, m.kv_heads * m.width);
     const bool last = i + 1 == m.layer_count;
     if (last && b.logit_count == 0) return;
     dovetail_attention(mixed, q, query, b.keys[i], b.values[i], b.tables, b.table_width, b.sequences, b.count, m.heads,

@@ -88,6 +88,9 @@ class _Batch(ctypes.Structure):
         ("logits", _P),
         ("threads", _L),
         ("room", _P),
+        ("copied_from", _P),
+        ("copied_to", _P),
+        ("copies", _L),
     )
 
 
@@ -152,6 +155,7 @@ class DecoderStep:
         plan: AttentionPlan,
         caches: tuple[list[Tensor], list[Tensor]],
         logit_rows: Tensor,
+        copies: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Logits of ``logit_rows``; keys and values go to the caches. Everything is dense, on the CPU, float32 or int64.
 
@@ -163,6 +167,7 @@ class DecoderStep:
             plan: of a batch that :meth:`covers` said yes to; its window does not matter.
             caches: keys and values of every layer, ``[num_blocks, block_size, kv_heads, width]``.
             logit_rows: ``[R]``.
+            copies: slots, as in :func:`copy_slots`, to be copied in every layer once its keys and values are written.
         """
         native = library()
         assert native is not None
@@ -193,6 +198,9 @@ class DecoderStep:
             logits.data_ptr(),
             torch.get_num_threads(),
             self._room.data_ptr(),
+            copies[0].data_ptr() if copies is not None else None,
+            copies[1].data_ptr() if copies is not None else None,
+            len(copies[0]) if copies is not None else 0,
         )
         native.dovetail_decoder_step(ctypes.byref(self._model), ctypes.byref(batch))
         return logits

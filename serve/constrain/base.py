@@ -17,18 +17,29 @@ from dovetail.serve.types import ConstraintSpec, Finding
 Int32Array = npt.NDArray[np.int32]
 
 
+class Branch(NamedTuple):
+    """Tokens that may come instead of a draft's, one after another, behind its token ``behind`` (-1: at once).
+
+    The tokens of earlier branches are counted on from the draft's, so that a branch may grow from another.
+    """
+
+    behind: int
+    tokens: Sequence[int]
+
+
 class Draft(NamedTuple):
     """Tokens likely to come next; the first ``forced`` of them spell text that has no alternative.
 
     Forced *text* is not a forced *tokenisation*: both kinds are verified by the model, never injected. ``predicted``: they
     come from the output that the client predicted. ``evidence``: how many tokens in a row agreed with what is continued
-    here; a guess from one token is worth a short draft only.
+    here; a guess from one token is worth a short draft only. ``branches``: what may come instead; no constraint's business.
     """
 
     tokens: Sequence[int]
     forced: int = 0
     predicted: bool = False
     evidence: int = 16
+    branches: Sequence[Branch] = ()
 
 
 class Retreat(NamedTuple):

@@ -88,10 +88,10 @@ class Absorb:
         sequence.drafted += len(share.draft)
         sequence.accepted += drawn.accepted
         if share.predicted:
-            sequence.predicted += len(share.draft)
-            sequence.predicted_accepted += drawn.accepted
-        guesses = max(0, len(share.draft) - share.forced)
-        sequence.acceptance.observe(guesses, max(0, drawn.accepted - share.forced), share.evidence)
+            sequence.predicted += share.main
+            sequence.predicted_accepted += drawn.followed
+        guesses = max(0, share.main - share.forced)
+        sequence.acceptance.observe(guesses, max(0, drawn.followed - share.forced), share.evidence)
         self._totals.drafted_tokens += len(share.draft)
         self._totals.accepted_tokens += drawn.accepted
 

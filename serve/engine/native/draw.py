@@ -45,7 +45,8 @@ LIKELIEST = 512
 class Drawn:
     """What one share of work produced: new tokens in order; ``stuck`` when nothing could be drawn after them.
 
-    ``awaits``: what has to be known before anything can.
+    ``awaits``: what has to be known before anything can. ``accepted``: how many drafted tokens were confirmed, the first
+    ``followed`` of them of the main draft; ``last``: the last of them, -1 if there is none.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -54,6 +55,8 @@ class Drawn:
     log_zs: list[float] = field(default_factory=list)
     state: Constraint | None = None
     accepted: int = 0
+    followed: int = 0
+    last: int = -1
     stuck: bool = False
     awaits: Waitable | None = None
 
@@ -128,9 +131,12 @@ class Draw:
         return after
 
     def _verify(self, share: Work, rows: Seq[DrawRow], tokens: Seq[int], adjusted: Tensor, raw: Tensor) -> Drawn:
-        """Walk along the draft while the sample equals it; the first difference is kept as the step's own token."""
+        """Walk along the draft while it holds the sample; the first that it does not hold is kept as the step's own token."""
         drawn = Drawn(state=share.sequence.constraint)
-        for index, row in enumerate(rows):
+        drafted = {pair: node for node, pair in enumerate(zip(share.parents, share.draft, strict=True))}
+        while True:
+            index = drawn.last + 1
+            row = rows[index]
             token: int | None = tokens[index]
             origin: Origin = "sampled"
             if row.state is not None:
@@ -144,20 +150,21 @@ class Draw:
                     return drawn
                 origin = "resampled" if resampled else "forced" if row.choices == 1 else "sampled"
             assert token is not None
-            matches = index < len(share.draft) and token == share.draft[index]
-            if matches:
-                drawn.accepted += 1
-                origin = "forced" if index < share.forced or origin == "forced" else "drafted"
+            node = drafted.get((drawn.last, token))
+            if node is not None:
+                forced = node < share.forced or origin == "forced"
+                drawn.last, drawn.accepted = node, drawn.accepted + 1
+                drawn.followed += node < share.main
+                origin = "forced" if forced else "drafted"
             drawn.tokens.append(token)
             drawn.origins.append(origin)
             drawn.log_zs.append(row.log_z)
             if row.params.logprobs is not None:
                 drawn.logprobs.append(token_logprob(raw[index].cpu(), token, row.params.logprobs))
             if row.state is not None and token not in self._eos:
-                drawn.state = rows[index + 1].state if matches else row.state.advance(token)
-            if not matches:
-                break
-        return drawn
+                drawn.state = rows[node + 1].state if node is not None else row.state.advance(token)
+            if node is None:
+                return drawn
 
     def _check(self, row: DrawRow, token: int, adjusted: Tensor) -> tuple[int | None, bool]:
         """The first draw that the constraint accepts, and whether it took more than one; None: none was found.

@@ -57,7 +57,8 @@ def rows_of(share: Work) -> list[DrawRow]:
     sequence = share.sequence
     params = sequence.request.sampling
     rows = [DrawRow(sequence, params, len(sequence.tokens), sequence.constraint)]
-    for token in share.draft:
-        state = rows[-1].state
-        rows.append(DrawRow(sequence, params, rows[-1].position + 1, state.advance(token) if state else None))
+    for token, behind in zip(share.draft, share.parents, strict=True):
+        parent = rows[behind + 1]
+        state = parent.state.advance(token) if parent.state else None
+        rows.append(DrawRow(sequence, params, parent.position + 1, state))
     return rows

@@ -108,7 +108,7 @@ class DecodeGraphs:
 
     def run(self, work: Sequence[Work]) -> Tensor | None:
         """Logits ``[R, vocab]`` of a step's rows, valid until the next step; None where no graph fits."""
-        if any(share.count != 1 or not share.samples for share in work):
+        if any(share.count != 1 or not share.samples or share.forks for share in work):
             return None
         found = self._fitting(len(work), max(share.rows for share in work))
         if found is None:

@@ -222,12 +222,15 @@ class NativeEngine:
             sequence.passes += 1
             if sequence.generated == 0:
                 self._totals.prompt_tokens += share.count
-            sequence.computed += share.count
             if share.samples:
-                said = self._absorb(share, next(drawn))
+                outcome = next(drawn)
+                self._scheduler.chosen(share, outcome.last)
+                sequence.computed += share.count
+                said = self._absorb(share, outcome)
                 self._forget_ended(sequence, said)
                 events += said
             else:
+                sequence.computed += share.count
                 self._scheduler.computed(sequence)
                 if sequence.pool is not None and not sequence.pending:
                     events.append(pooled_event(sequence))

@@ -14,6 +14,7 @@ from dovetail.models.decoder import Decoder
 from dovetail.models.loader import LoadedModel
 from dovetail.models.lora import AdaptedDecoder
 from dovetail.models.pooling import without_head
+from dovetail.serve.engine.native.fork import Run, forked
 from dovetail.serve.engine.native.graphs import DecodeGraphs, GraphLimits, cuda_capture
 from dovetail.serve.engine.native.sequence import Work
 
@@ -99,23 +100,24 @@ class Runner:
         starts = [0]
         contexts: list[int] = []
         wanted: list[int] = []
+        tables: list[list[int]] = []
+        copies: list[tuple[int, int]] = []
         for share in work:
-            sequence = share.sequence
-            first, last = sequence.computed, sequence.computed + share.count
-            end = last + len(share.draft)
-            tokens += sequence.tokens[first:last]
-            tokens += share.draft
-            positions += range(first, end)
-            slots += self._slots(sequence.table.blocks, first, end)
             if every_row:
-                wanted += range(starts[-1], starts[-1] + end - first)
+                wanted += range(starts[-1], starts[-1] + share.rows)
             elif share.samples:
-                wanted += range(starts[-1] + share.count - 1, starts[-1] + end - first)
-            starts.append(starts[-1] + end - first)
-            contexts.append(end)
-        blocks = [share.sequence.table.blocks for share in work]
-        width = max(len(each) for each in blocks)
-        tables = [each + [0] * (width - len(each)) for each in blocks]
+                wanted += range(starts[-1] + share.count - 1, starts[-1] + share.rows)
+            for run in self._runs(share):
+                end = run.first + len(run.tokens)
+                tokens += run.tokens
+                positions += range(run.first, end)
+                slots += self._slots(run.blocks, run.first, end)
+                starts.append(starts[-1] + len(run.tokens))
+                contexts.append(end)
+                tables.append(list(run.blocks))
+                copies += run.copies
+        width = max(len(each) for each in tables)
+        tables = [each + [0] * (width - len(each)) for each in tables]
         batch = RaggedBatch(
             token_ids=self._tensor(tokens),
             positions=self._tensor(positions),
@@ -124,8 +126,17 @@ class Runner:
             context_lens=tuple(contexts),
             block_tables=self._tensor(tables),
             logit_rows=self._tensor(wanted),
+            copies=(self._tensor([a for a, _ in copies]), self._tensor([b for _, b in copies])) if copies else None,
         )
         return decoder.forward(batch, self.cache).float()
+
+    def _runs(self, share: Work) -> list[Run]:
+        """The known tokens with the main draft, then what branches off."""
+        sequence = share.sequence
+        first, blocks = sequence.computed, sequence.table.blocks
+        known = sequence.tokens[first : first + share.count]
+        main = Run([*known, *share.draft[: share.main]], first, blocks)
+        return [main, *forked(share.draft, share.forks, first, blocks, self._block_size)]
 
     def _slots(self, blocks: Seq[int], first: int, end: int) -> list[int]:
         size = self._block_size

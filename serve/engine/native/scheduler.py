@@ -6,11 +6,13 @@ Knows blocks and token counts; knows nothing of models, sampling or text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
-from dovetail.serve.constrain.base import Draft
+from dovetail.serve.constrain.base import Branch, Draft
 from dovetail.serve.engine.native.blocks import BlockPool
-from dovetail.serve.engine.native.sequence import Sequence, Work
+from dovetail.serve.engine.native.branching import branched, settled
+from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
 
 _NO_DRAFT = Draft(())
 
@@ -22,6 +24,10 @@ class Limits:
     max_num_seqs: int
     max_batched_tokens: int
     max_draft: int = 32
+
+
+_BRANCH_SHARE = 16
+"""Branches of drafts take at most one of so many blocks: others may be cached there."""
 
 
 class Scheduler:
@@ -37,6 +43,7 @@ class Scheduler:
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._arrivals: dict[Sequence, int] = {}
+        self._branches: dict[Sequence, Seq[Branch]] = {}
         self._count = 0
         self.preemptions = 0
 
@@ -83,9 +90,28 @@ class Scheduler:
             prompt_budget: most rows of a step in which others wait for their next token; None: no more than any step.
         """
         self._settle()
+        self._branches.clear()
         work = self._planned(propose, prompt_budget)
+        if self._branches:
+            work = self._branching(work)
         self._pool.flush()
         return work
+
+    def _branching(self, work: list[Work]) -> list[Work]:
+        """With the branches of drafts, as far as rows and blocks are left: nobody gives up any for them."""
+        rows = self._limits.max_batched_tokens - total_rows(work)
+        blocks = self._pool.total // _BRANCH_SHARE
+        done: list[Work] = []
+        for share in work:
+            wider = branched(share, self._branches.get(share.sequence, ()), self._pool, rows, blocks)
+            rows -= wider.rows - share.rows
+            blocks -= sum(len(fork.table.blocks) for fork in wider.forks)
+            done.append(wider)
+        return done
+
+    def chosen(self, share: Work, last: int) -> None:
+        """After a step, before its tokens are counted: the branch with the drafted token ``last`` is the sequence."""
+        settled(share, last, self._pool)
 
     def _settle(self) -> None:
         """Blocks that came back from the second tier are there now; a sequence whose blocks were lost begins again."""
@@ -153,6 +179,8 @@ class Scheduler:
                 draft = _NO_DRAFT
             elif not self._preempt(after=sequence):
                 return None
+        if draft.branches and count == 1:
+            self._branches[sequence] = draft.branches
         return Work(sequence, count, samples, tuple(draft.tokens), draft.forced, draft.predicted, draft.evidence)
 
     def _preempt(self, after: Sequence) -> bool:

@@ -13,6 +13,7 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import Constraint, Waitable
 from dovetail.serve.engine.native.blocks import ALONE, BlockTable, Salt
 from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, PredictionDrafter, SuffixDrafter
+from dovetail.serve.engine.native.fork import Fork, parents
 from dovetail.serve.engine.native.pace import Acceptance
 from dovetail.serve.engine.native.sampler import needs_history
 from dovetail.serve.engine.request.text import OutputText
@@ -198,7 +199,8 @@ class Sequence:
 class Work:
     """One sequence's share of a step: compute ``count`` known tokens and verify the ``draft`` behind them.
 
-    ``samples``: the share reaches the end of the known tokens, so a new token is drawn.
+    ``samples``: the share reaches the end of the known tokens, so a new token is drawn. ``forks``: the branches of a draft,
+    whose tokens come behind those of the main one.
     """
 
     sequence: Sequence
@@ -208,11 +210,22 @@ class Work:
     forced: int = 0
     predicted: bool = False
     evidence: int = 0
+    forks: tuple[Fork, ...] = ()
 
     @property
     def rows(self) -> int:
         """Rows of the forward pass."""
         return self.count + len(self.draft)
+
+    @property
+    def main(self) -> int:
+        """How many tokens of the draft come one behind the other, before any branch."""
+        return self.forks[0].start if self.forks else len(self.draft)
+
+    @property
+    def parents(self) -> list[int]:
+        """What every drafted token comes behind; -1: the last known token."""
+        return parents(self.main, self.forks)
 
 
 def total_rows(work: Iterable[Work]) -> int:

@@ -15,14 +15,14 @@ tokens = st.lists(st.integers(0, 3), max_size=30)
 
 def test_continues_where_the_end_agrees_furthest() -> None:
     drafter = SuffixDrafter([1, 2, 3, 4, 5, 9, 1, 2, 3, 7, 8, 1, 2, 3])
-    assert drafter.propose(2) == ([7, 8], 0, False, 3), "the latest of equals"
+    assert drafter.propose(2)[:4] == ([7, 8], 0, False, 3), "the latest of equals"
     assert list(drafter.propose(0).tokens) == []
     drafter.observe([4])
-    assert drafter.propose(9) == ([5, 9, 1, 2, 3, 7, 8, 1, 2], 0, False, 4)
+    assert drafter.propose(9)[:4] == ([5, 9, 1, 2, 3, 7, 8, 1, 2], 0, False, 4)
 
 
 def test_one_token_is_evidence_for_eight() -> None:
-    assert SuffixDrafter([1, *range(2, 20), 1]).propose(16) == ([*range(2, 10)], 0, False, 1)
+    assert SuffixDrafter([1, *range(2, 20), 1]).propose(16)[:4] == ([*range(2, 10)], 0, False, 1)
 
 
 def test_nothing_known_nothing_drafted() -> None:
@@ -33,11 +33,11 @@ def test_nothing_known_nothing_drafted() -> None:
 def test_a_prediction_is_followed_through_a_change() -> None:
     prediction = list(range(10, 40))
     drafter = PredictionDrafter([1], prediction)
-    assert drafter.propose(4) == ([10, 11, 12, 13], 0, True, 16)
+    assert drafter.propose(4)[:4] == ([10, 11, 12, 13], 0, True, 16)
     drafter.observe([10, 11, 99])
     assert list(drafter.propose(3).tokens) == [13, 14, 15], "one token was replaced"
     drafter.observe([98, 20, 21])
-    assert drafter.propose(3) == ([22, 23, 24], 0, True, 2), "some were left out"
+    assert drafter.propose(3)[:4] == ([22, 23, 24], 0, True, 2), "some were left out"
 
 
 def test_off_the_prediction_the_text_itself_is_drafted() -> None:
