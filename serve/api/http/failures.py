@@ -23,6 +23,10 @@ CLIENT_GONE = 499
 ERROR_CODE = "dovetail.error_code"
 """In the scope: the code of the error that was told."""
 
+REFUSED = "x-dovetail-refused"
+NOT_BEGUN = frozenset({"draining", "model_loading", "not_ready"})
+"""With these codes nothing of the request was begun: the header above tells a proxy that it may ask another server."""
+
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -98,7 +102,8 @@ class Answers:
         if isinstance(error, QuotaExceeded):
             return {"retry-after": str(error.retry_after)}
         if error.status in (429, 503):
-            return {"retry-after": str(self._retry_after_seconds)}
+            advice = {"retry-after": str(self._retry_after_seconds)}
+            return {**advice, REFUSED: error.code} if error.code in NOT_BEGUN else advice
         return {"www-authenticate": "Bearer"} if error.status == 401 else {}
 
 
