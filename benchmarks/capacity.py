@@ -1,10 +1,12 @@
 """Does `dovetail plan` predict what is measured? Calibrated on one shape, it predicts another on this machine's CPU.
 
     python benchmarks/capacity.py [--known qwen2.5-0.5b] [--predicted qwen2.5-1.5b] [--quantize int8|int4] [--rounds N]
+                                  [--folder DIR] [--prepare]
 
 Bandwidth, matrix rate and the shares of them that the engine reaches are measured on the known shape: 1 and 8 streams, and a prompt
-of 512 tokens. From these the estimate's formulas predict the same three figures of the other shape, which is then measured, in
-interleaved rounds. The last line is one JSON object; ``errors``: predicted over measured, less 1.
+of 512 tokens. From these the estimate's formulas predict the other shape, which is then measured, in interleaved rounds: the same
+three, and 4 streams. No figure of the other shape is used to predict it. The last line is one JSON object; ``errors``: predicted over
+measured, less 1. ``--folder`` keeps the random checkpoints for the next run; ``--prepare`` only makes them.
 """
 
 from __future__ import annotations
@@ -28,21 +30,30 @@ from dovetail.serve.capacity.estimate import decode_step_s, prefill_s
 from dovetail.serve.capacity.shapes import Machine, Model
 from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
 
-PROMPT, START, NEW, STREAMS = 512, 32, 48, 8
+PROMPT, START, NEW = 512, 32, 32
+FEW, STREAMS = 4, 8
+WARM_UP = 4
+
+
+def checkpoint(name: str, folder: Path) -> Path:
+    """The directory of the shape's random weights; made where it is not there."""
+    if not (folder / name).exists():
+        shape = {**SHAPES[name], "vocab_size": 32768, "dtype": torch.bfloat16, "tie_word_embeddings": True}
+        write_random_checkpoint(folder / f"{name}.part", **shape).rename(folder / name)
+    return folder / name
 
 
 class Measured:
     """One shape: seconds of its cases, round after round."""
 
     def __init__(self, name: str, folder: Path, quantize: str | None) -> None:
-        shape = {**SHAPES[name], "vocab_size": 32768, "dtype": torch.bfloat16, "tie_word_embeddings": True}
-        directory = write_random_checkpoint(folder / name, **shape)
+        directory = checkpoint(name, folder)
         self.loaded: LoadedModel = load_model(directory, quantize=quantize)  # type: ignore[arg-type]
         tokenizer = Tokenizer.load(directory)
         settings = NativeSettings(1024, 1024, 16, STREAMS, 512, max_draft=0)
         self._engine = NativeEngine(self.loaded, tokenizer, settings, no_constraint)
         self._prompt = tuple((tokenizer.encode(TEXT) * PROMPT)[:PROMPT])
-        self._rounds: dict[str, list[float]] = {"prompt": [], "alone": [], "together": []}
+        self._rounds: dict[str, list[float]] = {"prompt": [], "alone": [], "few": [], "together": []}
         config = self.loaded.config
         self.model = Model(
             name=name,
@@ -57,13 +68,12 @@ class Measured:
     def round(self, number: int) -> None:
         """Every case once; the first round warms up."""
         prompts = [self._prompt[: START + at] for at in range(STREAMS)]
-        whole, _ = run(self._engine, [self._prompt], 1, f"p{number}")
-        alone, passes = run(self._engine, prompts[:1], NEW, f"a{number}")
-        together, more = run(self._engine, prompts, NEW, f"t{number}")
-        if number:
-            self._rounds["prompt"].append(whole)
-            self._rounds["alone"].append(alone / passes)
-            self._rounds["together"].append(together / more)
+        new = NEW if number else WARM_UP
+        cases = {"prompt": ([self._prompt], 1), "alone": (prompts[:1], new), "few": (prompts[:FEW], new)}
+        for case, (asked, tokens) in {**cases, "together": (prompts, new)}.items():
+            seconds, passes = run(self._engine, asked, tokens, f"{case}{number}")
+            if number:
+                self._rounds[case].append(seconds / passes)
 
     def seconds(self, case: str) -> float:
         """Of a prompt, or of one step."""
@@ -96,10 +106,18 @@ def main() -> None:
     parser.add_argument("--predicted", choices=SHAPES, default="qwen2.5-1.5b")
     parser.add_argument("--quantize", choices=["int8", "int4"], default="int8")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where the checkpoints are kept")
+    parser.add_argument("--prepare", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        known = Measured(options.known, Path(folder), options.quantize)
-        other = Measured(options.predicted, Path(folder) / "other", options.quantize)
+    if options.known == options.predicted:
+        parser.error("a shape cannot be predicted from itself")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder if options.folder is not None else Path(temporary)
+        if options.prepare:
+            print([str(checkpoint(name, folder)) for name in (options.known, options.predicted)])
+            return
+        known = Measured(options.known, folder, options.quantize)
+        other = Measured(options.predicted, folder, options.quantize)
         bandwidth = read_bandwidth(3) * 1e9
         for number in range(options.rounds + 1):
             known.round(number)
@@ -107,11 +125,12 @@ def main() -> None:
     machine = calibrated(known, bandwidth)
     context = START + NEW / 2
     rows = {
-        "1 stream, tokens/s": (1 / decode_step_s(other.model, machine, 1, context), 1 / other.seconds("alone")),
-        f"{STREAMS} streams, tokens/s": (
-            STREAMS / decode_step_s(other.model, machine, STREAMS, context),
-            STREAMS / other.seconds("together"),
-        ),
+        f"{count} stream{'s' if count > 1 else ''}, tokens/s": (
+            count / decode_step_s(other.model, machine, count, context),
+            count / other.seconds(case),
+        )
+        for case, count in (("alone", 1), ("few", FEW), ("together", STREAMS))
+    } | {
         f"prompt of {PROMPT}, tokens/s": (
             PROMPT / prefill_s(other.model, machine, PROMPT),
             PROMPT / other.seconds("prompt"),
@@ -132,6 +151,8 @@ def main() -> None:
                 "weights": options.quantize,
                 "read_gb_per_s": round(bandwidth / 1e9, 1),
                 "share_of_bandwidth": round(machine.reads, 3),
+                "predicted_rates": {case: round(predicted, 1) for case, (predicted, _) in rows.items()},
+                "rates": {case: round(measured, 1) for case, (_, measured) in rows.items()},
                 "errors": {case: round(predicted / measured - 1, 3) for case, (predicted, measured) in rows.items()},
             }
         )
