@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -40,7 +41,14 @@ class Server:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny-random", markers=MARKER_TOKENS)
+    """A model whose directory holds code of its own, for those who run that."""
+    model = write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny-random", markers=MARKER_TOKENS)
+    config = json.loads((model / "config.json").read_text())
+    names = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model", "AutoTokenizer": "own.Tokenizer"}
+    (model / "config.json").write_text(json.dumps({**config, "auto_map": names, "trust_remote_code": True}))
+    for name in ("own.py", "__init__.py"):
+        (model / name).write_text(f"open({str(model / 'ran')!r}, 'w')\n")
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +114,12 @@ def test_administrators_on_their_socket(server: Server) -> None:
         assert "dovetail_requests_total" in admin.get("/metrics").text
         assert admin.delete("/keys/none").status_code == 404
         assert admin.get("/usage", params={"by": "colour"}).status_code == 400
+
+
+def test_code_in_the_models_directory_is_not_run(server: Server, checkpoint: Path) -> None:
+    assert is_ready(server.url)
+    assert (checkpoint / "own.py").exists()
+    assert not (checkpoint / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ async def test_a_batch_waits_for_its_quota(guarded) -> None:
     while not api.engine.running:  # noqa: ASYNC110 (the engine is another task's)
         await asyncio.sleep(0.01)
     batch = await begun_batch(api, key)
-    while not (await api.used()) or (await api.used())[0][1] < 1:  # noqa: ASYNC110 (the engine is another task's)
+    while not (await api.used()) or (await api.used())[0][1] < 1:  # noqa: ASYNC110 (a count in a database)
         await asyncio.sleep(0.02)
     api.engine.script = hello
     busy.cancel()

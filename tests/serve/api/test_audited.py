@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -13,11 +14,16 @@ from typing import Any
 
 import httpx
 import pytest
+from tiny import write_tiny_checkpoint
+from tool_model import tool_model
 
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.engine.fake import FakeEngine, Step, reply
+from dovetail.serve.config import Fsync
+from dovetail.serve.edit.policy.combine import Policy
+from dovetail.serve.edit.policy.document import parse_policy
+from dovetail.serve.engine.fake import FakeEngine, Script, Step, reply
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.access.access import Access
 from dovetail.serve.govern.access.document import AccessFile
@@ -32,7 +38,7 @@ from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.keys.table import create_key
 from dovetail.serve.govern.principal import Quota
 from dovetail.serve.govern.store.database import Database
-from dovetail.serve.types import EditSpec, Request
+from dovetail.serve.types import EditSpec, Request, TokensEvent
 
 ASKED = {"model": "tiny", "messages": [{"role": "user", "content": "hi, my key is sk-" + "a1B2" * 8}]}
 BLOCK = "a\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n"
@@ -49,9 +55,16 @@ class Recorded:
     """An application whose log can be read once it is closed."""
 
     def __init__(
-        self, served: ServedModel, folder: Path, *, keys: bool = False, conduct: Conduct | None = None
+        self,
+        served: ServedModel,
+        folder: Path,
+        *,
+        keys: bool = False,
+        script: Script | None = None,
+        fsync: Fsync = "interval",
+        **settings: Any,
     ) -> None:
-        self.settings = AuditSettings(folder=folder / "log", text="full")
+        self.settings = AuditSettings(folder=folder / "log", text="full", fsync=fsync)
         self.log = AuditLog(self.settings, {"model": "m" * 8, "policy": None})
         self.database = Database(":memory:")
         access = (
@@ -60,7 +73,8 @@ class Recorded:
             else Access()
         )
         governance = Governance(access, audit=self.log)
-        app = create_app(FakeEngine(hello), served, ApiSettings(conduct=conduct), governance=governance)
+        self.engine = FakeEngine(script or hello)
+        app = create_app(self.engine, served, ApiSettings(**settings), governance=governance)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
 
@@ -80,6 +94,21 @@ def hello(request: Request) -> Iterator[Step]:
         raise EngineError("The engine is gone.")
     pieces = [BLOCK] if isinstance(request.constraint, EditSpec) else ["Hel", "lo"]
     return reply(request, pieces, lambda text: list(text.encode()))
+
+
+def endless(request: Request) -> Iterator[Step]:
+    while True:
+        yield TokensEvent(request_id="", tokens=(97,), text="a", origins=("sampled",))
+        yield 0.01
+
+
+def insecure(request: Request) -> Iterator[Step]:
+    return reply(request, ["```python\n", "eval(x)\n", "```\n"], lambda text: list(text.encode()))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    return tool_model(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"), layers=1, max_position_embeddings=64))
 
 
 @pytest.fixture
@@ -140,6 +169,57 @@ async def test_refusals_are_recorded_with_their_reason(recorded: Recorded) -> No
         ("unlucky", "POST", "failed", "engine_unavailable"),
         ("agent", "POST", "invalid", "edit_not_found"),
     ]
+
+
+async def test_a_full_server_and_a_client_that_leaves_are_recorded(make_live, tmp_path: Path) -> None:
+    settings = AuditSettings(folder=tmp_path / "log", text="full")
+    log = AuditLog(settings)
+    live = await make_live(endless, governance=Governance(audit=log), max_in_flight=1)
+    chat = "/v1/chat/completions"
+    async with live.client.stream("POST", chat, json={**ASKED, "stream": True}) as leaving:
+        await anext(leaving.aiter_bytes())
+        assert (await live.client.post(chat, json=ASKED)).status_code == 429
+    await live.until(lambda: not live.engine.running, 30)
+    await live.until(lambda: log.counts.records == 3, 30)
+    await asyncio.to_thread(log.close)
+    answered = [record for record in records(settings, Filter()) if record["kind"] == "answered"]
+    assert [record["decision"] for record in answered] == ["overloaded", "left"]
+    assert answered[1]["outputs"][0]["text"].startswith("a")
+
+
+async def test_findings_are_recorded_and_decide(served: ServedModel, tmp_path: Path) -> None:
+    for mode, decision in (("report", "answered"), ("block", "policy")):
+        policy = Policy([parse_policy({"findings": {"rules": ["default"], "mode": mode}})])
+        recorded = Recorded(served, tmp_path / mode, script=insecure, policy=policy)
+        assert (await recorded.client.post("/v1/chat/completions", json=ASKED)).status_code == 200
+        (answered,) = [record for record in await recorded.told() if record["kind"] == "answered"]
+        assert answered["decision"] == decision
+        assert [(each["id"], each["action"]) for each in answered["findings"]] == [("python/eval", mode)]
+
+
+async def test_calls_are_recorded_by_name_and_digest(model: ServedModel, tmp_path: Path) -> None:
+    call = '<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call>'
+    recorded = Recorded(model, tmp_path, script=lambda request: reply(request, [call], model.codec.encode))
+    body = {**ASKED, "tools": [{"type": "function", "function": {"name": "look"}}]}
+    assert (await recorded.client.post("/v1/chat/completions", json=body)).status_code == 200
+    (answered,) = [record for record in await recorded.told() if record["kind"] == "answered"]
+    (called,) = answered["tool_calls"]
+    assert called["name"] == "look"
+    assert called["arguments"]["digest"] == hashlib.sha256(called["arguments"]["text"].encode()).hexdigest()
+    assert json.loads(called["arguments"]["text"]) == {"at": "x"}
+
+
+async def test_with_fsync_always_the_engine_waits_for_the_record(served: ServedModel, tmp_path: Path) -> None:
+    on_disk: list[bytes] = []
+
+    def looks(request: Request) -> Iterator[Step]:
+        on_disk.append(b"".join(path.read_bytes() for path in recorded.settings.segments()))
+        return hello(request)
+
+    recorded = Recorded(served, tmp_path, script=looks, fsync="always")
+    assert (await recorded.client.post("/v1/chat/completions", json=ASKED)).status_code == 200
+    assert b'"kind":"asked"' in on_disk[0]
+    await recorded.told()
 
 
 async def failing(log: AuditLog, wanted: bool) -> None:

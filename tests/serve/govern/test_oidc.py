@@ -12,16 +12,24 @@ from pathlib import Path
 from threading import Semaphore, Thread
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
+from dovetail.serve.api.access.guard import PRINCIPAL, Guard
+from dovetail.serve.api.http.failures import Answers
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.access import jwks
 from dovetail.serve.govern.access.access import Access
 from dovetail.serve.govern.access.document import AccessFile, Group, Issuer
 from dovetail.serve.govern.access.jwks import Jwks
 from dovetail.serve.govern.access.oidc import Tokens
+from dovetail.serve.govern.governance import Governance
 
 ISSUER = "https://id.example"
 GROUPS = {"dev": Group(models=("tiny",)), "ops": Group(admin=True)}
@@ -162,6 +170,31 @@ async def test_what_is_refused(provider: Provider, tokens: Tokens, some_keys: li
     ):
         error = await refusal(tokens, token)
         assert (error.status, error.code) == (403 if code == "no_group" else 401, code), token
+
+
+async def test_names_and_groups_as_the_file_says(provider: Provider) -> None:
+    issuer = provider.issuer(name_claim="preferred_username", default_group="dev", group_claim="roles")
+    tokens = Tokens((issuer,), GROUPS)
+    named = await tokens.principal(provider.sign(preferred_username="Ann", roles=["strangers"]))
+    assert (named.name, named.group) == ("Ann", "dev")
+    assert (await tokens.principal(provider.sign(roles=["admins"]))).group == "ops"
+    padded = provider.sign(provider.keys[0], header={"alg": "PS256"})
+    assert (await tokens.principal(padded)).kind == "oidc"
+    few = Tokens((provider.issuer(algorithms=("ES256",)),), GROUPS)
+    assert (await refusal(few, provider.sign(provider.keys[0]))).code == "invalid_token"
+
+
+async def test_tokens_over_http(provider: Provider) -> None:
+    async def who(request: Request) -> JSONResponse:
+        return JSONResponse(request.scope[PRINCIPAL].id)
+
+    access = Access.of(AccessFile(oidc=(provider.issuer(),), groups=GROUPS), None, certificates=False)
+    app = Guard(Starlette(routes=[Route("/who", who)]), Governance(access), Answers(1).to)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for token, status in ((provider.sign(), 200), (provider.sign(exp=1), 401), (provider.sign(groups=[]), 403)):
+            answer = await client.get("/who", headers={"authorization": f"Bearer {token}"})
+            assert answer.status_code == status, answer.text
+        assert (await client.get("/who")).status_code == 401
 
 
 async def test_the_clock_may_differ_by_the_leeway(provider: Provider) -> None:

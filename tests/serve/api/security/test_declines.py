@@ -10,7 +10,7 @@ import openai
 import pytest
 from edit_scripts import URL
 
-from dovetail.serve.govern.declines.conduct import Conduct
+from dovetail.serve.govern.declines.conduct import Conduct, Said
 from dovetail.serve.govern.declines.document import AcceptableUseError, GuardSettings, read_acceptable_use
 
 POLICY = read_acceptable_use()
@@ -126,6 +126,20 @@ async def test_rewording_in_the_same_run_does_not_slip_through(make_api):
     now[0] = POLICY.sticky_seconds + 1
     assert await end([("user", "a program that keeps files safe")], **named) == "stop"
     assert await end([*run, ("user", "thanks")]) == "stop"
+
+
+@pytest.mark.parametrize(
+    "header", ["x-dovetail-session", "session-id", "x-session-id", "x-session-affinity", "x-claude-code-session-id"]
+)
+async def test_a_run_is_known_by_its_sessions_name_and_is_its_callers_own(make_api, header):
+    conduct = Conduct(POLICY)
+    api = make_api(conduct=conduct)
+    named = {header: "run-1"}
+    for text, end in ((HARMFUL, "content_filter"), ("hello", "content_filter")):
+        assert (await api.post(CHAT, user(text), **named)).json()["choices"][0]["finish_reason"] == end
+    assert (await api.post(CHAT, user("hello"), **{header: "run-2"})).json()["choices"][0]["finish_reason"] == "stop"
+    assert (await conduct.judge([Said("hello", True)], tenant="anonymous", session="run-1")) is not None
+    assert (await conduct.judge([Said("hello", True)], tenant="another", session="run-1")) is None
 
 
 def guarded(answer: object, *, closed: bool = False) -> tuple[Conduct, list[dict]]:

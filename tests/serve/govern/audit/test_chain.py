@@ -175,3 +175,13 @@ def test_a_missing_anchor_is_a_problem(tmp_path: Path) -> None:
     assert verify(settings, anchored=False).problem is None
     with pytest.raises(ConfigError, match="anchor"):
         AuditLog(settings)
+
+
+def test_records_behind_the_anchor_are_counted(tmp_path: Path) -> None:
+    settings = AuditSettings(folder=tmp_path / "log")
+    log = AuditLog(settings)
+    log.record("answered", {}).result(10)
+    told = verify(settings)
+    log.close()
+    assert told.problem is None
+    assert any("1 records are newer than the anchor" in note for note in told.notes)

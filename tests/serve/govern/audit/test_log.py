@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from dovetail.serve.config import ConfigError
-from dovetail.serve.govern.audit.log import AuditLog, AuditUnavailable, Private, destroy_keys
+from dovetail.serve.govern.audit.cli import app
+from dovetail.serve.govern.audit.log import AuditLog, AuditUnavailable, Private
 from dovetail.serve.govern.audit.segment import Segment
 from dovetail.serve.govern.audit.settings import AuditSettings
 from dovetail.serve.govern.audit.show import GONE, Filter, records
@@ -217,7 +219,8 @@ def test_after_the_retention_texts_are_gone_and_the_chain_verifies(tmp_path: Pat
     destroyed = [record["periods"] for record in records(settings, Filter()) if record["kind"] == "keys_destroyed"]
     assert destroyed == [["2025-11-22"], ["2025-11-23"]]
     settings = dataclasses.replace(settings, retention_days=None)
-    assert destroy_keys(settings, "2025-11-26") == ["2025-11-24", "2025-11-25"]
+    destroyed = CliRunner().invoke(app, ["destroy", str(settings.folder), "--before", "2025-11-26"])
+    assert destroyed.output == "destroyed: 2025-11-24, 2025-11-25\n"
     assert verify(settings).problem is None
     kept = [record for record in records(settings, Filter(since="2025-11-26")) if record["kind"] == "answered"]
     assert [record["outputs"][0]["text"] for record in kept] == ["said on day 4"]

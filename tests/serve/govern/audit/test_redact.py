@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def test_nothing_of_a_secret_is_left(kind: str) -> None:
     def check(around: str, body: str, after: str) -> None:
         shown = redact(around + before + body + behind + after)
         assert "[redacted:" in shown
+        shown = re.sub(r"\[redacted:[a-z-]+\]", "", shown)  # a secret may spell a part of that
         for fragment in fragments(body.strip()):
             assert fragment not in shown or fragment in around + before + behind + after, shown
 

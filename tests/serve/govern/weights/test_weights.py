@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -75,8 +77,6 @@ def damage_signature(model: Path) -> None:
 
 
 def rewrite_payload(model: Path) -> None:
-    import base64
-
     bundle = json.loads((model / "model.sig").read_text())
     statement = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(b"config.json", b"other.json_")
     bundle["dsseEnvelope"]["payload"] = base64.b64encode(statement).decode()
@@ -142,6 +142,20 @@ def test_another_key_is_refused(model: Path, tmp_path: Path) -> None:
 def test_a_signature_of_the_reference_implementation_is_taken() -> None:
     directory = SIGNED / "model"
     assert require_signed(directory, digests_of(directory), SIGNED / "key.pub") == SIGNED / "model.sig"
+
+
+def payload_of(bundle: Path) -> dict[str, Any]:
+    return json.loads(base64.b64decode(json.loads(bundle.read_bytes())["dsseEnvelope"]["payload"]))
+
+
+def test_what_is_signed_here_says_what_the_reference_implementation_signs(tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(SIGNED / "model", copy)
+    private, _ = key_pair(tmp_path, "key", ec.SECP256R1())
+    own, theirs = payload_of(sign(copy, digests_of(copy), private)), payload_of(SIGNED / "model.sig")
+    for statement in (own, theirs):
+        statement["predicate"]["serialization"].pop("ignore_paths")
+    assert own == theirs
 
 
 def test_a_manifest_shows_changes(model: Path) -> None:
