@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -40,6 +41,7 @@ class Stub:
 
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    keys: set[str | None] = field(default_factory=set)
     change: bool = True
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -61,6 +63,7 @@ def stub() -> Iterator[Stub]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            stub.keys.add(self.headers.get("authorization"))
             length = int(self.headers.get("content-length", 0))
             status, value = stub.answer(self.path, json.loads(self.rfile.read(length) or b"{}"))
             raw = json.dumps(value).encode()
@@ -142,6 +145,23 @@ def test_an_edit_is_shown_confirmed_and_written(run: Callable[..., Result], stub
     assert "+y = 1" in result.output
     assert (tmp_path / "a.py").read_text() == AFTER
     assert stub.bodies == [{"instruction": "rename", "files": [{"path": "a.py", "content": BEFORE}]}]
+
+
+def test_the_key_of_the_environment_is_sent(
+    run: Callable[..., Result], stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOVETAIL_API_KEY", "dvt_a_b")
+    assert run("edit", "a.py", "-m", "rename", "--server", stub.url, "--yes").exit_code == 0
+    assert "Bearer dvt_a_b" in stub.keys
+
+
+def test_libraries_are_told_to_stay_offline(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    for name in names:
+        monkeypatch.setenv(name, "0")
+        monkeypatch.delenv(name)
+    run("--version")
+    assert {os.environ.get(name) for name in names} == {"1"}
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])

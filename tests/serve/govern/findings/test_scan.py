@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.rules import pack
 from dovetail.serve.govern.findings import outside
-from dovetail.serve.govern.findings.answer import AnswerScan, language_of_fence
+from dovetail.serve.govern.findings.answer import HELD_BYTES, AnswerScan, language_of_fence
 from dovetail.serve.govern.findings.outside import scan_code, scan_file
 from dovetail.serve.govern.findings.rules import RuleSet
 from dovetail.serve.govern.findings.scan import MOST_BYTES, Scan
@@ -86,6 +86,15 @@ def test_what_may_take_long_is_said_beforehand(monkeypatch, code, sizes, block):
     waits, before = answer.may_wait(None), len(asked)
     answer.finish()
     assert waits or len(asked) == before
+
+
+def test_a_long_block_is_judged_when_it_ends():
+    scan = AnswerScan(BLOCK, lambda key: False)
+    lines = "value = compute(value)\n" * (HELD_BYTES // 23 + 1)
+    told = scan.feed(f"```py\n{lines}eval(a)\n")
+    assert told.endswith("eval(a)\n") and not scan.blocked
+    scan.feed("```\n")
+    assert scan.blocked and [each.id for each in scan.found] == ["python/eval"]
 
 
 def test_text_that_is_too_long_is_said_to_be():
