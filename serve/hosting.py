@@ -272,5 +272,7 @@ def _rank_for(adapters: Sequence[Path]) -> int:
 
 def engine_command(worker: EngineConfig) -> list[str]:
     """The command line of the engine process, less the socket address that is added to it."""
-    module = "dovetail.serve.worker" if isinstance(worker, WorkerConfig) else "dovetail.serve.vllm_worker"
-    return [sys.executable, "-m", module, msgspec.json.encode(worker).decode()]
+    if isinstance(worker, VllmWorkerConfig):
+        # -P: in a checkout of this project, its folder "kernels" would be taken for the package that vLLM's libraries look for.
+        return [sys.executable, "-P", "-m", "dovetail.serve.vllm_worker", msgspec.json.encode(worker).decode()]
+    return [sys.executable, "-m", "dovetail.serve.worker", msgspec.json.encode(worker).decode()]

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from engines import Engine, engine_named
 from tiny import write_tiny_checkpoint
 
 from dovetail.models.random_checkpoint import MARKER_TOKENS
@@ -31,9 +32,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(*arguments: str, port: int, log: Path | None = None) -> subprocess.Popen[str]:
+NATIVE = engine_named("native")
+
+
+def start(
+    *arguments: str, port: int, log: Path | None = None, engine: Engine = NATIVE
+) -> subprocess.Popen[str]:
     """``log``: where its output goes; None: it is there to be read."""
-    command = [sys.executable, "-m", "dovetail.serve.cli", "serve", *arguments, "--port", str(port), "--threads", "1"]
+    command = [sys.executable, "-m", "dovetail.serve.cli", "serve", *arguments, "--port", str(port), *engine.flags]
     if log is None:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with log.open("w") as sink:
@@ -59,13 +65,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(checkpoint: Path, state: Path) -> Iterator[httpx.Client]:
+def server(checkpoint: Path, state: Path, engine: Engine) -> Iterator[httpx.Client]:
     port, log = free_port(), state / "server.log"
     where = ("--card", str(state / "dovetail" / "card"))
-    process = start(str(checkpoint), *where, "--log-format", "json", port=port, log=log)
+    process = start(str(checkpoint), *where, "--log-format", "json", port=port, log=log, engine=engine)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
-            eventually(lambda: is_ready(client))
+            eventually(lambda: is_ready(client), engine.start_s)
             yield client
         finally:
             process.send_signal(signal.SIGTERM)
@@ -83,6 +89,7 @@ def ask(client: httpx.Client, **body: object) -> httpx.Response:
     return client.post("/v1/completions", json={"model": "tiny-random", "prompt": "def", "max_tokens": 5, **body})
 
 
+@pytest.mark.any_engine
 def test_answers(server: httpx.Client) -> None:
     assert server.get("/health").status_code == 200
     assert server.get("/v1/models").json()["data"][0]["id"] == "tiny-random"
@@ -131,6 +138,7 @@ WORD = {"type": "grammar", "grammar": {"syntax": "lark", "definition": 'start: (
 SAY = {"type": "custom", "custom": {"name": "say", "format": WORD}}
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_model_that_babbles_makes_valid_calls_where_it_must_call(server: httpx.Client, stream: bool) -> None:
     messages = [{"role": "user", "content": "hi"}]
@@ -185,6 +193,7 @@ HOSTILE: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.any_engine
 def test_hostile_requests_harm_nobody_beside_them(server: httpx.Client) -> None:
     def hostile(asked: tuple[str, dict[str, Any]]) -> int:
         with httpx.Client(base_url=server.base_url, timeout=110) as client:
@@ -214,6 +223,7 @@ def test_hostile_requests_harm_nobody_beside_them(server: httpx.Client) -> None:
     assert "dovetail_engine_restarts_total 0.0" in server.get("/metrics").text
 
 
+@pytest.mark.any_engine
 def test_a_gap_is_filled_in_three_ways_alike(server: httpx.Client) -> None:
     own = {"input_prefix": "def add(", "input_suffix": "):\n    pass\n", "n_predict": 12, "temperature": 0.0}
     whole = server.post("/infill", json=own).json()
@@ -238,6 +248,7 @@ def test_a_gap_is_filled_in_three_ways_alike(server: httpx.Client) -> None:
     assert 1000 < among["tokens_evaluated"] <= 2048 - 12
 
 
+@pytest.mark.any_engine
 def test_best_of_is_the_likeliest_of_its_seeds(server: httpx.Client) -> None:
     body = {"model": "tiny-random", "prompt": "def", "max_tokens": 5, "seed": 4, "temperature": 1.5, "logprobs": 0}
     every = ask(server, **body, n=6).json()["choices"]
@@ -289,6 +300,7 @@ def answered(client: openai.OpenAI, id: str) -> int:
     return counts.completed
 
 
+@pytest.mark.any_engine
 def test_edits_whole_and_streamed_agree(server: httpx.Client) -> None:
     body = {"instruction": "rename add", "files": [FILE], "max_tokens": 60, "seed": 3, "temperature": 1.0}
     whole = server.post("/v1/edits", json=body).json()
@@ -300,6 +312,7 @@ def test_edits_whole_and_streamed_agree(server: httpx.Client) -> None:
         assert completed[key] == whole[key]
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("stream", [False, True])
 def test_structured_outputs_whole_and_streamed(server: httpx.Client, stream: bool) -> None:
     schema = {"type": "object", "properties": {"ok": {"enum": [True, "größe"]}}, "required": ["ok"]}
@@ -328,13 +341,14 @@ def test_structured_outputs_whole_and_streamed(server: httpx.Client, stream: boo
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "regex")
 
 
-def test_an_engine_that_dies_is_replaced(server: httpx.Client, checkpoint: Path) -> None:
+@pytest.mark.any_engine
+def test_an_engine_that_dies_is_replaced(server: httpx.Client, checkpoint: Path, engine: Engine) -> None:
     engines = [
         int(line.split()[0])
         for line in subprocess.run(
             ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
         ).stdout.splitlines()
-        if "dovetail.serve.worker" in line and str(checkpoint) in line
+        if engine.process in line and str(checkpoint) in line
     ]
     assert len(engines) == 1
     with server.stream(
@@ -346,7 +360,7 @@ def test_an_engine_that_dies_is_replaced(server: httpx.Client, checkpoint: Path)
         rest = list(lines)
     assert any("engine_died" in line for line in rest), "the stream must say why it ended"
     assert server.get("/health").status_code == 200
-    eventually(lambda: is_ready(server))
+    eventually(lambda: is_ready(server), engine.start_s)
     assert ask(server).status_code == 200
 
 

@@ -1,0 +1,166 @@
+"""Edits of the embedded model over HTTP, on any engine: every format, every budget, streamed, held to a policy, and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from engines import Engine
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # edit_checker
+
+from edit_checker import Rules, faults
+
+pytestmark = pytest.mark.any_engine
+
+PYTHON = "import os\n\n\ndef add(a, b):\n    return a + b\n\n\ndef total(values):\n    return sum(values)\n"
+WINDOWS = "def scale(x):\r\n    return x * 2\r\n"
+CONFIG = '{\n  "name": "app",\n  "port": 80,\n  "tags": ["a", "b"]\n}'
+FILES = {"calc.py": PYTHON, "scale.py": WINDOWS, "app.json": CONFIG}
+FORMATS = ("blocks", "apply_patch", "unified_diff", "whole_file", "str_replace")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    port = free_port()
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    command = [sys.executable, "-m", "dovetail.serve.cli", "serve", "--port", str(port), "--max-model-len", "4096"]
+    process = subprocess.Popen([*command, *engine.flags], env=environment)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
+        try:
+            eventually(lambda: is_ready(client, process), engine.start_s)
+            yield client
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+
+
+def is_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, "the server has ended"
+    try:
+        return client.get("/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def body_of(files: dict[str, str], **more: Any) -> dict[str, Any]:
+    named = [{"path": path, "content": content} for path, content in files.items()]
+    return {"instruction": "Rename the function add to plus", "files": named, "max_tokens": 160, **more}
+
+
+def edited(server: httpx.Client, files: dict[str, str], rules: Rules, **more: Any) -> dict[str, Any]:
+    """The answer, judged by a checker that shares no code with the server."""
+    body = body_of(files, format=rules.format, syntax=rules.syntax, **more)
+    response = server.post("/v1/edits", json=body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    assert not faults(files, rules, answer), answer
+    return answer
+
+
+def test_the_model_does_what_it_was_trained_for(server: httpx.Client) -> None:
+    answer = edited(server, {"calc.py": PYTHON}, Rules(), temperature=0.0)
+    assert answer["finish_reason"] == "stop"
+    assert answer["edits"], "it is trained for this very edit"
+    assert answer["files"][0]["content"] != PYTHON
+    assert answer["constraint"]["syntax"]["calc.py"] == "compiler"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_at_a_temperature_that_makes_it_babble(server: httpx.Client, format: str) -> None:
+    for seed in range(3):
+        edited(server, FILES, Rules(format=format), temperature=1.5, seed=seed)
+
+
+@pytest.mark.parametrize("format", ["blocks", "apply_patch"])
+def test_an_answer_is_complete_at_any_budget(server: httpx.Client, format: str) -> None:
+    for budget in (1, 2, 3, 5, 8, 13, 21, 34, 55):
+        answer = edited(server, FILES, Rules(format=format), temperature=0.9, seed=1, max_tokens=budget)
+        assert answer["usage"]["completion_tokens"] <= budget
+
+
+def test_streamed_and_whole_agree(server: httpx.Client) -> None:
+    body = body_of({"calc.py": PYTHON}, temperature=0.0)
+    whole = server.post("/v1/edits", json=body).json()
+    streamed = server.post("/v1/edits", json={**body, "stream": True}).text
+    completed = json.loads(streamed.strip().split("\n\n")[-1].split("data: ", maxsplit=1)[1])
+    for key in ("edits", "files", "patch", "finish_reason", "text"):
+        assert completed[key] == whole[key]
+
+
+def test_protected_lines_and_a_policy_hold(server: httpx.Client) -> None:
+    protected = [{"path": "calc.py", "first_line": 1, "last_line": 5}]
+    for seed in range(3):
+        more = {"protected": protected, "policy": {"imports": [{"id": "no-shell", "paths": ["**"], "forbid": ["subprocess"]}]}}
+        answer = edited(server, {"calc.py": PYTHON}, Rules(), temperature=1.2, seed=seed, **more)
+        after = next((file["content"] for file in answer["files"]), PYTHON)
+        assert after.splitlines()[:5] == PYTHON.splitlines()[:5]
+        assert "subprocess" not in after
+
+
+def test_a_schema_holds_and_is_logged(server: httpx.Client) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"level": {"enum": ["low", "high"]}, "steps": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "required": ["level", "steps"],
+        "additionalProperties": False,
+    }
+    asked = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": schema}},
+        "max_tokens": 120,
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    for seed in range(3):
+        answer = server.post("/v1/chat/completions", json={**asked, "seed": seed, "temperature": 1.0}).json()
+        [choice] = answer["choices"]
+        found = json.loads(choice["message"]["content"])
+        assert found["level"] in ("low", "high") and 0 <= found["steps"] <= 9
+        assert len(choice["logprobs"]["content"]) == answer["usage"]["completion_tokens"]
+        assert all(len(each["top_logprobs"]) == 2 for each in choice["logprobs"]["content"])
+
+
+def test_a_prediction_is_counted_or_said_to_be_ignored(server: httpx.Client, engine: Engine) -> None:
+    prediction = {"type": "content", "content": PYTHON}
+    asked = {"messages": [{"role": "user", "content": PYTHON}], "prediction": prediction, "max_tokens": 30}
+    response = server.post("/v1/chat/completions", json=asked)
+    details = response.json()["usage"]["completion_tokens_details"]
+    ignored = response.headers.get("x-dovetail-ignored", "")
+    if engine.name == "native":
+        assert "prediction" not in ignored
+    else:
+        assert "prediction" in ignored
+        assert (details["accepted_prediction_tokens"], details["rejected_prediction_tokens"]) == (0, 0)
+
+
+def test_a_prefix_that_was_computed_before_is_said_to_be_cached(server: httpx.Client) -> None:
+    asked = {"prompt": PYTHON * 8, "max_tokens": 2, "temperature": 0.0}
+    server.post("/v1/completions", json=asked)
+    usage = server.post("/v1/completions", json=asked).json()["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] > 100
+    salted = server.post("/v1/completions", json={**asked, "cache_salt": "another"}).json()["usage"]
+    assert salted["prompt_tokens_details"]["cached_tokens"] == 0
