@@ -250,7 +250,7 @@ def load(directory: Path, engine: str) -> tuple[ServerConfig, EngineConfig, Core
     """The engine over ``directory``."""
     if engine == "vllm":
         config = ServerConfig(
-            model=directory, engine="vllm", max_num_seqs=32, max_model_len=4096, engine_arg=("enforce_eager=true",)
+            model=directory, engine="vllm", max_num_seqs=64, max_model_len=4096, engine_arg=("enforce_eager=true",)
         )
         told = vllm_worker_config(config)
         return config, told, load_vllm(told, lambda fraction, what: None)

@@ -59,6 +59,11 @@ def test_what_is_no_size(text: str) -> None:
         ({"DOVETAIL_LOG_LEVEL": "loud"}, "log_level", "must be one of debug"),
         ({"DOVETAIL_DOCS": "maybe"}, None, "neither true nor false"),
         ({"DOVETAIL_MAX_BATCHED_TOKENS": "8"}, "max_batched_tokens", "at least max_num_seqs"),
+        ({"DOVETAIL_TENSOR_PARALLEL_SIZE": "2"}, "tensor_parallel_size", "is for --engine vllm"),
+        ({"DOVETAIL_ENGINE": "vllm", "DOVETAIL_QUANTIZE": "int8"}, "quantize", "--engine-arg quantization"),
+        ({"DOVETAIL_ENGINE": "vllm", "DOVETAIL_ADD_MODEL": "a=/b"}, "add_model", "one server for each model"),
+        ({"DOVETAIL_ENGINE": "vllm", "DOVETAIL_ENGINE_ARG": "eager"}, "engine_arg", "NAME=VALUE"),
+        ({"DOVETAIL_ENGINE": "sglang"}, "engine", "must be one of native, vllm"),
         ({"DOVETAIL_CONFIG": "/does/not/exist.toml"}, None, "cannot be read"),
     ],
 )

@@ -114,7 +114,10 @@ def test_streamed_and_whole_agree(server: httpx.Client) -> None:
 def test_protected_lines_and_a_policy_hold(server: httpx.Client) -> None:
     protected = [{"path": "calc.py", "first_line": 1, "last_line": 5}]
     for seed in range(3):
-        more = {"protected": protected, "policy": {"imports": [{"id": "no-shell", "paths": ["**"], "forbid": ["subprocess"]}]}}
+        more = {
+            "protected": protected,
+            "policy": {"imports": [{"id": "no-shell", "paths": ["**"], "forbid": ["subprocess"]}]},
+        }
         answer = edited(server, {"calc.py": PYTHON}, Rules(), temperature=1.2, seed=seed, **more)
         after = next((file["content"] for file in answer["files"]), PYTHON)
         assert after.splitlines()[:5] == PYTHON.splitlines()[:5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -266,6 +267,15 @@ async def test_a_prediction_reaches_the_engine_and_is_accounted_for(make_api, co
             "accepted_prediction_tokens": 3,
             "rejected_prediction_tokens": 4,
         }
+
+
+async def test_a_prediction_is_said_to_be_ignored_where_the_engine_has_no_use_for_it(make_api, served):
+    api = make_api(served=replace(served, predicts=False))
+    answer = await api.post(URL, {**ASK, "prediction": {"type": "content", "content": "Hello"}})
+    assert api.engine.requests[-1].prediction == ()
+    assert "prediction" in answer.headers["x-dovetail-ignored"]
+    wrong = await api.post(URL, {**ASK, "prediction": "Hello"})
+    assert wrong.status_code == 400
 
 
 @pytest.mark.parametrize(
