@@ -18,7 +18,8 @@ from dovetail.serve.govern.weights.files import (
     require_sane,
 )
 from dovetail.serve.govern.weights.signature import require_signed, signature_of
-from dovetail.serve.hosting import model_configs, model_path, served_model, worker_config
+from dovetail.serve.hosting import model_configs, model_path, served_model, worker_configs
+from dovetail.serve.worker import WorkerConfig
 
 _CAPABLE = "it needs a chat template or an edit template"
 
@@ -37,14 +38,13 @@ def models(config: ServerConfig) -> Iterator[Check]:
 def _model(config: ServerConfig) -> Iterator[Check]:
     path = model_path(config)
     try:
-        worker = worker_config(config)
+        [worker] = worker_configs([config])
         served = served_model(config, worker)
     except (DovetailError, ModelDirectoryError) as error:
         yield Check("model", "bad", str(error), "give another MODEL_DIR; dovetail models lists those that are found")
         return
-    said = (
-        f"{served.name} on {worker.device}, {worker.max_model_len:,} tokens of context, {worker.kv_blocks:,} KV blocks"
-    )
+    blocks = f", {worker.kv_blocks:,} KV blocks" if isinstance(worker, WorkerConfig) else ""
+    said = f"{served.name} on {worker.device}, {worker.max_model_len:,} tokens of context{blocks}"
     yield Check("model", "good", said)
     can = served.capabilities
     yield Check(

@@ -35,9 +35,7 @@ def free_port() -> int:
 NATIVE = engine_named("native")
 
 
-def start(
-    *arguments: str, port: int, log: Path | None = None, engine: Engine = NATIVE
-) -> subprocess.Popen[str]:
+def start(*arguments: str, port: int, log: Path | None = None, engine: Engine = NATIVE) -> subprocess.Popen[str]:
     """``log``: where its output goes; None: it is there to be read."""
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", *arguments, "--port", str(port), *engine.flags]
     if log is None:

@@ -12,6 +12,7 @@ from peft_adapter import write_adapter
 from tiny import write_tiny_checkpoint
 
 from dovetail.serve.config import ServerConfig
+from dovetail.serve.doctor.model import models
 from dovetail.serve.errors import ModelError
 from dovetail.serve.hosting import engine_command, served_model, worker_configs
 from dovetail.serve.vllm_worker import VllmWorkerConfig
@@ -42,6 +43,17 @@ def test_an_architecture_that_only_vllm_has(install: Callable[..., None], tmp_pa
     assert (served.max_model_len, served.predicts, served.embedding) == (2048, False, None)
     command = engine_command(worker)
     assert "dovetail.serve.vllm_worker" in command and "-P" in command
+
+
+def test_the_doctor_looks_at_it_as_it_would_be_served(install: Callable[..., None], tmp_path: Path) -> None:
+    directory = changed(write_tiny_checkpoint(tmp_path / "model"), architectures=["MambaForCausalLM"])
+    config = ServerConfig(model=directory, engine="vllm")
+    install()
+    first, *_ = models(config)
+    assert (first.state, first.said) == ("good", "model on vllm, 2,048 tokens of context")
+    install(None)
+    first, *_ = models(config)
+    assert first.state == "bad" and "pip install" in first.said
 
 
 def test_the_window_is_looked_for_where_configurations_have_it(install: Callable[..., None], tmp_path: Path) -> None:
