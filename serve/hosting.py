@@ -257,6 +257,7 @@ def vllm_worker_config(config: ServerConfig) -> VllmWorkerConfig:
             extra=config.engine_arg,
         ),
         debug=config.log_level == "debug",
+        log_format=config.log_format,
     )
 
 

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,7 @@ from dovetail.serve.engine.vllm.arguments import VllmSettings, engine_arguments
 from dovetail.serve.engine.vllm.core import LoopThread, VllmCore
 from dovetail.serve.engine.vllm.versions import InstalledVllm
 from dovetail.serve.errors import ModelError
+from dovetail.serve.logs import configure_logging
 from dovetail.serve.types import ModelInfo
 from dovetail.serve.worker import constraint_compiler
 
@@ -36,6 +38,7 @@ class VllmWorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     settings: VllmSettings
     device: str = "vllm"
     debug: bool = False
+    log_format: Literal["text", "json"] = "text"
 
     @property
     def max_model_len(self) -> int:
@@ -83,6 +86,7 @@ def main() -> int:
         os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = msgspec.json.decode(sys.argv[1].encode(), type=VllmWorkerConfig)
+    configure_logging("debug" if config.debug else "info", config.log_format, process="engine")
     loaded: list[VllmCore] = []
 
     def load(progress: Callable[[float, str], None]) -> VllmCore:
