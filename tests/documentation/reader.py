@@ -50,7 +50,8 @@ class Reader:
         self._port = port
         self._own_port = _free_port()
         shutil.copytree(SCENE, self.work)
-        self.home.mkdir()
+        for place in ("home", "var/lib/dovetail", "var/log/dovetail", "run/dovetail"):
+            (folder / place).mkdir(parents=True)
         for command in (
             "git init -q -b main .",
             "git add -A",
@@ -79,11 +80,10 @@ class Reader:
             "LC_ALL": "C.UTF-8",
             "COLUMNS": "120",
             "OMP_NUM_THREADS": "1",
-            "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
             "READER_FOLDER": str(folder),
             "READER_PORT": str(self._own_port),
         }
-        (folder / "gitconfig").write_text("[user]\n\tname = me\n\temail = me@example.org\n")
+        (self.home / ".gitconfig").write_text("[user]\n\tname = me\n\temail = me@example.org\n")
 
     def close(self) -> None:
         """End what ``dovetail serve`` has started."""
@@ -132,6 +132,14 @@ class Reader:
         pairs = re.findall(r'^declare -x (\w+)="(.*)"$', (self._folder / "env").read_text(), re.MULTILINE)
         return dict(pairs)
 
+    def _adapter(self, name: str) -> None:
+        """A random adapter of the embedded model."""
+        from peft_adapter import write_adapter
+
+        folder = self._folder / "adapters" / name
+        if not folder.exists():
+            write_adapter(folder, EMBEDDED)
+
     def _placed(self, text: str) -> str:
         """Addresses and places of the page as they are here."""
         port = self._own_port if list(self._folder.glob("server-*")) else self._port
@@ -140,6 +148,9 @@ class Reader:
         text, count = re.subn(r"(/path/to/(model|Qwen[\w.-]*)|/models/[\w.-]+|\bMODEL_DIR\b)", str(model), text)
         if count and not model.exists():
             shutil.copytree(EMBEDDED, model)
+        for name in re.findall(r"/adapters/(\w+)", text) or re.findall(r'"lora_path": "(\w+)"', text):
+            self._adapter(name)
+        text = re.sub(r"/adapters\b", str(self._folder / "adapters"), text)
         text = re.sub(r"/path/to/repository|/home/me/project", str(self.work), text)
         return re.sub(r"/(var|run|backup|srv)/(?=[a-z])", rf"{self._folder}/\1/", text)
 
