@@ -7,7 +7,7 @@ The comment stands in the line above the fence; parts are separated by ``;``:
     <!-- part of: NAME -->           run together with the blocks of this page that came before under this name
     <!-- loads: policy -->           toml or json of ours, read by the real loader
     <!-- writes: policy.toml -->     the text becomes that file, for the commands behind it
-    <!-- exits: 1 -->                the status that its last command has
+    <!-- exits: 0, 1 -->             what its status may be
     <!-- example: ... -->            a test of its own reads it
 
 Knows no loader and runs nothing.
