@@ -1,10 +1,12 @@
-"""Do idle streams slow down active ones? Gaps between the tokens of 32 active streams, alone and beside 200 idle ones.
+"""Do idle streams slow down active ones? Gaps between the tokens of 32 active streams, with and without 200 idle ones.
 
     python benchmarks/idle_streams.py [--active 32] [--idle 200] [--step-ms 20] [--engine paced|embedded]
 
 An idle stream is connected, has had its headers, and waits for its first token. Before the paced engine (paced_server.py)
 all that differs is the API process's work; with the embedded model the idle streams' requests wait in the engine's queue.
-Rounds alternate: alone, beside, alone, ... The last line is one JSON object.
+The active streams go on all the time, and the idle ones come and go: every stretch with them is compared with the two
+around it, since steps take longer the more tokens they look back at, and the machine has other things to do, too. The last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from api_overhead import Stream, body_of, paced_server
 from rich.console import Console
 from rich.table import Table
 
+from dovetail.models.embedded import WEIGHTS
+from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.server_process import start_server_process
 
-FIRST, LAST = 10, 0.8
-"""Events of each stream that are left out, and the part of its tokens at which measuring ends; some tokens have no event."""
+SETTLE_S = 0.2
+"""After idle streams have come or gone, before gaps count."""
 
 
 @asynccontextmanager
@@ -47,28 +51,37 @@ async def idle_streams(port: int, count: int) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def gaps(port: int, active: int, idle: int, tokens: int) -> list[float]:
-    """Seconds between tokens of the active streams, beside ``idle`` idle ones that came when all active ones had begun."""
-    path, body = body_of("chat", tokens)
-    streams = [Stream() for _ in range(active)]
-    tasks = [asyncio.create_task(each.run(port, path, {**body, "ignore_eos": True})) for each in streams]
-    while min(each.events for each in streams) < FIRST:  # noqa: ASYNC110 (a count)
-        await asyncio.sleep(0.01)
-    async with idle_streams(port, idle):
-        since = time.perf_counter()
-        # Ended while all are still active: the engine would give free places to the others.
-        while not _over(streams, tasks, tokens):  # noqa: ASYNC110 (a count)
-            await asyncio.sleep(0.005)
-        now = time.perf_counter()
-    for each in streams:
-        each.close()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    times = [[at for at in each.times if since <= at <= now] for each in streams]
-    return [later - earlier for each in times for earlier, later in itertools.pairwise(each)]
+async def stretches(port: int, options: argparse.Namespace) -> list[dict[str, float]]:
+    """The figures of each stretch, every second one with idle streams; the active streams are the same throughout."""
+    path, body = body_of("chat", options.tokens * (options.rounds + 1) * 8)
+    # Never an end token: what follows one has no text, and so no event.
+    body["logit_bias"] = {str(token): -100 for token in Tokenizer.load(WEIGHTS).eos_ids}
+    streams = [Stream() for _ in range(options.active)]
+    tasks = [asyncio.create_task(each.run(port, path, body)) for each in streams]
+    try:
+        while min(each.events for each in streams) < 2:  # noqa: ASYNC110 (a count)
+            await asyncio.sleep(0.01)
+        found = [await stretch(streams, options.tokens)]
+        for _ in range(options.rounds):
+            async with idle_streams(port, options.idle):
+                found.append(await stretch(streams, options.tokens))
+            found.append(await stretch(streams, options.tokens))
+        assert not any(task.done() for task in tasks), "an active stream has ended"
+    finally:
+        for each in streams:
+            each.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return found
 
 
-def _over(streams: list[Stream], tasks: list[asyncio.Task[None]], tokens: int) -> bool:
-    return max(each.events for each in streams) >= tokens * LAST or any(task.done() for task in tasks)
+async def stretch(streams: list[Stream], tokens: int) -> dict[str, float]:
+    """Gaps until the streams have had so many tokens each, on average: one whose text is held back has no event."""
+    await asyncio.sleep(SETTLE_S)
+    since, before = time.perf_counter(), sum(each.events for each in streams)
+    while sum(each.events for each in streams) < before + tokens * len(streams):  # noqa: ASYNC110 (a count)
+        await asyncio.sleep(0.005)
+    times = [[at for at in each.times if at >= since] for each in streams]
+    return figures([later - earlier for each in times for earlier, later in itertools.pairwise(each)])
 
 
 @contextmanager
@@ -97,30 +110,25 @@ def figures(found: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Parse arguments, measure in alternating rounds, print a table and the JSON line."""
+    """Parse arguments, measure, print a table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--active", type=int, default=32)
     parser.add_argument("--idle", type=int, default=200)
     parser.add_argument("--step-ms", type=float, default=20.0)
-    parser.add_argument("--tokens", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=60, help="of each stream and stretch")
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--engine", choices=["paced", "embedded"], default="paced")
     options = parser.parse_args()
-    seen: dict[str, list[dict[str, float]]] = {"alone": [], "beside": []}
     with server(options) as port:
-        for number in range(options.rounds + 1):
-            for name, idle in (("alone", 0), ("beside", options.idle)):
-                found = figures(asyncio.run(gaps(port, options.active, idle, options.tokens)))
-                if number:  # the first round warms up
-                    seen[name].append(found)
+        found = asyncio.run(stretches(port, options))
+    alone, beside = found[::2], found[1::2]
+    around = [{key: (before[key] + after[key]) / 2 for key in before} for before, after in itertools.pairwise(alone)]
     medians = {
-        name: {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
-        for name, rounds in seen.items()
+        name: {key: round(statistics.median(each[key] for each in group), 3) for key in group[0]}
+        for name, group in (("alone", around), ("beside", beside))
     }
     growth = {
-        key: round(
-            statistics.median(b[key] / a[key] for a, b in zip(seen["alone"], seen["beside"], strict=True)) - 1, 4
-        )
+        key: round(statistics.median(b[key] / a[key] for a, b in zip(around, beside, strict=True)) - 1, 4)
         for key in medians["alone"]
     }
     table = Table("", *growth, title=f"{options.active} active streams, {options.engine} engine")
@@ -129,7 +137,7 @@ def main() -> None:
     table.add_row("growth", *(f"{value:+.1%}" for value in growth.values()))
     Console().print(table)
     report: dict[str, Any] = {"benchmark": "idle_streams", "engine": options.engine, "step_ms": options.step_ms}
-    report |= {"active": options.active, "idle": options.idle, **medians, "growth": growth}
+    report |= {"active": options.active, "idle": options.idle, "rounds": options.rounds, **medians, "growth": growth}
     print(json.dumps(report))
 
 
