@@ -1,12 +1,13 @@
 """Does `dovetail plan` predict what is measured? Calibrated on one shape, it predicts another on this machine's CPU.
 
     python benchmarks/capacity.py [--known qwen2.5-0.5b] [--predicted qwen2.5-1.5b] [--quantize int8|int4] [--rounds N]
-                                  [--folder DIR] [--prepare]
+                                  [--folder DIR] [--prepare] [--wait]
 
 Bandwidth, matrix rate and the shares of them that the engine reaches are measured on the known shape: 1 and 8 streams, and a prompt
 of 512 tokens. From these the estimate's formulas predict the other shape, which is then measured, in interleaved rounds: the same
 three, and 4 streams. No figure of the other shape is used to predict it. The last line is one JSON object; ``errors``: predicted over
-measured, less 1. ``--folder`` keeps the random checkpoints for the next run; ``--prepare`` only makes them.
+measured, less 1. ``--folder`` keeps the random checkpoints for the next run; ``--prepare`` only makes them. ``--wait``: loaded,
+wait for a line on standard input, which says that the machine is quiet.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the checkpoints are kept")
     parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--wait", action="store_true")
     options = parser.parse_args()
     if options.known == options.predicted:
         parser.error("a shape cannot be predicted from itself")
@@ -118,6 +121,9 @@ def main() -> None:
             return
         known = Measured(options.known, folder, options.quantize)
         other = Measured(options.predicted, folder, options.quantize)
+        if options.wait:
+            print("loaded", flush=True)
+            sys.stdin.readline()
         bandwidth = read_bandwidth(3) * 1e9
         for number in range(options.rounds + 1):
             known.round(number)

@@ -57,11 +57,16 @@ def plan_(
     if as_json:
         typer.echo(json.dumps(asdict(made)))
         return
+    kept = "every user's last prompt fits"
+    if made.host_memory_gb:
+        kept = f"{made.conversations} users' prompts fit; {made.host_memory_gb:,.0f} GB of host memory keep the others'"
+        kept += " (--kv-offload-memory, a server)"
     each = f"{made.machines_per_server} x {gpu}" if made.machines_per_server > 1 else gpu
     typer.echo(
         f"{made.total_machines} x {gpu}: {made.servers} server{'s' if made.servers > 1 else ''}, each on {each}\n"
         f"  memory      weights {made.weights_gb:.1f} GB, {made.kv_gb_per_sequence:.2f} GB per request; "
         f"{made.batch} requests at once (bound by {made.limited_by})\n"
+        f"  the cache   for {load.cached:.0%} of prompts to be found: {kept}\n"
         f"  a server    {made.tokens_per_second:,.0f} tokens/s, {made.requests_per_second:.2f} requests/s\n"
         f"  a stream    {made.stream_tokens_per_second:.0f} tokens/s, first token after about {made.first_token_s:.2f} s\n"
         f"  the users   ask for {load.requests_per_second:.2f} requests/s at peak; {made.total_requests_per_second:.2f} can be served\n"

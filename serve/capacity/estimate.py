@@ -37,7 +37,11 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a load needs. Times in seconds, rates per second, of one server unless ``total`` is in the name."""
+    """What a load needs. Times in seconds, rates per second, of one server unless ``total`` is in the name.
+
+    ``conversations``: how many users' last prompts have room in the accelerators' memory, running ones included, where they share
+    nothing; ``host_memory_gb``: what those of all other users need, if they are to be found again too.
+    """
 
     machine: str
     machines_per_server: int
@@ -50,6 +54,8 @@ class Plan:
     stream_tokens_per_second: float
     first_token_s: float
     requests_per_second: float
+    conversations: int
+    host_memory_gb: float
     total_machines: int
     total_requests_per_second: float
 
@@ -96,6 +102,7 @@ def plan(model: Model, machine: Machine, load: Load) -> Plan:
     requests = fits / (step * load.output)
     servers = max(1, math.ceil(load.requests_per_second / requests))
     fresh = load.prompt * (1 - load.cached)
+    others = max(0, math.ceil(load.users / servers) - room) if load.cached else 0
     limits = {"memory": room, "speed": fits, "batch": _LARGEST_BATCH}
     return Plan(
         machine=machine.name,
@@ -109,6 +116,8 @@ def plan(model: Model, machine: Machine, load: Load) -> Plan:
         stream_tokens_per_second=1 / step,
         first_token_s=prefill_s(model, server, fresh) / max(0.05, 1 - busy),
         requests_per_second=requests,
+        conversations=room,
+        host_memory_gb=others * per_sequence / 1e9,
         total_machines=servers * count,
         total_requests_per_second=servers * requests,
     )

@@ -64,6 +64,15 @@ def test_a_plan_keeps_its_promises(model: str, machine: str, load: Load, weights
     assert more.total_machines >= made.total_machines
 
 
+def test_prompts_that_are_to_be_found_again_need_room() -> None:
+    load = Load(users=500)
+    made = plan(MODELS["32b"], MACHINES["h200"], load)
+    rest = 500 / made.servers - made.conversations
+    assert made.host_memory_gb == pytest.approx(rest * made.kv_gb_per_sequence, rel=0.02)
+    assert plan(MODELS["32b"], MACHINES["h200"], replace(load, cached=0.0)).host_memory_gb == 0
+    assert plan(MODELS["7b"], MACHINES["h200"], Load(users=1)).host_memory_gb == 0
+
+
 def test_what_cannot_be_planned_says_what_to_change() -> None:
     with pytest.raises(UserError, match="fewer bits"):
         plan(MODELS["480b-a35b"], MACHINES["rtx4090"], Load(users=1))
