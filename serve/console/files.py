@@ -39,6 +39,7 @@ FILES: tuple[str, ...] = (
     "live.css",
     "live.js",
     "login.js",
+    "models.js",
     "playground.js",
     "plot.js",
     "requests.js",

@@ -124,9 +124,16 @@ def _session(context: ApiContext, who: Principal, *, administrators: bool) -> di
         "keys": governance.database is not None,
         "audit": governance.audit is not None,
         "version": __version__,
-        "model": context.served.name,
-        "context_length": context.served.max_model_len,
-        "capabilities": list(context.served.capabilities),
+        "models": [
+            {
+                "name": each.served.name,
+                "parent": each.parent,
+                "context_length": each.served.max_model_len,
+                "capabilities": list(each.served.capabilities),
+            }
+            for each in context.models
+            if administrators or who.may_use(each.served.name)
+        ],
     }
 
 

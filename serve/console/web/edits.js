@@ -1,7 +1,8 @@
 // The edit playground: files and an instruction on one side, the edit as it is decoded on the other.
 
 import { stream } from "./api.js";
-import { empty, field, h, heading, notice, replace, select } from "./dom.js";
+import { empty, field, h, heading, replace, select } from "./dom.js";
+import { chooser, model, warn } from "./models.js";
 import { Result } from "./result.js";
 
 const EXAMPLES = {
@@ -40,7 +41,7 @@ const kept = {
 };
 
 export function mount(root, who) {
-  const view = new EditPlayground();
+  const view = new EditPlayground(who);
   root.append(
     heading(
       "Edit playground",
@@ -52,15 +53,13 @@ export function mount(root, who) {
     ),
     view.node,
   );
-  if (who.capabilities && !who.capabilities.includes("edits"))
-    root.prepend(
-      notice("warn", `${who.model} cannot make edits:`, "it has neither an edit template nor a chat template."),
-    );
   return () => view.stop();
 }
 
 class EditPlayground {
-  constructor() {
+  constructor(who) {
+    this.who = who;
+    this.able = h("div", {});
     this.files = h("div", { class: "files" });
     this.result = new Result();
     this.go = h("button", { class: "primary", type: "submit" }, "Make the edit");
@@ -68,9 +67,14 @@ class EditPlayground {
     this.node = h("div", { class: "bench" }, this.form, this.result.node);
     this.running = null;
     this.list();
+    warn(this.able, who, "edits");
   }
 
   inputs() {
+    const which = chooser(this.who, () => {
+      this.stop();
+      warn(this.able, this.who, "edits");
+    });
     const instruction = h("textarea", {
       rows: "2",
       required: true,
@@ -101,6 +105,8 @@ class EditPlayground {
     const form = h(
       "form",
       { class: "bench-in", "aria-label": "What to edit" },
+      this.able,
+      which,
       h(
         "div",
         { class: "row-head" },
@@ -235,6 +241,7 @@ class EditPlayground {
       stream: true,
       trace: true,
     };
+    if (model(this.who) !== null) body.model = model(this.who);
     for (const name of ["max_tokens", "temperature", "seed"]) if (kept[name] !== "") body[name] = Number(kept[name]);
     return body;
   }

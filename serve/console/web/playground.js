@@ -3,6 +3,7 @@
 import { stream } from "./api.js";
 import { choice, empty, field, h, heading, notice, replace } from "./dom.js";
 import { plural, rate, seconds } from "./format.js";
+import { chooser, model, warn } from "./models.js";
 
 const MODES = [
   ["chat", "Chat"],
@@ -56,17 +57,14 @@ class Playground {
       { chat: "Send", completion: "Go on", infill: "Fill the gap" }[mode],
     );
     this.label = this.go.textContent;
-    replace(this.node, this[mode]());
-    const needed = { chat: "chat", infill: "infill" }[mode];
-    if (this.who.capabilities && needed && !this.who.capabilities.includes(needed)) {
-      this.node.prepend(
-        notice(
-          "warn",
-          `${this.who.model} cannot do this:`,
-          mode === "chat" ? "it has no chat template." : "its tokenizer has no tokens for it.",
-        ),
-      );
-    }
+    const needed = { chat: "chat", completion: "completions", infill: "infill" }[mode];
+    const able = h("div", {});
+    const which = chooser(this.who, () => {
+      this.stop();
+      warn(able, this.who, needed);
+    });
+    replace(this.node, able, which, this[mode]());
+    warn(able, this.who, needed);
   }
 
   settings() {
@@ -219,6 +217,7 @@ class Playground {
     let first = null;
     let usage = null;
     const wanted = { ...body, stream: true, temperature: Number(kept.temperature) || 0 };
+    if (model(this.who) !== null) wanted.model = model(this.who);
     if (kept.max_tokens) wanted.max_tokens = Number(kept.max_tokens);
     try {
       for await (const { data } of stream(path, wanted, this.running.signal)) {

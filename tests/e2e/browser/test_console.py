@@ -114,6 +114,59 @@ def test_chat_completion_and_the_middle(tab, real: Server) -> None:
     page.get_by_text(re.compile("tokens? in ")).or_(page.locator(".notice")).first.wait_for()
 
 
+def test_each_view_asks_the_chosen_model_or_adapter(tab, keyed: Server) -> None:
+    page = tab(keyed).open("playground", key=keyed.key("choosing"))
+    assert page.get_by_label("Model").locator("option").all_inner_texts() == [
+        "coder",
+        "small",
+        "sql (adapter of coder)",
+    ]
+    said = {"coder": "Certainly not.", "sql": "Certainly sql."}
+    for name, answer in said.items():
+        page.get_by_label("Model").select_option(name)
+        page.get_by_label("Your message").fill("hello")
+        page.get_by_role("button", name="Send").click()
+        page.locator(".talk .assistant", has_text=answer).wait_for()
+    page.get_by_label("Model").select_option("small")
+    page.get_by_text("small cannot do this:").wait_for()
+    for mode, button in (("Completion", "Go on"), ("Fill in the middle", "Fill the gap")):
+        page.get_by_role("button", name=mode).click()
+        assert page.get_by_label("Model").input_value() == "small"
+        page.get_by_role("button", name=button).click()
+        page.locator(".made mark", has_text="Small talk.").wait_for()
+    page.goto(f"{keyed.url}/#/edits")
+    page.get_by_text("small cannot do this:").wait_for()
+    page.get_by_label("Model").select_option("sql")
+    assert page.locator(".notice.warn").count() == 0
+    fill(page, "a = 1\n")
+    page.get_by_role("button", name="Make the edit").click()
+    page.locator(".checks li").first.wait_for()
+
+
+def test_a_key_of_one_model_is_offered_no_other(tab, keyed: Server) -> None:
+    page = tab(keyed).open("playground", key=keyed.key("narrow", models=("small",)))
+    page.get_by_text("small cannot do this:").wait_for()
+    assert page.get_by_label("Model").count() == 0
+    page.get_by_role("button", name="Completion").click()
+    page.get_by_role("button", name="Go on").click()
+    page.locator(".made mark", has_text="Small talk.").wait_for()
+
+
+def test_the_system_card_is_a_page_with_its_other_forms(tab, keyed: Server) -> None:
+    page = tab(keyed).open("card", key=keyed.key("reader"))
+    page.get_by_role("heading", name="Guarantees").wait_for()
+    page.get_by_role("heading", name="Also hosted: small").wait_for()
+    page.get_by_role("heading", name="Also hosted: sql").wait_for()
+    row = page.get_by_role("region", name="Guarantees").locator("tbody tr", has_text="Whatever max_tokens is")
+    assert "by construction" in row.inner_text()
+    with page.expect_download() as download:
+        page.get_by_label("Download the card").select_option("cyclonedx")
+    assert download.value.suggested_filename.endswith(".cdx.json")
+    assert '"CycloneDX"' in Path(download.value.path()).read_text()
+    page.get_by_label("Download the card").select_option("dsse")
+    page.get_by_text("Cards of this server are not signed").wait_for()
+
+
 def test_signing_in_and_what_each_key_sees(tab, keyed: Server) -> None:
     page = tab(keyed).open()
     dialog = page.get_by_role("dialog")

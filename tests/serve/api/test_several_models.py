@@ -39,6 +39,16 @@ async def two(served, saying):
     await made.client.aclose()
 
 
+async def test_the_console_is_told_of_every_model(two):
+    told = (await two.client.get("/console/api/session")).json()["models"]
+    assert [(each["name"], each["parent"], each["context_length"]) for each in told] == [
+        ("tiny", None, 4096),
+        ("small", None, 512),
+        ("adapted", "small", 512),
+    ]
+    assert all("completions" in each["capabilities"] for each in told)
+
+
 async def test_requests_go_where_their_model_is(two):
     assert await two.said() == ("tiny", "one")
     assert await two.said(model="small") == ("small", "two")
