@@ -148,7 +148,7 @@ def bench(request: pytest.FixtureRequest, backend_name: str, tmp_path_factory: p
 def test_the_users_work_is_kept(bench: Workbench, command: str) -> None:
     root = bench.snapshots.root
     before = _without_pipes(picture(root))
-    step = bench.run(command, timeout=20)
+    step = bench.run(command, timeout=100)
     assert step.outcome is not None and step.outcome.ended_by == "exit"
     assert _repository(picture(root)) == _repository(before)
     bench.undo(step)
