@@ -32,6 +32,7 @@ def test_large_shapes_are_not_for_a_cpu() -> None:
     assert done.returncode == 2 and "--shape tiny" in done.stderr
 
 
+@pytest.mark.timeout(300)
 def test_it_measures_everything_of_tiny_shapes(tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     done = run("--device", "cpu", "--shape", "tiny", "--shape", "tiny-experts", "--out", str(out))
