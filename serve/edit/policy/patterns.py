@@ -10,12 +10,13 @@ from tree_sitter import QueryError, Tree
 from dovetail.serve.constrain.syntax.parsing import parse
 from dovetail.serve.edit.policy.document import PatternRule, unusable
 from dovetail.serve.edit.policy.matching import Match, Span, text_of
+from dovetail.serve.edit.policy.origins import FROM, unreadable
 from dovetail.serve.edit.policy.queries import compiled, matches
 
 _PREDICATE = re.compile(r"#([A-Za-z-]+[?!])")
 _PREDICATES = frozenset(
     {"eq?", "not-eq?", "any-eq?", "any-not-eq?", "any-of?", "not-any-of?", "match?", "not-match?", "any-match?"}
-    | {"any-not-match?"}
+    | {"any-not-match?", FROM}
 )
 _BODY = (("", "\n"), ("void f(void) {\n", "\n}\n"))
 _FRAMES = {
@@ -42,6 +43,8 @@ def check_pattern(rule: PatternRule, key: str) -> None:
     for name in _PREDICATE.findall(rule.query):
         if name not in _PREDICATES:
             raise unusable(f"{key}.query", f"#{name} is no predicate here; there are {', '.join(sorted(_PREDICATES))}")
+    for wrong in unreadable(rule.query):
+        raise unusable(f"{key}.query", f"#from?: {wrong}")
     for language in rule.languages:
         try:
             query = compiled(language, rule.query)

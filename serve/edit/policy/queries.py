@@ -9,6 +9,7 @@ from tree_sitter import Node, Query, QueryCursor, Tree
 
 from dovetail.serve.constrain.syntax.languages import grammar
 from dovetail.serve.edit.policy.matching import Span
+from dovetail.serve.edit.policy.origins import Origins
 
 
 @lru_cache(maxsize=256)
@@ -25,4 +26,4 @@ def matches(query: Query, tree: Tree, span: Span) -> Iterator[tuple[int, dict[st
     """The pattern's number and the captures of every match of which a part lies in, or beside, ``span``."""
     cursor = QueryCursor(query)
     cursor.set_byte_range(max(0, span.start - 1), span.end + 1)
-    yield from cursor.matches(tree.root_node)
+    yield from cursor.matches(tree.root_node, Origins().predicate)

@@ -19,6 +19,7 @@ from tree_sitter import Node, Query, QueryCursor, Tree
 from dovetail.serve.constrain.syntax.languages import grammar
 from dovetail.serve.constrain.syntax.parsing import parse
 from dovetail.serve.edit.policy.document import PatternRule
+from dovetail.serve.edit.policy.origins import Origins
 from dovetail.serve.govern.findings.rules import Action, RuleSet
 from dovetail.serve.types import Severity
 
@@ -93,12 +94,13 @@ def scan_tree(
     query, owners = _together(language, asked)
     first, last = span if span is not None else (0, tree.root_node.end_byte)
     seen: dict[tuple[str, int, int], Found] = {}
+    origins = Origins()
     for start in range(first, max(last, first + 1), _WINDOW):
         if deadline is not None and time.monotonic() > deadline:
             return Scan(_in_order(seen), complete=False)
         cursor = QueryCursor(query)
         cursor.set_byte_range(start, min(last, start + _WINDOW))
-        for pattern, captures in cursor.matches(tree.root_node):
+        for pattern, captures in cursor.matches(tree.root_node, origins.predicate):
             rule = owners[pattern]
             for node in captures.get("match", ()):
                 place = (rule.id, node.start_byte, node.end_byte)

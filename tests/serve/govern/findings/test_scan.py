@@ -7,12 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dovetail.serve.edit.policy.rules import pack
-from dovetail.serve.govern.findings import outside
-from dovetail.serve.govern.findings.answer import HELD_BYTES, AnswerScan, language_of_fence
+from dovetail.serve.govern.findings import answer, outside
+from dovetail.serve.govern.findings.answer import AnswerScan, language_of_fence
 from dovetail.serve.govern.findings.outside import scan_code, scan_file
 from dovetail.serve.govern.findings.rules import RuleSet
-from dovetail.serve.govern.findings.scan import MOST_BYTES, Scan
+from dovetail.serve.govern.findings.scan import MOST_BYTES
 from dovetail.serve.govern.findings.tool_results import canaries, suspicions
+from dovetail.serve.govern.findings.worker import Told
 
 REPORT = RuleSet(pack("default"))
 BLOCK = RuleSet(pack("default"), frozenset(rule.id for rule in pack("default")))
@@ -70,27 +71,28 @@ LONG_CODE = st.lists(st.sampled_from(["x = 1\n" * 100, "eval(a)\n", "```\nsaid\n
 def test_what_may_take_long_is_said_beforehand(monkeypatch, code, sizes, block):
     asked = []
 
-    def scan(*arguments, **named):
+    def ask(*arguments):
         asked.append(arguments)
-        return Scan()
+        return Told((), True)
 
-    monkeypatch.setattr(outside.WORKER, "_asked", scan)
-    answer = AnswerScan(BLOCK if block else REPORT, lambda key: False)
+    monkeypatch.setattr(outside.WORKER, "_asked", ask)
+    scan = AnswerScan(BLOCK if block else REPORT, lambda key: False)
     start, text = 0, f"```py\n{code}"
     for size in [*sizes, len(text)]:
         piece = text[start : start + size]
-        waits, before = answer.may_wait(piece), len(asked)
-        answer.feed(piece)
+        waits, before = scan.may_wait(piece), len(asked)
+        scan.feed(piece)
         assert waits or len(asked) == before
         start += size
-    waits, before = answer.may_wait(None), len(asked)
-    answer.finish()
+    waits, before = scan.may_wait(None), len(asked)
+    scan.finish()
     assert waits or len(asked) == before
 
 
-def test_a_long_block_is_judged_when_it_ends():
+def test_a_long_block_is_judged_when_it_ends(monkeypatch):
+    monkeypatch.setattr(answer, "HELD_BYTES", 500)
     scan = AnswerScan(BLOCK, lambda key: False)
-    lines = "value = compute(value)\n" * (HELD_BYTES // 23 + 1)
+    lines = "value = compute(value)\n" * 30
     told = scan.feed(f"```py\n{lines}eval(a)\n")
     assert told.endswith("eval(a)\n") and not scan.blocked
     scan.feed("```\n")
