@@ -13,7 +13,7 @@ from dovetail.serve.edit.policy.document import Document, parse_policy
 from dovetail.serve.types import SourceFile
 
 PAGE = (Path(__file__).parents[4] / "docs" / "policy.md").read_text(encoding="utf-8")
-EXAMPLE = re.findall(r"<!-- example: policy -->\n```toml\n(.*?\n)```\n", PAGE, re.DOTALL)[0]
+EXAMPLE = re.findall(r"<!-- example: policy[^>]* -->\n```toml\n(.*?\n)```\n", PAGE, re.DOTALL)[0]
 POLICY = Policy([parse_policy(tomllib.loads(EXAMPLE))])
 
 
