@@ -16,6 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from engines import Engine
+from peft_adapter import write_adapter
+
+from dovetail.models.embedded import WEIGHTS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # edit_checker
 
@@ -47,7 +50,9 @@ def eventually(condition: Callable[[], bool], seconds: float) -> None:
 def server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     port = free_port()
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    adapter = write_adapter(tmp_path_factory.mktemp("adapters") / "tuned", WEIGHTS, rank=8)
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", "--port", str(port), "--max-model-len", "4096"]
+    command += ["--lora", f"tuned={adapter}"]
     process = subprocess.Popen([*command, *engine.flags], env=environment)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
         try:
@@ -167,3 +172,13 @@ def test_a_prefix_that_was_computed_before_is_said_to_be_cached(server: httpx.Cl
     assert usage["prompt_tokens_details"]["cached_tokens"] > 100
     salted = server.post("/v1/completions", json={**asked, "cache_salt": "another"}).json()["usage"]
     assert salted["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+def test_an_adapter_answers_otherwise_and_its_edits_fit_too(server: httpx.Client) -> None:
+    asked = {"prompt": PYTHON, "max_tokens": 20, "temperature": 0.0, "ignore_eos": True}
+    plain, tuned = (
+        server.post("/v1/completions", json={**asked, **named}).json()["choices"][0]["text"]
+        for named in ({}, {"model": "tuned"})
+    )
+    assert plain != tuned
+    edited(server, FILES, Rules(), model="tuned", temperature=1.0, seed=1, max_tokens=60)

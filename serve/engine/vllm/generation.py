@@ -10,17 +10,18 @@ refused, the choice is narrowed beforehand; text without an alternative is appen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dovetail.serve.constrain.base import Constraint, Pending, Retreat
 from dovetail.serve.engine.vllm.backend import Ask, Backend, Delta, Loaded
 from dovetail.serve.engine.vllm.output import Output, failed
 from dovetail.serve.engine.vllm.sampling import continued, counts_output, none_of, one_of, sampling_of
-from dovetail.serve.types import Event, Origin, Request, TokenLogprob
+from dovetail.serve.types import Event, FinishReason, Origin, Request, TokenLogprob
 
 NARROW = 64
 """So few tokens are all checked before one of them is asked for."""
@@ -33,6 +34,7 @@ LIKELIEST = 128
 TRUST = 8
 """Tokens in a row that the constraint took, after which a model is let run where few are allowed too."""
 _POLL_S = 0.002
+Tokens = npt.NDArray[np.intp]
 
 
 class Generation:
@@ -133,7 +135,7 @@ class Generation:
                 self._tell()
         return None
 
-    async def _append_forced(self, state: Constraint, allowed: np.ndarray[Any, Any] | None) -> bool:
+    async def _append_forced(self, state: Constraint, allowed: Tokens | None) -> bool:
         """Append text that has no alternative. Its last token is left to the model, which may end it otherwise."""
         draft = state.draft(self._output.left)
         forced = list(draft.tokens[: max(0, draft.forced - 1)])
@@ -161,7 +163,7 @@ class Generation:
         if await self._allows(state, token):
             self._take(token, origin, logprob)
 
-    async def _draw_again(self, state: Constraint, allowed: np.ndarray[Any, Any] | None, refused: int) -> None:
+    async def _draw_again(self, state: Constraint, allowed: Tokens | None, refused: int) -> None:
         """Ask for another token than those that were refused; at last for one of the likeliest that the constraint takes."""
         banned, likely = {refused}, dict[int, None]()
         masked = None if allowed is None else set(allowed.tolist())
@@ -218,7 +220,7 @@ class Generation:
             self._end("length")
         return self._output.finished
 
-    def _end(self, reason: Any, stop: str | int | None = None) -> None:
+    def _end(self, reason: FinishReason, stop: str | int | None = None) -> None:
         self._output.finish(reason, stop, self._state)
 
     def _tell(self) -> None:
@@ -229,7 +231,7 @@ class Generation:
         if events := self._output.take():
             self._say(events)
 
-    def _allowed(self, state: Constraint) -> np.ndarray[Any, Any] | None:
+    def _allowed(self, state: Constraint) -> Tokens | None:
         """The tokens that the constraint's mask leaves, end tokens where it may end; None: it excludes nothing."""
         words = np.zeros((self._size + 31) // 32, dtype=np.int32)
         if not state.mask_into(words):
@@ -247,7 +249,7 @@ class Generation:
             except Pending as pending:
                 await _answered(pending)
 
-    def _continuation(self, sampling: dict[str, Any]) -> Any:
+    def _continuation(self, sampling: dict[str, Any]) -> AsyncGenerator[Delta, None]:
         request = self._output.request
         self._asked += 1
         return self._counted(
@@ -262,7 +264,7 @@ class Generation:
             first=self._asked == 1,
         )
 
-    async def _counted(self, ask: Ask, *, first: bool) -> Any:
+    async def _counted(self, ask: Ask, *, first: bool) -> AsyncGenerator[Delta, None]:
         async with aclosing(self._backend.generate(ask)) as deltas:
             async for delta in deltas:
                 self._output.passes += 1
