@@ -23,7 +23,11 @@ def keep(page: str, text: str) -> int:
 
 def cell(text: object) -> str:
     """Text for a cell of a table; pages that it names become links."""
-    return _PAGE.sub(r"[\1](\1)", " ".join(str(text).split()).replace("|", "\\|"))
+    return _PAGE.sub(_linked, " ".join(str(text).split()).replace("|", "\\|"))
+
+
+def _linked(found: re.Match[str]) -> str:
+    return f"[{found[1]}]({found[1]})" if (DOCS / found[1]).is_file() else found[0]
 
 
 def code(text: object) -> str:
