@@ -97,7 +97,7 @@ test-browser: install
 # The documentation as a site that needs no server and no network: site/index.html. A warning is an error.
 docs: install references
 	@$(BIN)/python -c 'import material' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "The site is in site/: open site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "The site is in site/: open site/index.html, or, to search in it, run: python3 -m http.server -d site"
 
 references: install
 	@$(BIN)/python docs/write_references.py

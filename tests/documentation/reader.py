@@ -48,6 +48,7 @@ class Reader:
         self.work = folder / "work"
         self._folder = folder
         self._port = port
+        self._starts = starts
         self._own_port = _free_port()
         shutil.copytree(SCENE, self.work)
         for place in ("home", "var/lib/dovetail", "var/log/dovetail", "run/dovetail"):
@@ -132,6 +133,11 @@ class Reader:
         pairs = re.findall(r'^declare -x (\w+)="(.*)"$', (self._folder / "env").read_text(), re.MULTILINE)
         return dict(pairs)
 
+    def _served(self, text: str = "") -> int:
+        """The port of the page's own server, if it has started one, or ``text`` does."""
+        own = list(self._folder.glob("server-*")) or (self._starts and "dovetail serve" in text)
+        return self._own_port if own else self._port
+
     def _adapter(self, name: str) -> None:
         """A random adapter of the embedded model."""
         from peft_adapter import write_adapter
@@ -142,7 +148,7 @@ class Reader:
 
     def _placed(self, text: str) -> str:
         """Addresses and places of the page as they are here."""
-        port = self._own_port if list(self._folder.glob("server-*")) else self._port
+        port = self._served(text)
         text = ADDRESS.sub(f"127.0.0.1:{port}", text)
         model = self._folder / "model"
         text, count = re.subn(r"(/path/to/(model|Qwen[\w.-]*)|/models/[\w.-]+|\bMODEL_DIR\b)", str(model), text)

@@ -5,6 +5,8 @@ What is quick stands in FAST, and there `dovetail serve` is only read; the rest,
 
 from __future__ import annotations
 
+import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from documentation.reader import EMBEDDED, Reader
 
 from dovetail.serve.config import load_config
 from dovetail.serve.server_process import start_server_process
+
+pytestmark = pytest.mark.timeout(900)  # the machine may be busy, and the first test waits for the server
 
 FAST = frozenset({"README.md", "docs/quickstart.md", "docs/structured.md", "docs/capacity.md"})
 PAGES = [page.relative_to(ROOT).as_posix() for page in pages()]
@@ -38,10 +42,19 @@ def test_a_page_is_right(page: str, port: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.docs
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_right_with_its_servers(page: str, port: int, tmp_path: Path) -> None:
     follow(page, Reader(tmp_path, port, starts=True))
+
+
+def test_metrics_that_pages_name_are_there(port: int) -> None:
+    """Those of the audit log are there with one."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        shown = answer.read().decode()
+    for page in ("monitoring", "incidents", "sizing"):
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        for name in set(re.findall(r"\bdovetail_[a-z]\w+", text)):
+            assert name.startswith("dovetail_audit_") or name.removesuffix("_bucket") in shown, f"{page}: {name}"
 
 
 def follow(page: str, reader: Reader) -> None:
