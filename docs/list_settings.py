@@ -21,12 +21,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Network": ("host", "port", "tls_cert", "tls_key", "tls_client_ca", "cors_origin", "max_body_bytes", "docs"),
     "Access": ("keys", "access", "admin"),
     "Answers": ("max_output_tokens", "policy", "acceptable_use", "no_carriers", "keep_billing_header", "store"),
-    "Engine": ("device", "threads", "max_num_seqs", "max_waiting", "max_batched_tokens", "max_draft", "block_size",
+    "Engine": ("engine", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "engine_arg", "device", "threads", "max_num_seqs", "max_waiting", "max_batched_tokens", "max_draft", "block_size",
                "deterministic", "no_graphs", "drain_seconds"),
     "Memory": ("kv_cache_memory", "kv_cache_dtype", "kv_offload_memory", "kv_offload_disk", "kv_offload_disk_size"),
     "Audit log": ("audit", "audit_name", "audit_anchor", "audit_keys", "audit_fsync", "audit_full", "audit_text",
                   "audit_period", "audit_retention_days", "audit_seal"),
-    "Evidence and observation": ("require_signature", "card", "card_key", "otlp", "log_level"),
+    "Evidence and observation": ("require_signature", "card", "card_key", "otlp", "log_level", "log_format"),
 }  # fmt: skip
 """What is read together. A setting that stands nowhere here comes last, under "More"."""
 

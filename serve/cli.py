@@ -91,9 +91,9 @@ def serve(
         typer.Option("--engine-arg", help="vLLM: another of its engine arguments, NAME=VALUE; repeatable."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="What is computed in; auto: as the weights are stored.")] = None,
     quantize: Annotated[str | None, typer.Option(help="Store the weights in int8 or int4.")] = None,
-    max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens; default: the model's.")] = None,
     max_output_tokens: Annotated[
         int | None, typer.Option(help="Longest answer in tokens, whatever a request asks for.")
     ] = None,
@@ -103,7 +103,9 @@ def serve(
     max_batched_tokens: Annotated[int | None, typer.Option(help="Tokens in one forward pass.")] = None,
     block_size: Annotated[int | None, typer.Option(help="Tokens per KV block.")] = None,
     max_draft: Annotated[int | None, typer.Option(help="Tokens drafted per sequence and step; 0: no drafts.")] = None,
-    kv_cache_memory: Annotated[str | None, typer.Option(help="Such as 512MiB.")] = None,
+    kv_cache_memory: Annotated[
+        str | None, typer.Option(help="For the KV cache, such as 512MiB; default: a share of what is free.")
+    ] = None,
     kv_cache_dtype: Annotated[
         str | None, typer.Option(help="auto: as computed in; fp8: 8 bits, on a CUDA device.")
     ] = None,
@@ -121,7 +123,7 @@ def serve(
     no_graphs: Annotated[
         bool | None, typer.Option("--no-graphs", help="Run every step eagerly on a CUDA device.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     max_body_bytes: Annotated[str | None, typer.Option(help="Largest request body, such as 8MiB.")] = None,
     any_model_name: Annotated[
         bool | None, typer.Option("--any-model-name", help="Answer whatever model is named.")
@@ -141,7 +143,7 @@ def serve(
         bool | None,
         typer.Option("--no-carriers", help="Let calls of clients' edit tools quote text that no file has."),
     ] = None,
-    docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs.")] = None,
+    docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs and /openapi.json.")] = None,
     policy: Annotated[Path | None, typer.Option(help="A TOML file that says which edits may be made.")] = None,
     keys: Annotated[
         str | None, typer.Option(help="API keys and usage: a file, or postgresql://...; callers need a key then.")
@@ -163,13 +165,13 @@ def serve(
         Path | None, typer.Option(help="A TOML file that says which requests are declined; 'off': none are.")
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="The folder of an audit log (docs/audit.md).")] = None,
-    audit_name: Annotated[str | None, typer.Option(help="Of this server's log in that folder.")] = None,
+    audit_name: Annotated[str | None, typer.Option(help="The name of this server's log in that folder.")] = None,
     audit_anchor: Annotated[Path | None, typer.Option(help="A file outside, with its last hash.")] = None,
     audit_keys: Annotated[Path | None, typer.Option(help="The folder of the keys of its texts.")] = None,
-    audit_fsync: Annotated[str | None, typer.Option(help="always, interval or never.")] = None,
+    audit_fsync: Annotated[str | None, typer.Option(help="When records are synced: always, interval or never.")] = None,
     audit_full: Annotated[str | None, typer.Option(help="Where nothing can be written: refuse or count.")] = None,
-    audit_text: Annotated[str | None, typer.Option(help="Of prompts and outputs: digest or full.")] = None,
-    audit_period: Annotated[str | None, typer.Option(help="Of a segment and its key: day or month.")] = None,
+    audit_text: Annotated[str | None, typer.Option(help="What is kept of prompts and outputs: digest or full.")] = None,
+    audit_period: Annotated[str | None, typer.Option(help="How long a segment and its key last: day or month.")] = None,
     audit_retention_days: Annotated[int | None, typer.Option(help="Then a period's key is destroyed.")] = None,
     audit_seal: Annotated[Path | None, typer.Option(help="The key that seals the anchor.")] = None,
     require_signature: Annotated[

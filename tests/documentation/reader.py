@@ -125,7 +125,7 @@ class Reader:
 
     def _process(self, command: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=self.work, env=variables, input="y\n" * 20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, cwd=self.work, env=variables | {"DOVETAIL_SERVER": f"http://127.0.0.1:{self._served(command[-1])}"}, input="y\n" * 20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=SECONDS, check=False,
         )  # fmt: skip
 
