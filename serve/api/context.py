@@ -175,13 +175,15 @@ class ApiContext:
         last: dict[int, float] = {}
         between = self.metrics.between_tokens.labels(endpoint)
         passing = http.scope.get(PASSING)
+        recorded, timed = visit.trail.log is not None, passing is not None and passing.steps is not None
         named = str(http.scope.get("dovetail.request_id", ""))
         requests = [msgspec.structs.replace(each, http_request=named) for each in requests]
         await visit.trail.asked(requests, self.served.codec.decode)
         with self._counted(len(requests)), _spent(visit, requests, made):
             async with aclosing(run(self.engine, requests)) as events:
                 async for index, event in events:
-                    visit.trail.event(index, event)
+                    if recorded:
+                        visit.trail.event(index, event)
                     if isinstance(event, TokensEvent) and event.tokens:
                         now = time.perf_counter()
                         self.metrics.recent.tokens(len(event.tokens))
@@ -190,7 +192,8 @@ class ApiContext:
                             _first_token(passing, now - arrived)
                         elif index in last:
                             between.observe(now - last[index])
-                        _step(passing, now - arrived, len(event.tokens))
+                        if timed:
+                            _step(passing, now - arrived, len(event.tokens))
                         last[index] = now
                         made[index] += len(event.tokens)
                     elif isinstance(event, FinishEvent):

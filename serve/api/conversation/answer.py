@@ -135,13 +135,16 @@ async def answers(
         async for index, event in events:
             if index in ended:
                 continue
-            watches[index].tokens += len(event.tokens) if isinstance(event, TokensEvent) else 0
             pieces = readers[index].take(event)
-            if watches[index].may_scan(pieces):
-                pieces = await asyncio.to_thread(watches[index].take, pieces)
-            else:
-                pieces = watches[index].take(pieces)
+            if rules or not isinstance(event, TokensEvent):
+                watches[index].tokens += len(event.tokens) if isinstance(event, TokensEvent) else 0
+                if watches[index].may_scan(pieces):
+                    pieces = await asyncio.to_thread(watches[index].take, pieces)
+                else:
+                    pieces = watches[index].take(pieces)
             for piece in pieces:
+                if isinstance(piece, TextPiece) and not counters[index].reads_text:
+                    continue  # of the others, too, nobody looks at text
                 counters[index].take(piece)
                 calls[index].take(piece)
                 if judges:

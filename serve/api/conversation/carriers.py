@@ -147,6 +147,11 @@ class CallCounter:
         self._tool: ToolRoles | None = None
         self._arguments: list[str] = []
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether edits may stand in plain text; else only calls matter here."""
+        return self._blocks
+
     def take(self, piece: Piece) -> None:
         """One piece of the answer."""
         if isinstance(piece, CallStart):
