@@ -13,11 +13,11 @@ from dovetail.serve.api.hosted import Hosted
 
 CODEX_INSTRUCTIONS = (
     "You are a coding agent that works in the user's repository through the tools you are given. "
-    "Look at the code before you change it. Make the smallest change that does what was asked, with apply_patch, and keep to "
+    "Look at the code before you change it. Make the smallest change that does what was asked{tool}, and keep to "
     "the style of the files. Run the tests or the program where you can. Say at the end, in a few sentences, what you changed "
     "and what you could not check."
 )
-"""What Codex puts before every conversation: it takes no catalogue entry without it."""
+"""What Codex (whose tool for changes may be named) puts before every conversation: it takes no catalogue entry without it."""
 
 _EFFORTS = ("low", "medium", "high")
 
@@ -81,6 +81,8 @@ def _anthropic_entry(hosted: Hosted) -> dict[str, Any]:
 def _codex_entry(hosted: Hosted) -> dict[str, Any]:
     """Every field but those of the last group is required: without one of them Codex refuses the whole catalogue."""
     served = hosted.served
+    # Its apply_patch comes with a Lark grammar, which a model that writes inputs inside JSON cannot be held to.
+    patches = served.dialect is None or served.dialect.plain_inputs
     return {
         "slug": served.name,
         "display_name": served.name,
@@ -92,9 +94,9 @@ def _codex_entry(hosted: Hosted) -> dict[str, Any]:
         "support_verbosity": False,
         "truncation_policy": {"mode": "tokens", "limit": 10_000},
         "experimental_supported_tools": [],
-        "base_instructions": CODEX_INSTRUCTIONS,
+        "base_instructions": CODEX_INSTRUCTIONS.format(tool=", with apply_patch" if patches else ""),
         "default_reasoning_level": "medium",
-        "apply_patch_tool_type": "freeform",
+        **({"apply_patch_tool_type": "freeform"} if patches else {}),
         "context_window": served.max_model_len,
         "max_context_window": served.max_model_len,
         "input_modalities": ["text"],

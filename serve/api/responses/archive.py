@@ -93,9 +93,9 @@ class Archive:
         talk = self._changed(id, lambda talk: {**talk, "conversation": {**talk["conversation"], "metadata": metadata}})
         return talk["conversation"]  # type: ignore[no-any-return]
 
-    def conversation_items(self, id: str) -> list[Item]:
-        """Its items, oldest first."""
-        return self._talk(id)["items"]  # type: ignore[no-any-return]
+    def conversation_items(self, id: str, param: str | None = None) -> list[Item]:
+        """Its items, oldest first; a 404 if there is none. ``param``: the field that names it."""
+        return self._talk(id, param)["items"]  # type: ignore[no-any-return]
 
     def append(self, id: str, items: Sequence[Item]) -> None:
         """Add to the end; nothing happens if the conversation has been deleted meanwhile."""
@@ -129,13 +129,13 @@ class Archive:
             raise not_found("there is no conversation", id)
         return talk
 
-    def _talk(self, id: str) -> dict[str, Any]:
+    def _talk(self, id: str, param: str | None = None) -> dict[str, Any]:
         talk = self._records.get(CONVERSATION, id)
         if talk is None:
-            raise not_found("there is no conversation", id)
+            raise not_found("there is no conversation", id, param)
         return talk
 
 
-def not_found(what: str, id: str) -> UserError:
+def not_found(what: str, id: str, param: str | None = None) -> UserError:
     """The 404 that names the id."""
-    return UserError(f"{what[0].upper()}{what[1:]} {id!r}.", status=404, code="not_found")
+    return UserError(f"{what[0].upper()}{what[1:]} {id!r}.", status=404, code="not_found", param=param)

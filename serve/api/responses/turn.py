@@ -60,7 +60,7 @@ def read_told(archive: Archive, sealer: Sealer, body: ContextFields) -> Told:
     if body.previous_response_id is not None:
         past = archive.past(body.previous_response_id)
     elif body.conversation is not None:
-        past = archive.conversation_items(body.conversation)
+        past = archive.conversation_items(body.conversation, "conversation")
     if body.input is None and not past:
         refuse("input", "is required", "missing_field")
     own = _referred(archive, past, read_input([] if body.input is None else body.input))

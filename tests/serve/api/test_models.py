@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from anthropic.types import ModelInfo
+from marked_dialect import MarkedDialect, marked_model
 
 REQUIRED_BY_CODEX = {
     "slug",
@@ -25,6 +28,16 @@ async def test_openai_and_codex_read_the_same_body(api):
     [entry] = body["models"]
     assert set(entry) >= REQUIRED_BY_CODEX
     assert (entry["slug"], entry["context_window"], entry["apply_patch_tool_type"]) == ("tiny", 4096, "freeform")
+
+
+async def test_codex_is_offered_no_patch_tool_that_the_model_cannot_be_held_to(make_api):
+    dialect = MarkedDialect()
+    dialect.plain_inputs = False
+    api = make_api(served=replace(marked_model(), dialect=dialect))
+    [entry] = (await api.client.get("/v1/models")).json()["models"]
+    assert "apply_patch_tool_type" not in entry
+    assert set(entry) >= REQUIRED_BY_CODEX
+    assert "apply_patch" not in entry["base_instructions"]
 
 
 async def test_anthropics_form(api):

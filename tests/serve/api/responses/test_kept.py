@@ -98,7 +98,8 @@ async def test_a_conversation_grows(api):
     assert (await api.post(one, {"metadata": {"c": "d"}})).json()["metadata"] == {"c": "d"}
     assert (await api.client.delete(one)).json()["deleted"] is True
     assert (await api.client.get(one)).status_code == 404
-    assert (await api.post(URL, {"input": "x", "conversation": made["id"]})).status_code == 404
+    gone = await api.post(URL, {"input": "x", "conversation": made["id"]})
+    assert (gone.status_code, gone.json()["error"]["param"]) == (404, "conversation")
 
 
 async def test_two_pasts_exclude_each_other(api):
