@@ -19,9 +19,10 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
-from api_overhead import Stream, body_of, paced_server
+from api_overhead import Stream, body_of, cpu_seconds, paced_server
 from rich.console import Console
 from rich.table import Table
 
@@ -51,8 +52,11 @@ async def idle_streams(port: int, count: int) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def stretches(port: int, options: argparse.Namespace) -> list[dict[str, float]]:
-    """The figures of each stretch, every second one with idle streams; the active streams are the same throughout."""
+async def stretches(port: int, server: int, options: argparse.Namespace) -> list[dict[str, float]]:
+    """The figures of each stretch, every second one with idle streams; the active streams are the same throughout.
+
+    ``server``: the id of its first process."""
+    pids = family(server)
     path, body = body_of("chat", options.tokens * (options.rounds + 1) * 8)
     # Never an end token: what follows one has no text, and so no event.
     body["logit_bias"] = {str(token): -100 for token in Tokenizer.load(WEIGHTS).eos_ids}
@@ -61,11 +65,11 @@ async def stretches(port: int, options: argparse.Namespace) -> list[dict[str, fl
     try:
         while min(each.events for each in streams) < 2:  # noqa: ASYNC110 (a count)
             await asyncio.sleep(0.01)
-        found = [await stretch(streams, options.tokens)]
+        found = [await stretch(streams, pids, options.tokens)]
         for _ in range(options.rounds):
             async with idle_streams(port, options.idle):
-                found.append(await stretch(streams, options.tokens))
-            found.append(await stretch(streams, options.tokens))
+                found.append(await stretch(streams, pids, options.tokens))
+            found.append(await stretch(streams, pids, options.tokens))
         assert not any(task.done() for task in tasks), "an active stream has ended"
     finally:
         for each in streams:
@@ -74,27 +78,41 @@ async def stretches(port: int, options: argparse.Namespace) -> list[dict[str, fl
     return found
 
 
-async def stretch(streams: list[Stream], tokens: int) -> dict[str, float]:
-    """Gaps until the streams have had so many tokens each, on average: one whose text is held back has no event."""
+def family(pid: int) -> list[int]:
+    """The process and all that it has started."""
+    children = [
+        int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
+    ]
+    return [pid, *(each for child in children for each in family(child))]
+
+
+async def stretch(streams: list[Stream], pids: list[int], tokens: int) -> dict[str, float]:
+    """Gaps until the streams have had so many tokens each, on average: one whose text is held back has no event.
+
+    And the server's CPU time per token, which others on the machine disturb less."""
     await asyncio.sleep(SETTLE_S)
     since, before = time.perf_counter(), sum(each.events for each in streams)
+    spent = sum(cpu_seconds(pid) for pid in pids)
     while sum(each.events for each in streams) < before + tokens * len(streams):  # noqa: ASYNC110 (a count)
         await asyncio.sleep(0.005)
+    spent = sum(cpu_seconds(pid) for pid in pids) - spent
+    cpu_us = spent / (sum(each.events for each in streams) - before) * 1e6
     times = [[at for at in each.times if at >= since] for each in streams]
-    return figures([later - earlier for each in times for earlier, later in itertools.pairwise(each)])
+    gaps = [later - earlier for each in times for earlier, later in itertools.pairwise(each)]
+    return {**figures(gaps), "cpu_us": round(cpu_us, 1)}
 
 
 @contextmanager
-def server(options: argparse.Namespace) -> Iterator[int]:
-    """The port of the server that was asked for."""
+def server(options: argparse.Namespace) -> Iterator[tuple[int, int]]:
+    """Port and first process of the server that was asked for."""
     if options.engine == "paced":
-        with paced_server(options.step_ms) as (port, _):
-            yield port
+        with paced_server(options.step_ms) as (port, pid):
+            yield port, pid
         return
     config = ServerConfig(port=0, model_name="coder", max_num_seqs=options.active, max_draft=0, log_level="warning")
     handle = start_server_process(config, lambda _, __: None)
     try:
-        yield int(handle.url.rpartition(":")[2])
+        yield int(handle.url.rpartition(":")[2]), handle.process.pid
     finally:
         handle.stop()
 
@@ -119,8 +137,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--engine", choices=["paced", "embedded"], default="paced")
     options = parser.parse_args()
-    with server(options) as port:
-        found = asyncio.run(stretches(port, options))
+    with server(options) as (port, pid):
+        found = asyncio.run(stretches(port, pid, options))
     alone, beside = found[::2], found[1::2]
     around = [{key: (before[key] + after[key]) / 2 for key in before} for before, after in itertools.pairwise(alone)]
     medians = {
