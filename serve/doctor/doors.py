@@ -14,6 +14,7 @@ from cryptography import x509
 
 from dovetail.serve.config import ServerConfig
 from dovetail.serve.doctor.check import Check
+from dovetail.serve.govern.store.database import POSTGRES
 from dovetail.serve.listening import UNIX, is_loopback
 
 _SOON_DAYS = 30
@@ -28,8 +29,15 @@ def doors(config: ServerConfig) -> Iterator[Check]:
         host, _, port = config.admin.rpartition(":")
         yield _port("administrators' port", host.strip("[]"), int(port))
     yield _keys(config)
-    if config.keys is not None and not config.keys.startswith("postgresql:"):
+    if config.keys is not None and not config.keys.startswith(POSTGRES):
         yield from _file("key file", Path(config.keys))
+    elif config.keys is not None and not (config.store or "").startswith(POSTGRES):
+        yield Check(
+            "stored answers",
+            "warn",
+            "keys are in PostgreSQL, as for several servers, and answers are kept by this one alone",
+            "give --store the same URL (docs/scale-out.md), unless there is one server",
+        )
     if config.tls_cert is not None:
         yield _certificate(config.tls_cert)
     elif not is_loopback(config.host):

@@ -97,6 +97,13 @@ def test_a_port_that_is_taken_by_a_stranger() -> None:
     assert (check.state, str(port + 1) in check.fix) == ("bad", True)
 
 
+def test_what_several_servers_share_and_what_they_do_not() -> None:
+    url = "postgresql://db/dovetail"
+    assert by_name(doors(ServerConfig(port=0, keys=url)))["stored answers"].state == "warn"
+    assert "stored answers" not in by_name(doors(ServerConfig(port=0, keys=url, store=url)))
+    assert "stored answers" not in by_name(doors(ServerConfig(port=0)))
+
+
 def test_a_server_for_the_network_without_keys_and_tls() -> None:
     found = by_name(doors(ServerConfig(host="0.0.0.0", port=0)))
     assert (found["callers"].state, found["TLS"].state) == ("bad", "warn")
