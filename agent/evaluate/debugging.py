@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shlex
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from dovetail.agent.evaluate.statistics import Metric, share
 from dovetail.agent.evaluate.suite import Sample, Task
 from dovetail.agent.loop import RunLimits
 
-COMMAND = "python -m unittest -q"
+COMMAND = f"{shlex.quote(sys.executable)} -m unittest -q"
 _TRIED = 6
 """Mutants of each function that are looked at."""
 
@@ -53,13 +55,14 @@ class Debugging:
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """Shares."""
         written = [each for each in samples if each["written"]]
-        return [
+        made = [
             share("mended", [each["mended"] for each in samples], "mistakes mended: every example holds again"),
             share("found", [each["found"] for each in samples], "mistakes whose function is the first suspect"),
-            share(
-                "right", [each["mended"] for each in written], "of the changes that would be written: those that mend"
-            ),
         ]
+        if written:
+            right = [each["mended"] for each in written]
+            made.append(share("right", right, "of the changes that it would write: those that mend"))
+        return made
 
 
 def debugging_tasks(found: Sequence[Piece], count: int, seed: int) -> list[Task]:

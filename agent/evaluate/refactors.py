@@ -64,12 +64,16 @@ class Refactors:
         """Shares of all, of what would be written, and of each kind."""
         written = [each for each in samples if each["written"]]
         done = {kind: [each["held"] and each["tests"] for each in samples if each["kind"] == kind] for kind in _KINDS}
-        return [
+        made = [
             share("done", [each["held"] and each["tests"] for each in samples], "refactors done, all else as it was"),
             *(share(f"done_{kind}", done[kind], f"of these: {kind}") for kind in _KINDS),
-            share("tests_kept", [each["tests"] for each in written], "of what would be written: the examples hold"),
-            share("rest_kept", [each["held"] for each in written], "of what would be written: all else is as it was"),
         ]
+        if written:
+            made += [
+                share("tests_kept", [each["tests"] for each in written], "of what it would write: the examples hold"),
+                share("rest_kept", [each["held"] for each in written], "of what it would write: all else is as it was"),
+            ]
+        return made
 
 
 _KINDS = ("rename", "move")

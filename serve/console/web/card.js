@@ -108,7 +108,8 @@ const SHOWN = {
       { class: "table-wrap", tabindex: "0", role: "region", "aria-label": title },
       h(
         "table",
-        {},
+        // Columns of whole sentences need room; those of figures do not.
+        { class: head.length > 2 && rows.some((each) => each.at(-1).length > 40) ? "texts" : null },
         h("thead", {}, h("tr", {}, head.map((each) => h("th", { scope: "col" }, each)))),
         h("tbody", {}, rows.map(row)),
       ),
