@@ -55,8 +55,8 @@ def show(console: Console, demo: Demo, answer: Mapping[str, Any]) -> None:
     }
     syntax = ", ".join(f"{path} by {parsers.get(name, name)}" for path, name in report["syntax"].items())
     console.print(
-        f"  {report['accepted']} of {report['drafted']} drafted tokens confirmed, {report['rollbacks']} rollbacks, "
-        f"syntax checked: {syntax}\n  Every edit applies and leaves the file parsing, whatever the model wants. "
+        f"  {report['drafted']} tokens were proposed before the model was asked (drafted or forced); it confirmed "
+        f"{report['accepted']}. {report['rollbacks']} rollbacks, syntax checked: {syntax}\n  Every edit applies and leaves the file parsing, whatever the model wants. "
         "Nothing was written to the disk.\n"
     )
 

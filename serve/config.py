@@ -351,10 +351,13 @@ def require_servable(config: ServerConfig) -> None:
         raise ConfigError(f"Cannot listen on {host}:{port}: {error.strerror}.", param="host") from error
 
 
-def require_model(path: Path, param: str) -> None:
-    """Raise a ConfigError unless this looks like a model directory or a GGUF file."""
+def require_model(path: Path, param: str, name: str = "") -> None:
+    """Raise a ConfigError unless this looks like a model directory or a GGUF file. ``name``: which of several, for the message."""
     if not (path / "config.json").is_file() and not (path.suffix == ".gguf" and path.is_file()):
-        raise ConfigError(f"{path} is no model directory: it holds no config.json, nor is it a GGUF file.", param=param)
+        which = f"{both(param)} {name}: " if name else ""
+        raise ConfigError(
+            f"{which}{path} is no model directory: it holds no config.json, nor is it a GGUF file.", param=param
+        )
 
 
 def _from_file(file: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def model_configs(config: ServerConfig) -> tuple[ServerConfig, ...]:
     found = [config]
     for text in config.add_model:
         named = parse_named(text, "add_model", OWN_SETTINGS)
-        require_model(named.path, "add_model")
+        require_model(named.path, "add_model", named.name)
         own = load_config(named.options, {})
         changed = {key: getattr(own, key) for key in named.options}
         plain = dataclasses.replace(

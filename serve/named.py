@@ -23,6 +23,14 @@ class Named:
 
 def parse_named(text: str, param: str, options: Collection[str]) -> Named:
     """Read ``NAME=DIR:key=value:...``. Raises ConfigError; ``options``: the keys that may be there."""
+    commas = re.search(r",[^\s=:,*]{1,128}=", text)
+    if commas is not None:
+        flag = f"--{param.replace('_', '-')}"
+        raise ConfigError(
+            f"{both(param)}: {text!r} names two; give the option once for each: "
+            f"{flag} {text[: commas.start()]} {flag} {text[commas.start() + 1 :]}",
+            param=param,
+        )
     name, equals, rest = text.partition("=")
     directory, *pairs = rest.split(":")
     if not equals or not directory or not _NAME.fullmatch(name):

@@ -47,6 +47,8 @@ class Stub:
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if path == "/ready":
             return 200, {"server": "dovetail"}
+        if path.startswith("/v1/system-card"):
+            return 200, {"object": "system_card", "asked": path}
         if path == "/v1/models":
             return 200, {"data": [{"id": "tiny", "context_length": 64}]}
         self.bodies.append(body)
@@ -200,6 +202,19 @@ def test_a_server_is_started_when_none_answers(run: Callable[..., Result], wirin
     assert [config.port for config in wiring.started] == [0]
     assert wiring.ended == ["stop"]
     assert (tmp_path / "a.py").read_text() == AFTER
+
+
+def test_a_card_comes_from_a_server_started_for_it_where_none_answers(
+    run: Callable[..., Result], wiring: Wiring
+) -> None:
+    result = run("card", "--format", "json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["asked"] == "/v1/system-card?format=json"
+    assert ": starting one." in result.stderr
+    assert wiring.ended == ["stop"]
+    gone = run("card", "--server", "http://127.0.0.1:9")
+    assert gone.exit_code == 1
+    assert "No server answers at http://127.0.0.1:9" in gone.stderr
 
 
 def test_exit_codes(run: Callable[..., Result], stub: Stub, tmp_path: Path) -> None:

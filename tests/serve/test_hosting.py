@@ -61,10 +61,11 @@ def test_added_models_have_settings_of_their_own(folders: Path) -> None:
         ("small", "is not NAME=DIR"),
         ("=/x", "is not NAME=DIR"),
         ("a b=/x", "is not NAME=DIR"),
-        ("small=/nowhere", "holds no config.json"),
+        ("small=/nowhere", r"\(--add-model\) small: /nowhere is no model directory"),
+        ("small={root}/large,more=/x", "give the option once for each: --add-model small=.*/large --add-model more=/x"),
         ("small={root}/large:port=1", "'port=1' is no setting of small"),
         ("small={root}/large:quantize", "is no setting"),
-        ("small={root}/large:quantize=int3", "quantize must be one of"),
+        ("small={root}/large:quantize=int3", r"quantize \(--quantize\) must be one of"),
         ("large={root}/embedder", "large is the name of two models"),
     ],
 )

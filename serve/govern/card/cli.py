@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import binascii
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,13 @@ app = typer.Typer()
 
 @app.command()
 def card(
-    server: Annotated[str, typer.Option(envvar="DOVETAIL_SERVER", help="Whose card.")] = "http://127.0.0.1:8000",
+    context: typer.Context,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            envvar="DOVETAIL_SERVER", help="Whose card. Default: http://127.0.0.1:8000, or one started for it."
+        ),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="markdown, json, html, cyclonedx or dsse.")] = "markdown",
     name: Annotated[str | None, typer.Option(help="An earlier one: its id, or a system_fingerprint.")] = None,
     out: Annotated[Path | None, typer.Option(help="A file to write it to.")] = None,
@@ -25,13 +33,29 @@ def card(
     ] = None,
     key: Annotated[Path | None, typer.Option("--key", help="The public key, for --check.")] = None,
 ) -> None:
-    """Show the system card of a running server: what it is, what was measured, what is guaranteed, what is not known."""
-    text = _checked(check, key) if check is not None else _fetched(server, form, name)
+    """Show the system card of a server: what it is, what was measured, what is guaranteed, what is not known."""
+    if check is not None:
+        text = _checked(check, key)
+    else:
+        with _asked(context, server) as url:
+            text = _fetched(url, form, name)
     if out is not None:
         out.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {out}")
     else:
         typer.echo(text, nl=not text.endswith("\n"))
+
+
+@contextmanager
+def _asked(context: typer.Context, server: str | None) -> Iterator[str]:
+    """The address of the named server; of the usual one if it answers; else of one that whoever mounts this command starts."""
+    if server is not None or context.obj is None:
+        yield server or "http://127.0.0.1:8000"
+        return
+    from rich.console import Console
+
+    with context.obj(None, Console(stderr=True)) as client:
+        yield client.url
 
 
 def _fetched(server: str, form: str, name: str | None) -> str:
