@@ -58,7 +58,7 @@ def make_suite(name: str, source: Path | None, samples: int, seed: int) -> Suite
         path = Path(name)
         if not path.is_file():
             raise FileProblem(f"{name!r} is neither a suite ({NAMES}) nor a file of JSON lines.")
-        return suite_from(path, samples)
+        return suite_from(path, samples, _MAKERS)
     suite = _MAKERS[name](source or default_source(), samples, seed)
     if not suite.tasks:
         raise FileProblem(f"No task of {name} can be made from {source or default_source()}.")

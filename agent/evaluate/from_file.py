@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ class Programs:
         return [share("pass_at_1", [each["passed"] for each in samples], "programs that pass their tests")]
 
 
-def suite_from(path: Path, limit: int | None = None) -> Suite:
-    """The suite in a file; ``limit``: its first tasks alone.
+def suite_from(path: Path, limit: int | None = None, taken: Collection[str] = ()) -> Suite:
+    """The suite in a file, called as the file is; ``limit``: its first tasks alone; ``taken``: names of other suites.
 
     Raises:
         FileProblem: it cannot be read, or its lines are not tasks of one kind.
@@ -73,6 +73,7 @@ def suite_from(path: Path, limit: int | None = None) -> Suite:
     if len(kinds) != 1:
         raise FileProblem(f"{path} must hold tasks of one kind; it holds {', '.join(sorted(kinds)) or 'none'}.")
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "file"
+    name = f"{name}-file" if name in taken else name
     tasks = lines[:limit]
     kind = kinds.pop()
     if kind == "program":

@@ -100,6 +100,7 @@ def test_files_of_tasks(tmp_path: Path, line: dict, kind: str) -> None:
     suite = suite_from(path)
     assert (type(suite).__name__, suite.name, len(suite.tasks)) == (kind, "my-suite", 2)
     assert len(suite_from(path, 1).tasks) == 1
+    assert suite_from(path, 1, [suite.name]).name == f"{suite.name}-file", "no file passes for a suite of ours"
 
 
 @pytest.mark.parametrize(

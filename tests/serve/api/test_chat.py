@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dovetail.serve.engine.fake import reply
 from dovetail.serve.errors import EngineError
 from dovetail.serve.types import ErrorEvent, FinishEvent, Usage
 
@@ -19,6 +20,20 @@ def chunks(text: str) -> list[dict[str, Any]]:
     lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line.startswith("data: ")]
     assert lines[-1] == "[DONE]"
     return [json.loads(line) for line in lines[:-1]]
+
+
+async def test_the_engine_is_told_which_http_request_asks(make_api):
+    asked = []
+
+    def script(request):
+        asked.append(request.http_request)
+        yield from reply(request, ["hi"], lambda text: list(text.encode()))
+
+    api = make_api(script)
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "n": 2}
+    answer = await api.client.post("/v1/chat/completions", json=body, headers={"x-request-id": "r-1"})
+    assert answer.headers["x-request-id"] == "r-1"
+    assert (answer.status_code, asked) == (200, ["r-1", "r-1"])
 
 
 async def test_a_whole_answer(api):

@@ -321,7 +321,7 @@ def test_a_place_that_the_model_hardly_wants_is_reconsidered_then_flagged(tiny: 
 def test_the_crash_log_is_told_whose_constraint_is_at_work(tiny: Any, spec: ConstraintSpec, about: str) -> None:
     notes: list[str] = []
     engine = tiny.engine(Spelling(WANTED), note=notes.append)
-    engine.add(msgspec.structs.replace(tiny.request(name="mine"), constraint=spec))
+    engine.add(msgspec.structs.replace(tiny.request(name="mine"), constraint=spec, http_request="r-1"))
     engine.step()
-    assert notes[0] == f"mine: {about}"
+    assert notes[0] == f"mine of r-1: {about}"
     assert "" in notes
