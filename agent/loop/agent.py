@@ -25,7 +25,7 @@ from dovetail.agent.loop.requirements import INVARIANTS, Requirement, find_requi
 from dovetail.agent.loop.settings import Settings
 from dovetail.agent.loop.state import State
 from dovetail.agent.loop.trajectory import Trajectory
-from dovetail.agent.loop.validate import is_bug
+from dovetail.agent.loop.validate import Judged, is_bug
 from dovetail.agent.loop.whole import judge_whole
 from dovetail.agent.loop.workspace import Workspace
 from dovetail.agent.problems import FileProblem
@@ -106,6 +106,9 @@ class Agent:
         except KeyboardInterrupt:
             report.outcome = "interrupted"
             state.note("Interrupted by the user.")
+        if not report.requirements:
+            why = "only planned" if report.outcome == "planned" else "the run ended before it was judged"
+            report.requirements = [Judged(each, "unchecked", why) for each in state.requirements]
         report.changes = state.workspace.changes()
         report.patch = make_patch(report.changes)
         report.look_for_uncommitted(settings.root)

@@ -67,7 +67,8 @@ def impact(index: RepoIndex, what: str) -> Answer:
     lines.append(f"uses ({len(found.callers)}):")
     for affected in found.callers[:_MOST_LINES]:
         step = "" if affected.distance == 1 else f", {affected.distance} calls away"
-        lines.append(f"  {affected.certainty}{step}: {_use(index, affected.reference)}")
+        of = printable(affected.of.qualified)
+        lines.append(f"  {affected.certainty}{step}: {of} in {_use(index, affected.reference)}")
     lines += _left_out(len(found.callers))
     lines.append(f"files that import it ({len(found.importers)}):")
     lines += _reached(found.importers)

@@ -124,6 +124,7 @@ def test_an_interruption_leaves_the_tree_and_says_so(shop: Path, tmp_path: Path,
     assert report.outcome == "interrupted" and everything(shop) == before
     assert not report.may_be_written
     assert bool(report.patch) == (kind == "subtask_done")
+    assert {each.status for each in report.requirements} == {"unchecked"}
 
 
 @pytest.mark.parametrize(("limits", "word"), [(RunLimits(steps=3), "steps"), (RunLimits(tokens=15), "tokens"), (RunLimits(seconds=1e-6), "seconds")])  # fmt: skip
@@ -144,6 +145,7 @@ def test_only_the_plan(shop: Path, tmp_path: Path) -> None:
     report, _ = run(shop, told, tmp_path / "run.jsonl", plan_only=True)
     assert report.outcome == "planned" and [kind for kind, _ in told.asked] == ["requirements", "plan"]
     assert [each.goal for each in report.subtasks] == ["Fix Basket.count", "Show it bold"] and not report.changes
+    assert f"| R1 | {COUNT} | unchecked | only planned |" in report.to_markdown()
 
 
 def test_no_server_is_no_answer(shop: Path, tmp_path: Path) -> None:
