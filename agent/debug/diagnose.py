@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dovetail.agent.checks.commands.run import Runner
-from dovetail.agent.checks.commands.tools import Tool
+from dovetail.agent.checks.commands.tools import Tool, shell
 from dovetail.agent.debug.collect.observe import Observed, observe
 from dovetail.agent.debug.history import last_changes
 from dovetail.agent.debug.report import FixReport
-from dovetail.agent.debug.reproduce import reproduce, shell
+from dovetail.agent.debug.reproduce import reproduce
 from dovetail.agent.debug.settings import FixSettings
 from dovetail.agent.debug.suspects import Function, rank, source
 from dovetail.agent.debug.traces.frames import read_frames

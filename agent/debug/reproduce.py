@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,16 +39,6 @@ class Reproduction:
             "why": self.why,
             "output": self.output[-4000:],
         }
-
-
-def shell(root: Path, command: str) -> tuple[str, ...]:
-    """The user's command, with the project's own programs first and the agent's interpreter last."""
-    first = [str(root / name / "bin") for name in (".venv", "venv") if (root / name / "bin").is_dir()]
-    first += [str(root / "node_modules" / ".bin")] if (root / "node_modules" / ".bin").is_dir() else []
-    path = ":".join(
-        [*map(shlex.quote, first), '"$PATH"', shlex.quote(os.path.dirname(os.path.normpath(sys.executable)))]
-    )
-    return ("/bin/sh", "-c", f"export PATH={path}\n{command}")
 
 
 def reproduce(

@@ -115,7 +115,8 @@ def _command(requirement: Requirement, ground: Ground) -> Judged:
         return Judged(requirement, "unchecked", "the command was not run")
     before, after = ground.commands[requirement.target]
     if not after:
-        return Judged(requirement, "failed", f"`{requirement.target}` fails")
+        said = ", as it did before the change" if not before else ""
+        return Judged(requirement, "failed", f"`{requirement.target}` fails{said}")
     if before:
         return Judged(requirement, "holds", f"`{requirement.target}` passes, as it did before the change")
     return Judged(requirement, "done", f"`{requirement.target}` failed before the change and passes now")

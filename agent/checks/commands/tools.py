@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,17 @@ class Tool:
 def find_tools(root: Path, files: Mapping[str, FileFacts], extra: Sequence[str] = ()) -> list[Tool]:
     """The project's own checks, and those that the user adds."""
     found = [*_python(root, files), *_javascript(root), *_go(root), *_rust(root)]
-    return [*found, *(Tool(command, "command", ("/bin/sh", "-c", command)) for command in extra)]
+    return [*found, *(Tool(command, "command", shell(root, command)) for command in extra)]
+
+
+def shell(root: Path, command: str) -> tuple[str, ...]:
+    """The user's command, with the project's own programs first and the agent's interpreter last."""
+    first = [str(root / name / "bin") for name in (".venv", "venv") if (root / name / "bin").is_dir()]
+    first += [str(root / "node_modules" / ".bin")] if (root / "node_modules" / ".bin").is_dir() else []
+    path = ":".join(
+        [*map(shlex.quote, first), '"$PATH"', shlex.quote(os.path.dirname(os.path.normpath(sys.executable)))]
+    )
+    return ("/bin/sh", "-c", f"export PATH={path}\n{command}")
 
 
 def _python(root: Path, files: Mapping[str, FileFacts]) -> Iterator[Tool]:
