@@ -19,6 +19,7 @@ from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft, Int32Array, Retreat
 from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
 from dovetail.serve.engine.native.sampler import Rows
+from dovetail.serve.engine.native.usual import UsualSoon
 from dovetail.serve.types import ConstraintSpec, ErrorEvent, FinishEvent, Request, SamplingParams, TokensEvent, Usage
 
 T = TypeVar("T")
@@ -53,11 +54,11 @@ class Teacher:
 
     def __init__(self) -> None:
         self.truth: Sequence[int] = ()
-        self.at = 0
+        self.prompt = 0
 
     def __call__(self, logits: Tensor, rows: Rows) -> list[int]:
-        """The tokens from ``at`` on, one per row."""
-        told = [self.truth[min(self.at + row, len(self.truth) - 1)] for row in range(len(rows.params))]
+        """The true token of every row's place."""
+        told = [self.truth[min(position - self.prompt, len(self.truth) - 1)] for position in rows.positions]
         scores = logits.numpy()
         for row, token in enumerate(told):
             if scores[row, token] == -math.inf:
@@ -93,14 +94,17 @@ class Classroom:
             return TimedConstraint(compile_constraint(spec), self._watch)
 
         model = load_model(directory, quantize=quantize)
-        self._engine = NativeEngine(model, self.tokenizer, settings, timed, sample=self._teacher)
+        usual = UsualSoon(self.tokenizer.encode, [self.tokenizer.token_bytes(i) for i in range(self.tokenizer.size)])
+        usual.wait()
+        self._engine = NativeEngine(model, self.tokenizer, settings, timed, sample=self._teacher, usual=usual)
         self._eos = min(self.tokenizer.eos_ids)
         self._count = 0
 
     def run(self, prompt: Sequence[int], truth: Sequence[int], **request: object) -> Run:
         """Make the engine say ``truth`` and end; ``request``: further fields of the request."""
         self._count += 1
-        self._teacher.truth, self._teacher.at = (*truth, self._eos), 0
+        self._teacher.truth, self._teacher.prompt = (*truth, self._eos), len(prompt)
+        at = 0
         done = Run(len(truth))
         name = str(self._count)
         sampling = SamplingParams(max_tokens=len(truth) + 1, temperature=0.0)
@@ -119,13 +123,12 @@ class Classroom:
             said = [token for event in events if isinstance(event, TokensEvent) for token in event.tokens]
             if events:
                 done.passes.append(Pass(len(said), seconds, self._watch.seconds))
-            at = self._teacher.at
             wrong = [k for k, token in enumerate(said) if [token] != list(truth[at + k : at + k + 1])]
-            self._teacher.at += len(said)
-            if wrong or (events and not said and self._teacher.at < len(truth)):
+            if wrong or (events and not said and at < len(truth)):
                 done.refused = at + (wrong[0] if wrong else 0)
                 self._engine.cancel(name)
                 return done
+            at += len(said)
 
 
 class Stopwatch:

@@ -65,6 +65,7 @@ def load_native(
     from dovetail.models.tokenizer import Tokenizer
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
     from dovetail.serve.engine.native.memory import memory_errors
+    from dovetail.serve.engine.native.usual import UsualSoon
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -99,9 +100,15 @@ def load_native(
         disk_folder=Path(config.kv_offload_disk) if config.kv_offload_disk is not None else None,
         disk_memory=config.kv_offload_disk_size,
     )
-    compile_constraint = constraint_compiler(tokenizer, min(tokenizer.size, model.config.vocab_size))
+    size = min(tokenizer.size, model.config.vocab_size)
+    compile_constraint = constraint_compiler(tokenizer, size)
+    usual = (
+        UsualSoon(tokenizer.encode, [tokenizer.token_bytes(token) for token in range(size)])
+        if config.max_draft
+        else None
+    )
     with memory_errors():
-        return NativeEngine(model, tokenizer, settings, compile_constraint, note)
+        return NativeEngine(model, tokenizer, settings, compile_constraint, note, usual=usual)
 
 
 def constraint_compiler(tokenizer: Tokenizer, size: int) -> CompileConstraint:

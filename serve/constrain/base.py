@@ -32,7 +32,8 @@ class Draft(NamedTuple):
 
     Forced *text* is not a forced *tokenisation*: both kinds are verified by the model, never injected. ``predicted``: they
     come from the output that the client predicted. ``evidence``: how many tokens in a row agreed with what is continued
-    here; a guess from one token is worth a short draft only. ``branches``: what may come instead; no constraint's business.
+    here; a guess from one token is worth a short draft only. ``branches``: what may come instead, and ``hoped``: how many of their
+    tokens are likely to be confirmed; neither is a constraint's business.
     """
 
     tokens: Sequence[int]
@@ -40,6 +41,7 @@ class Draft(NamedTuple):
     predicted: bool = False
     evidence: int = 16
     branches: Sequence[Branch] = ()
+    hoped: float = 0.0
 
 
 class Retreat(NamedTuple):

@@ -31,7 +31,7 @@ class EditConstraint:
         self.plan = plan
         self.zone = zone
         self.count = count
-        self._next: tuple[int, EditConstraint, list[Answer]] | None = None
+        self._next: dict[int, tuple[EditConstraint, list[Answer]]] = {}
 
     @classmethod
     def initial(cls, plan: Plan) -> EditConstraint:
@@ -48,13 +48,13 @@ class EditConstraint:
             raise Pending(unread)
         if self.zone.stuck:
             return False
-        if self._next is not None and self._next[0] == token:
-            late = next((answer for answer in self._next[2] if not answer.ready), None)
+        if (known := self._next.get(token)) is not None:
+            late = next((answer for answer in known[1] if not answer.ready), None)
             if late is not None:
                 raise Pending(late)
-            if all(answer.holds for answer in self._next[2]):
+            if all(answer.holds for answer in known[1]):
                 return True
-            self._next = None  # A draft hoped in vain.
+            del self._next[token]  # A draft hoped in vain.
         return self.zone.passes(token) or self._after(token, sampled=True) is not None
 
     def mask_into(self, words: Int32Array) -> bool:
@@ -179,8 +179,8 @@ class EditConstraint:
 
     def _after(self, token: int, sampled: bool) -> EditConstraint | None:
         """The state behind ``token``, None if it is not allowed; kept, since a draft is walked along more than once."""
-        if self._next is not None and self._next[0] == token:
-            return self._next[1]
+        if (known := self._next.get(token)) is not None:
+            return known[0]
         spelling = self.plan.vocabulary.spelling(token)
         if not spelling:
             return None
@@ -192,5 +192,5 @@ class EditConstraint:
             return None
         zone = zone.followed(token, self.zone).landed(count)
         after = EditConstraint(self.plan, zone, count, self._choice_behind(zone))
-        self._next = token, after, hopes
+        self._next[token] = after, hopes
         return after

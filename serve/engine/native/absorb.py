@@ -92,6 +92,8 @@ class Absorb:
             sequence.predicted_accepted += drawn.followed
         guesses = max(0, share.main - share.forced)
         sequence.acceptance.observe(guesses, max(0, drawn.followed - share.forced), share.evidence)
+        if share.forks:
+            sequence.trust.observe(share.hoped, drawn.accepted - drawn.followed)
         self._totals.drafted_tokens += len(share.draft)
         self._totals.accepted_tokens += drawn.accepted
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from dovetail.serve.constrain.base import Branch
+from dovetail.serve.constrain.base import Draft
 from dovetail.serve.engine.native.blocks import BlockPool, BlockTable
 from dovetail.serve.engine.native.fork import Fork
 from dovetail.serve.engine.native.sequence import Work
 
 
-def branched(share: Work, branches: Sequence[Branch], pool: BlockPool, rows: int, blocks: int) -> Work:
-    """``share`` with as many of ``branches``, the first ones, as ``rows`` more rows and ``blocks`` more blocks are enough for."""
-    known = share.sequence.computed
+def branched(share: Work, planned: Draft, pool: BlockPool, rows: int, blocks: int) -> Work:
+    """``share`` with as many of its draft's branches, the first ones, as ``rows`` and ``blocks`` more are enough for."""
+    branches, hoped = planned.branches, planned.hoped
+    known = share.last
     shared = known // pool.block_size
     draft, depths = list(share.draft), list(range(1, len(share.draft) + 1))
     forks: list[Fork] = []
@@ -27,12 +27,15 @@ def branched(share: Work, branches: Sequence[Branch], pool: BlockPool, rows: int
         forks.append(Fork(branch.behind, len(draft), len(draft) + len(branch.tokens), depth, table))
         draft += branch.tokens
         depths += range(depth + 1, depth + 1 + len(branch.tokens))
-    return replace(share, draft=tuple(draft), forks=tuple(forks)) if forks else share
+    if not forks:
+        return share
+    hoped = hoped * len(forks) / len(branches)
+    return replace(share, draft=tuple(draft), forks=tuple(forks), hoped=hoped)
 
 
 def settled(share: Work, last: int, pool: BlockPool) -> None:
     """After the step: the branch that holds the drafted token ``last`` is the sequence; the blocks of the others are free."""
-    shared = share.sequence.computed // pool.block_size
+    shared = share.last // pool.block_size
     for fork in share.forks:
         if fork.start <= last < fork.stop:
             blocks = share.sequence.table.blocks

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from dovetail.serve.constrain.base import Constraint, Draft
+from dovetail.serve.engine.native.followers import Followers
+from dovetail.serve.engine.native.history import RUN, History
+from dovetail.serve.engine.native.usual import Usual
 from dovetail.serve.pointer import Pointer, Trail
 
 _NOTHING = Draft((), evidence=0)
-_RUN = 3
 _PLACES = 64
 _AGREED = 24
 _LENGTHS = 8
@@ -22,6 +24,11 @@ _WEAK = 1
 
 class Drafter(Protocol):
     """Proposes the tokens after those that it has observed."""
+
+    @property
+    def followers(self) -> Followers:
+        """What else may come, and how likely."""
+        ...
 
     def propose(self, limit: int) -> Draft:
         """At most ``limit`` tokens."""
@@ -43,29 +50,25 @@ class SuffixDrafter:
     draft is at most eight times as long as that agreement.
     """
 
-    def __init__(self, prompt: Sequence[int]) -> None:
-        self._tokens = list(prompt)
-        self._prompt_length = len(self._tokens)
-        self._ends: dict[int, list[int]] = {}
-        self._run_ends: dict[tuple[int, ...], list[int]] = {}
-        for end in range(1, len(self._tokens) + 1):
-            self._note(end)
+    def __init__(self, prompt: Sequence[int], usual: Usual | None = None) -> None:
+        self._history = History(prompt, usual.kinds if usual is not None else None)
+        self.followers = Followers(self._history, usual)
 
     def propose(self, limit: int) -> Draft:
         """What followed the place that agrees best, if there is any."""
-        if limit < 1 or not self._tokens:
+        tokens = self._history.tokens
+        if limit < 1 or not tokens:
             return _NOTHING
-        known = self._run_ends.get(tuple(self._tokens[-_RUN:])) or ()
-        place, agreed = self._best(known)
+        place, agreed = self._best(self._history.behind(tuple(tokens[-RUN:])))
         if agreed == 0:
-            place, agreed = self._best(self._ends[self._tokens[-1]])
+            place, agreed = self._best(self._history.behind(tokens[-1]))
         if agreed == 0:
             return _NOTHING
-        return Draft(self._tokens[place : place + min(limit, _LENGTHS * agreed)], evidence=agreed)
+        return Draft(tokens[place : place + min(limit, _LENGTHS * agreed)], evidence=agreed)
 
     def _best(self, places: Sequence[int]) -> tuple[int, int]:
         """The place that agrees furthest back with the end of the text, the latest of equals; and how far."""
-        tokens, size = self._tokens, len(self._tokens)
+        tokens, size = self._history.tokens, len(self._history.tokens)
         best, most = 0, 0
         for place in places[-_PLACES:]:
             agreed = 0
@@ -79,30 +82,21 @@ class SuffixDrafter:
 
     def observe(self, tokens: Sequence[int]) -> None:
         """Index the new tokens too."""
-        for token in tokens:
-            self._tokens.append(token)
-            self._note(len(self._tokens))
+        self._history.append(tokens)
 
     def rewind(self, keep: int) -> None:
         """Take tokens out of the index again."""
-        while len(self._tokens) > self._prompt_length + keep:
-            if len(self._tokens) >= _RUN:
-                self._run_ends[tuple(self._tokens[-_RUN:])].pop()
-            self._ends[self._tokens.pop()].pop()
-
-    def _note(self, end: int) -> None:
-        self._ends.setdefault(self._tokens[end - 1], []).append(end)
-        if end >= _RUN:
-            self._run_ends.setdefault(tuple(self._tokens[end - _RUN : end]), []).append(end)
+        self._history.rewind(keep)
 
 
 class PredictionDrafter:
     """Follows the output that the client predicted, finding its place again after every difference; else the suffix."""
 
-    def __init__(self, prompt: Sequence[int], prediction: Sequence[int]) -> None:
+    def __init__(self, prompt: Sequence[int], prediction: Sequence[int], usual: Usual | None = None) -> None:
         self._trail = Trail(prediction)
         self._pointers = [Pointer()]
-        self._suffix = SuffixDrafter(prompt)
+        self._suffix = SuffixDrafter(prompt, usual)
+        self.followers = self._suffix.followers
 
     def propose(self, limit: int) -> Draft:
         """The prediction from the pointer on; what the suffix suggests where the pointer is lost."""
@@ -128,9 +122,10 @@ class ConstraintDrafter:
     ``state`` is kept current by the step loop.
     """
 
-    def __init__(self, state: Constraint, prompt: Sequence[int]) -> None:
+    def __init__(self, state: Constraint, prompt: Sequence[int], usual: Usual | None = None) -> None:
         self.state = state
-        self._suffix = SuffixDrafter(prompt)
+        self._suffix = SuffixDrafter(prompt, usual)
+        self.followers = self._suffix.followers
 
     def propose(self, limit: int) -> Draft:
         """What the constraint's state suggests, unless the suffix knows better."""

@@ -90,7 +90,9 @@ class Draw:
             raw = raw.cpu()
             adjusted = self._adjust(raw, rows)
             uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
-            tokens = self._sample(adjusted, Rows([row.params for row in rows], uniforms))
+            tokens = self._sample(
+                adjusted, Rows([row.params for row in rows], uniforms, [row.position for row in rows])
+            )
         drawn: list[Drawn] = []
         start = 0
         for share in shares:
@@ -187,7 +189,7 @@ class Draw:
             if not bool(torch.isfinite(scores).any()):
                 return None, True
             number = uniform(row.sequence.seed, row.position, attempt)
-            token = self._sample(scores.unsqueeze(0), Rows([row.params], [number]))[0]
+            token = self._sample(scores.unsqueeze(0), Rows([row.params], [number], [row.position]))[0]
         return self._among_likeliest(row, scores), True
 
     def _on_host(self, row: DrawRow, adjusted: Tensor) -> Tensor:
@@ -210,7 +212,7 @@ class Draw:
         kept[allowed] = scores[allowed]
         row.log_z += float(kept.logsumexp(-1) - scores.logsumexp(-1))
         number = uniform(row.sequence.seed, row.position, MAX_DRAWS + 1)
-        token = self._sample(kept.unsqueeze(0), Rows([row.params], [number]))[0]
+        token = self._sample(kept.unsqueeze(0), Rows([row.params], [number], [row.position]))[0]
         # A later one of these checks may have been the refusal after which the state allows nothing any more.
         return token if token in self._eos or self._allows(row.state, token) else None
 

@@ -23,12 +23,14 @@ from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.draw import Draw, Sample
 from dovetail.serve.engine.native.graphs import GraphLimits
 from dovetail.serve.engine.native.memory import DeviceMemory, memory_errors
-from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost
+from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost, Trust
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
 from dovetail.serve.engine.native.sequence import Sequence, total_rows
+from dovetail.serve.engine.native.sprout import Budget, Sprouting
 from dovetail.serve.engine.native.tier import SecondTier
+from dovetail.serve.engine.native.usual import UsualSoon
 from dovetail.serve.engine.request.admission import check_request, error_event
 from dovetail.serve.engine.request.compiling import Compiling
 from dovetail.serve.engine.request.totals import Totals
@@ -67,7 +69,7 @@ class NativeSettings:
 class NativeEngine:
     """Generates for every added request until it ends; ``step`` returns the events of one forward pass.
 
-    ``note``: told what native code is at work, for the log of a crash.
+    ``note``: told what native code is at work, for the log of a crash. ``usual``: what usually follows in code, for drafts.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class NativeEngine:
         compile_constraint: CompileConstraint,
         note: Callable[[str], None] = lambda text: None,
         sample: Sample = sample,
+        usual: UsualSoon | None = None,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -102,6 +105,8 @@ class NativeEngine:
         self._draw = Draw(self._vocab_size, tokenizer.eos_ids, sample)
         self._cost = StepCost()
         self._acceptance = Acceptance(forget=0.99)
+        self._trust = Trust(forget=0.998)
+        self._usual = usual
         self._prompts = PromptPace(settings.target_step_s)
         self._adapters: dict[str, Adapter] = {}
         self._sequences: dict[str, Sequence] = {}
@@ -173,8 +178,10 @@ class NativeEngine:
 
     def _begin(self, request: Request, constraint: Constraint | None) -> None:
         seed = request.sampling.seed if request.sampling.seed is not None else secrets.randbits(63)
-        sequence = Sequence.start(request, seed, self._tokenizer, constraint, self._adapter_of(request))
+        usual = self._usual.now if self._usual is not None else None
+        sequence = Sequence.start(request, seed, self._tokenizer, constraint, self._adapter_of(request), usual)
         sequence.acceptance = Acceptance(self._acceptance)
+        sequence.trust = Trust(self._trust)
         self._sequences[request.request_id] = sequence
         self._scheduler.add(sequence)
 
@@ -304,13 +311,25 @@ class NativeEngine:
     def _propose(self, sequence: Sequence, limit: int) -> Draft:
         if sequence.drafter is None:
             return Draft(())
-        if self._settings.eager_drafts:
-            return sequence.drafter.propose(limit)
         acceptance, running = sequence.acceptance, self._scheduler.running
+        if self._settings.eager_drafts:
+            draft = sequence.drafter.propose(limit)
+            return self._branched(sequence, draft, Budget(limit, draft.forced))
         most = acceptance.limit(self._cost, running, limit)
         if not most and sequence.constraint is None:
             return Draft(())
         draft = sequence.drafter.propose(limit if sequence.constraint is not None else most)
         # A probe has a length of its own, and forced text is nearly always confirmed, whatever became of the guesses.
         length = most if most <= PROBE_LENGTH else acceptance.length(draft.evidence, self._cost, running, most)
-        return draft._replace(tokens=draft.tokens[: max(length, draft.forced)])
+        draft = draft._replace(tokens=draft.tokens[: max(length, draft.forced)])
+        if not self._cost.known:
+            return draft
+        price = self._cost.per_row(running) * running
+        return self._branched(sequence, draft, Budget(limit, len(draft.tokens), price, sequence.trust.share))
+
+    def _branched(self, sequence: Sequence, draft: Draft, budget: Budget) -> Draft:
+        """With what may come instead, as far as rows are left and it pays; not where a captured step would have to be left for it."""
+        if sequence.drafter is None or self._runner.captured:
+            return draft
+        chances = sequence.acceptance.chances(len(draft.tokens), draft.forced, draft.evidence)
+        return Sprouting(draft, chances, sequence.drafter.followers, sequence.constraint).grown(budget)

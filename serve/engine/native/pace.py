@@ -8,9 +8,11 @@ sequences do alike; it shrinks by itself as the batch grows, because rows then c
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 _LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _WORTHWHILE = 1.02
+_STEPS_LEAST = 4
 _PROBE_EVERY, _PROBE_RARELY = 16, 256
 PROBE_LENGTH = 4
 _TRY_AGAIN = 64
@@ -18,6 +20,13 @@ _EVIDENCE = (1, 2, 3, 5, 9, 17)
 """The amounts of evidence from which on drafts are counted apart."""
 _RATES = (0.3, 0.3, 0.5, 0.6, 0.75, 0.85, 0.95)
 _PRIOR_TRIALS = 5
+_EVIDENCE_OF_EACH = (2, 3, 4, 5, 7, 9, 13, 17, 33)
+_RATES_OF_EACH = (0.33, 0.52, 0.67, 0.79, 0.86, 0.89, 0.95, 0.95, 0.97, 0.98)
+"""The same for each drafted token alone, those before it being evidence."""
+_FORGET_EACH = 0.99
+_FORCED = 0.98
+"""How often forced text comes in the tokens that were expected."""
+_TRUST_PRIOR, _TRUST_LEAST = 4.0, 0.05
 
 
 class StepCost:
@@ -36,13 +45,18 @@ class StepCost:
         self._rows2 = self._rows2 * keep + rows * rows
         self._rows_seconds = self._rows_seconds * keep + rows * seconds
 
+    @property
+    def known(self) -> bool:
+        """Whether enough steps were seen to tell what a row costs."""
+        return self._weight >= _STEPS_LEAST
+
     def growth(self, rows: int, more: int) -> float:
         """How many times longer a step of ``rows + more`` rows takes than one of ``rows``; 1 while nothing is known."""
         return 1.0 + self.per_row(rows) * more
 
     def per_row(self, rows: int) -> float:
         """What one more row costs, in steps of ``rows`` rows."""
-        if self._weight < 4:
+        if not self.known:
             return 0.0
         spread = self._weight * self._rows2 - self._rows**2
         slope = 0.0
@@ -69,6 +83,7 @@ class Acceptance:
         rates = usual.rates if usual is not None else _RATES
         self._hits = [rate * _PRIOR_TRIALS for rate in rates]
         self._trials = [float(_PRIOR_TRIALS)] * len(rates)
+        self._each = [list(each) for each in usual._each] if usual is not None else _each_of(_RATES_OF_EACH)
         self._quiet, self._patience = 0, _PROBE_EVERY
         self._passed_over = [0] * len(rates)
 
@@ -79,6 +94,10 @@ class Acceptance:
         at = bisect_right(_EVIDENCE, evidence)
         self._hits[at] = self._hits[at] * self._forget + accepted
         self._trials[at] = self._trials[at] * self._forget + accepted + (accepted < drafted)
+        for place in range(min(drafted, accepted + 1)):
+            each = self._each[bisect_right(_EVIDENCE_OF_EACH, evidence + place)]
+            each[0] = each[0] * _FORGET_EACH + (place < accepted)
+            each[1] = each[1] * _FORGET_EACH + 1
         if self._usual is not None:
             self._usual.observe(drafted, accepted, evidence)
 
@@ -86,6 +105,13 @@ class Acceptance:
     def rates(self) -> list[float]:
         """The estimated probability that a drafted token is confirmed, for each amount of evidence."""
         return [min(0.999, hits / trials) for hits, trials in zip(self._hits, self._trials, strict=True)]
+
+    def chances(self, draft: int, forced: int, evidence: int) -> list[float]:
+        """How likely each of so many drafted tokens is confirmed once those before it were: each is evidence for the next."""
+        rates = [hits / trials for hits, trials in self._each]
+        return [
+            _FORCED if at < forced else rates[bisect_right(_EVIDENCE_OF_EACH, evidence + at)] for at in range(draft)
+        ]
 
     def length(self, evidence: int, cost: StepCost, running: int, longest: int) -> int:
         """How many tokens of a draft with so much evidence to verify in a step of ``running`` sequences."""
@@ -110,6 +136,10 @@ class Acceptance:
         return most
 
 
+def _each_of(rates: Sequence[float]) -> list[list[float]]:
+    return [[rate * _PRIOR_TRIALS, float(_PRIOR_TRIALS)] for rate in rates]
+
+
 def _best_length(rate: float, cost: StepCost, rows: int, longest: int) -> int:
     best, best_gain = 0, 1.0
     price = cost.per_row(rows) * rows
@@ -121,6 +151,33 @@ def _best_length(rate: float, cost: StepCost, rows: int, longest: int) -> int:
         if gain > best_gain * _WORTHWHILE:
             best, best_gain = length, gain
     return best
+
+
+class Trust:
+    """How many tokens of branches were confirmed lately, in parts of how many were hoped for.
+
+    Args:
+        usual: the same over all sequences of an engine, from which a new sequence starts; None: as many as hoped.
+        forget: what is left of an observation after the next one.
+    """
+
+    def __init__(self, usual: Trust | None = None, forget: float = 0.98) -> None:
+        self._usual = usual
+        self._forget = forget
+        self._hoped = _TRUST_PRIOR
+        self._confirmed = _TRUST_PRIOR * (usual.share if usual is not None else 1.0)
+
+    def observe(self, hoped: float, confirmed: int) -> None:
+        """One step's branches."""
+        self._hoped = self._hoped * self._forget + hoped
+        self._confirmed = self._confirmed * self._forget + confirmed
+        if self._usual is not None:
+            self._usual.observe(hoped, confirmed)
+
+    @property
+    def share(self) -> float:
+        """Never nothing, so that it can be regained."""
+        return min(1.5, max(_TRUST_LEAST, self._confirmed / max(self._hoped, 1e-6)))
 
 
 class PromptPace:

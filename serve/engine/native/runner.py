@@ -48,6 +48,11 @@ class Runner:
         if graphs is not None and cuda and is_gpu(self._device):
             self._graphs = self._captured(graphs)
 
+    @property
+    def captured(self) -> bool:
+        """Whether steps without branches are replayed as graphs."""
+        return self._graphs is not None
+
     def _captured(self, limits: GraphLimits) -> DecodeGraphs | None:
         try:
             return DecodeGraphs(self._decoder, self.cache, limits, cuda_capture())
@@ -136,7 +141,7 @@ class Runner:
         first, blocks = sequence.computed, sequence.table.blocks
         known = sequence.tokens[first : first + share.count]
         main = Run([*known, *share.draft[: share.main]], first, blocks)
-        return [main, *forked(share.draft, share.forks, first, blocks, self._block_size)]
+        return [main, *forked(share.draft, share.forks, share.last, blocks, self._block_size)]
 
     def _slots(self, blocks: Seq[int], first: int, end: int) -> list[int]:
         size = self._block_size

@@ -31,10 +31,12 @@ def uniform(seed: int, position: int, attempt: int) -> float:
 
 @dataclass(frozen=True)
 class Rows:
-    """One step's draws. ``params[i]`` and ``uniforms[i]`` belong to ``logits[i]``."""
+    """One step's draws. ``params[i]`` and ``uniforms[i]`` belong to ``logits[i]``, and ``positions[i]``, on which no draw
+    depends, says which place of its text the token is for: rows of branches are for the same one."""
 
     params: Sequence[SamplingParams]
     uniforms: Sequence[float]
+    positions: Sequence[int] = ()
 
 
 def penalise(row: Tensor, params: SamplingParams, prompt: Sequence[int], output: Sequence[int]) -> None:

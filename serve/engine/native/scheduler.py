@@ -6,10 +6,9 @@ Knows blocks and token counts; knows nothing of models, sampling or text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
-from dovetail.serve.constrain.base import Branch, Draft
+from dovetail.serve.constrain.base import Draft
 from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.branching import branched, settled
 from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
@@ -43,7 +42,7 @@ class Scheduler:
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._arrivals: dict[Sequence, int] = {}
-        self._branches: dict[Sequence, Seq[Branch]] = {}
+        self._branches: dict[Sequence, Draft] = {}
         self._count = 0
         self.preemptions = 0
 
@@ -103,7 +102,7 @@ class Scheduler:
         blocks = self._pool.total // _BRANCH_SHARE
         done: list[Work] = []
         for share in work:
-            wider = branched(share, self._branches.get(share.sequence, ()), self._pool, rows, blocks)
+            wider = branched(share, self._branches.get(share.sequence, _NO_DRAFT), self._pool, rows, blocks)
             rows -= wider.rows - share.rows
             blocks -= sum(len(fork.table.blocks) for fork in wider.forks)
             done.append(wider)
@@ -179,8 +178,8 @@ class Scheduler:
                 draft = _NO_DRAFT
             elif not self._preempt(after=sequence):
                 return None
-        if draft.branches and count == 1:
-            self._branches[sequence] = draft.branches
+        if draft.branches:
+            self._branches[sequence] = draft
         return Work(sequence, count, samples, tuple(draft.tokens), draft.forced, draft.predicted, draft.evidence)
 
     def _preempt(self, after: Sequence) -> bool:

@@ -14,8 +14,9 @@ from dovetail.serve.constrain.base import Constraint, Waitable
 from dovetail.serve.engine.native.blocks import ALONE, BlockTable, Salt
 from dovetail.serve.engine.native.draft import ConstraintDrafter, Drafter, PredictionDrafter, SuffixDrafter
 from dovetail.serve.engine.native.fork import Fork, parents
-from dovetail.serve.engine.native.pace import Acceptance
+from dovetail.serve.engine.native.pace import Acceptance, Trust
 from dovetail.serve.engine.native.sampler import needs_history
+from dovetail.serve.engine.native.usual import Usual
 from dovetail.serve.engine.request.text import OutputText
 from dovetail.serve.types import ConstraintReport, Finding, Request, Usage
 
@@ -94,6 +95,7 @@ class Sequence:
     cached: int | None = None
     distortion: Distortion = field(default_factory=Distortion)
     acceptance: Acceptance = field(default_factory=Acceptance)
+    trust: Trust = field(default_factory=Trust)
     drafted: int = 0
     accepted: int = 0
     predicted: int = 0
@@ -111,6 +113,7 @@ class Sequence:
         tokenizer: Tokenizer,
         constraint: Constraint | None,
         adapter: Adapter | None = None,
+        usual: Usual | None = None,
     ) -> Sequence:
         """A sequence of which nothing is computed yet."""
         drafter: Drafter | None = None
@@ -118,13 +121,13 @@ class Sequence:
         if pooling is not None:
             pass
         elif constraint is not None:
-            drafter = ConstraintDrafter(constraint, request.prompt)
+            drafter = ConstraintDrafter(constraint, request.prompt, usual)
         elif needs_history(request.sampling):
             pass  # each drafted row would need token counts of its own
         elif request.prediction:
-            drafter = PredictionDrafter(request.prompt, request.prediction)
+            drafter = PredictionDrafter(request.prompt, request.prediction, usual)
         else:
-            drafter = SuffixDrafter(request.prompt)
+            drafter = SuffixDrafter(request.prompt, usual)
         text = OutputText(tokenizer.detokenizer(request.visible), request.sampling.stop)
         pool = Pooled(pooling) if pooling is not None else None
         return cls(request, seed, list(request.prompt), text, constraint, drafter, pool=pool, adapter=adapter)
@@ -200,7 +203,7 @@ class Work:
     """One sequence's share of a step: compute ``count`` known tokens and verify the ``draft`` behind them.
 
     ``samples``: the share reaches the end of the known tokens, so a new token is drawn. ``forks``: the branches of a draft,
-    whose tokens come behind those of the main one.
+    whose tokens come behind those of the main one; so many of them are ``hoped`` to be confirmed.
     """
 
     sequence: Sequence
@@ -211,11 +214,17 @@ class Work:
     predicted: bool = False
     evidence: int = 0
     forks: tuple[Fork, ...] = ()
+    hoped: float = 0.0
 
     @property
     def rows(self) -> int:
         """Rows of the forward pass."""
         return self.count + len(self.draft)
+
+    @property
+    def last(self) -> int:
+        """The position of its last known token."""
+        return self.sequence.computed + self.count - 1
 
     @property
     def main(self) -> int:
