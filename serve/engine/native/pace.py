@@ -83,7 +83,9 @@ class Acceptance:
         rates = usual.rates if usual is not None else _RATES
         self._hits = [rate * _PRIOR_TRIALS for rate in rates]
         self._trials = [float(_PRIOR_TRIALS)] * len(rates)
-        self._each = [list(each) for each in usual._each] if usual is not None else _each_of(_RATES_OF_EACH)
+        self._each: list[list[float]] = (
+            [list(each) for each in usual._each] if usual is not None else _each_of(_RATES_OF_EACH)
+        )
         self._quiet, self._patience = 0, _PROBE_EVERY
         self._passed_over = [0] * len(rates)
 
