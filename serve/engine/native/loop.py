@@ -23,7 +23,7 @@ from dovetail.serve.engine.native.blocks import BlockPool
 from dovetail.serve.engine.native.draw import Draw, Sample
 from dovetail.serve.engine.native.graphs import GraphLimits
 from dovetail.serve.engine.native.memory import DeviceMemory, memory_errors
-from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, StepCost, Trust
+from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, SproutCost, StepCost, Trust
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
@@ -106,6 +106,7 @@ class NativeEngine:
         self._cost = StepCost()
         self._acceptance = Acceptance(forget=0.99)
         self._trust = Trust(forget=0.998)
+        self._sprouting = SproutCost()
         self._usual = usual
         self._prompts = PromptPace(settings.target_step_s)
         self._adapters: dict[str, Adapter] = {}
@@ -324,7 +325,7 @@ class NativeEngine:
         draft = draft._replace(tokens=draft.tokens[: max(length, draft.forced)])
         if not self._cost.known:
             return draft
-        price = self._cost.per_row(running) * running
+        price = (self._cost.per_row(running) + self._sprouting.price(self._cost)) * running
         return self._branched(sequence, draft, Budget(limit, len(draft.tokens), price, sequence.trust.share))
 
     def _branched(self, sequence: Sequence, draft: Draft, budget: Budget) -> Draft:
@@ -332,4 +333,7 @@ class NativeEngine:
         if sequence.drafter is None or self._runner.captured:
             return draft
         chances = sequence.acceptance.chances(len(draft.tokens), draft.forced, draft.evidence)
-        return Sprouting(draft, chances, sequence.drafter.followers, sequence.constraint).grown(budget)
+        began = time.perf_counter()
+        grown = Sprouting(draft, chances, sequence.drafter.followers, sequence.constraint).grown(budget)
+        self._sprouting.observe(sum(len(branch.tokens) for branch in grown.branches), time.perf_counter() - began)
+        return grown

@@ -50,6 +50,11 @@ class StepCost:
         """Whether enough steps were seen to tell what a row costs."""
         return self._weight >= _STEPS_LEAST
 
+    @property
+    def seconds(self) -> float:
+        """Of a recent step, on average."""
+        return self._seconds / self._weight if self._weight else 0.0
+
     def growth(self, rows: int, more: int) -> float:
         """How many times longer a step of ``rows + more`` rows takes than one of ``rows``; 1 while nothing is known."""
         return 1.0 + self.per_row(rows) * more
@@ -180,6 +185,21 @@ class Trust:
     def share(self) -> float:
         """Never nothing, so that it can be regained."""
         return min(1.5, max(_TRUST_LEAST, self._confirmed / max(self._hoped, 1e-6)))
+
+
+class SproutCost:
+    """Seconds that it takes to find a draft's branches, for each drafted token, lately."""
+
+    def __init__(self) -> None:
+        self._seconds = 1e-4
+
+    def observe(self, tokens: int, seconds: float) -> None:
+        """One draft's."""
+        self._seconds = 0.9 * self._seconds + 0.1 * seconds / max(1, tokens)
+
+    def price(self, cost: StepCost) -> float:
+        """The same in steps."""
+        return self._seconds / max(cost.seconds, 1e-6)
 
 
 class PromptPace:

@@ -59,13 +59,19 @@ class Sprouting:
         self._children: set[tuple[int, int]] = set()
         self._heap: list[tuple[float, int, int, int, bool]] = []
         self._order = 0
+        self._least = _LEAST
 
     def grown(self, budget: Budget) -> Draft:
         """The draft with its branches."""
+        chance = gain = 1.0
+        for rate in self._rates[: budget.kept]:
+            chance *= rate
+            gain += chance
+        # What a token must be worth at least; more, once others have been taken that are.
+        self._least = max(_LEAST, budget.price * gain / (1 + budget.price * (1 + budget.kept)))
         self._look_behind(0, budget)
         while len(self._main) <= min(budget.kept, len(self._draft.tokens)):
             self._add(self._main[-1], self._draft.tokens[len(self._main) - 1], main=True, budget=budget)
-        gain = sum(node.likely for node in self._nodes)
         while self._heap and len(self._nodes) <= budget.rows:
             likely, _, parent, token, main = heapq.heappop(self._heap)
             if -likely < budget.price * gain / (1 + budget.price * len(self._nodes)):
@@ -107,10 +113,10 @@ class Sprouting:
             if place >= budget.kept:
                 self._push(node.likely * rate, number, drafted, main=True)
         rest = node.likely * (1 - rate) * budget.trust
-        if rest < max(_LEAST, budget.price / (1 + budget.price * budget.rows)):
+        if rest < self._least:
             return
-        for token, share in self._followers.after(node.path, drafted, _PART * _LEAST / rest).items():
-            if rest * share >= _LEAST and token != drafted:
+        for token, share in self._followers.after(node.path, drafted, _PART * self._least / rest).items():
+            if rest * share >= self._least and token != drafted:
                 self._push(rest * share, number, token, main=False)
 
     def _push(self, likely: float, parent: int, token: int, *, main: bool) -> None:

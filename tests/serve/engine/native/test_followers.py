@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,7 +34,7 @@ def test_counts_are_those_of_the_text(prompt: list[int], changes: list[list[int]
             del output[change:]
         text = [*prompt, *output]
         assert history.tokens == text
-        for key in {*text, *zip(text, text[1:], strict=False)}:
+        for key in {*text, *itertools.pairwise(text)}:
             run = key if isinstance(key, tuple) else (key,)
             places = range(len(run), len(text))
             expected = Counter(text[place] for place in places if tuple(text[place - len(run) : place]) == run)
@@ -144,7 +145,9 @@ def test_nothing_of_an_output_changes(tiny: Any, run: Run) -> None:
     there: UsualSoon = There()  # type: ignore[assignment]
     for temperature in (0.0, 0.5):
         requests = [
-            tiny.request(text, f"r{i}", temperature=temperature, seed=i, max_tokens=80, ignore_eos=True, logit_bias={40: 6.0})
+            tiny.request(
+                text, f"r{i}", temperature=temperature, seed=i, max_tokens=80, ignore_eos=True, logit_bias={40: 6.0}
+            )
             for i in range(3)
         ]
         plain = run(tiny.engine(max_draft=0), requests)
