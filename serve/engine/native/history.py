@@ -8,6 +8,8 @@ from operator import itemgetter
 
 RUN = 3
 _TOP = 48
+_NEAR = 16_384
+"""Pairs are noted in so many tokens at a prompt's end, and in the output."""
 
 
 class Seen:
@@ -55,6 +57,7 @@ class History:
         self.tokens = list(prompt)
         self._kinds = kinds
         self._prompt_length = len(self.tokens)
+        self._near = max(1, self._prompt_length - _NEAR)
         self._places: dict[Hashable, list[int]] = {}
         self._seen: dict[Hashable, Seen] = {}
         for end in range(1, len(self.tokens) + 1):
@@ -112,7 +115,7 @@ class History:
         keys: list[Hashable] = [tokens[end - 1]]
         if end >= RUN:
             keys.append(tuple(tokens[end - RUN : end]))
-        if self._kinds is not None and end > 1:  # only where drafts branch
+        if self._kinds is not None and end > self._near:
             pair = tuple(tokens[end - 2 : end])
             keys += (pair, kinds) if (kinds := self.kinds_of(pair)) is not None else (pair,)
         return keys
