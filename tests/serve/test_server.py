@@ -225,7 +225,6 @@ def test_hostile_requests_harm_nobody_beside_them(server: httpx.Client) -> None:
     assert "dovetail_engine_restarts_total 0.0" in server.get("/metrics").text
 
 
-@pytest.mark.any_engine
 def test_a_gap_is_filled_in_three_ways_alike(server: httpx.Client) -> None:
     own = {"input_prefix": "def add(", "input_suffix": "):\n    pass\n", "n_predict": 12, "temperature": 0.0}
     whole = server.post("/infill", json=own).json()
