@@ -111,7 +111,7 @@ class Reader:
         commands = text
         if block.language == "console":
             commands = "\n".join(line[2:] for line in text.splitlines() if line.startswith("$ "))
-        keep = f'trap \'status=$?; export -p > "{self._folder}/env"; pwd > "{self._folder}/cwd"; exit $status\' EXIT\n'
+        keep = f'trap \'status=$?; export -p | grep -v DOVETAIL_SERVER > "{self._folder}/env"; pwd > "{self._folder}/cwd"; exit $status\' EXIT\n'
         script = f'source "{self._folder}/env"; cd "$(cat "{self._folder}/cwd")"; set -euo pipefail\n{keep}{commands}\n'
         done = self._process(["bash", "-c", script], self._variables)
         wanted = [int(each) for each in block.marks.get("exits", "0").split(",")]
@@ -124,10 +124,18 @@ class Reader:
             assert missing is None, f"{block.place}: the page shows {missing!r}, and this came:\n{done.stdout}"
 
     def _process(self, command: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        server = {"DOVETAIL_SERVER": f"http://127.0.0.1:{self._served(command[-1])}"}
         return subprocess.run(
-            command, cwd=self.work, env=variables | {"DOVETAIL_SERVER": f"http://127.0.0.1:{self._served(command[-1])}"}, input="y\n" * 20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+            command,
+            cwd=self.work,
+            env=variables | server,
+            input="y\n" * 20,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
 
     def _exported(self) -> dict[str, str]:
         pairs = re.findall(r'^declare -x (\w+)="(.*)"$', (self._folder / "env").read_text(), re.MULTILINE)
