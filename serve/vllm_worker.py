@@ -5,7 +5,6 @@ What worker.py is for the native engine. vLLM's own processes are children of th
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import os
 import signal
@@ -81,9 +80,7 @@ def load_vllm(config: VllmWorkerConfig, progress: Callable[[float, str], None]) 
 def main() -> int:
     """Entry point: ``vllm_worker CONFIG_JSON ZMQ_ADDRESS``."""
     faulthandler.enable()
-    # Ctrl-C reaches the whole process group, vLLM's processes too; the API process decides when they end.
-    with contextlib.suppress(PermissionError):
-        os.setpgid(0, 0)
+    # In a process group of its own (wiring.py): Ctrl-C does not reach vLLM's processes, and none of them outlives this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = msgspec.json.decode(sys.argv[1].encode(), type=VllmWorkerConfig)
     configure_logging("debug" if config.debug else "info", config.log_format, process="engine")

@@ -103,7 +103,10 @@ async def _serve(
     weights = digests[0] if len(digests) == 1 or digests[0] is None else ",".join(str(digest) for digest in digests)
     governance = await asyncio.to_thread(audited, config, governance, weights, policy)
     engine = EngineProcess(
-        command if command is not None else engine_command(workers[0]), on_progress, adapters=adapters[models[0].name]
+        command if command is not None else engine_command(workers[0]),
+        on_progress,
+        adapters=adapters[models[0].name],
+        own_group=config.engine == "vllm",
     )
     added = [
         _added_engine(engine_command(worker), config.idle_unload, model.name, adapters[model.name], on_progress)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -58,6 +59,7 @@ class EngineProcess:
 
     When the process dies, every request in flight ends with a 503 error event and a new process is started, after a wait
     that grows with every death in a row, and given the adapters again. A process that has work and says nothing for ``hang_timeout_s`` seconds is killed.
+    ``own_group``: it has processes of its own, which end with it however it ends.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class EngineProcess:
         *,
         hang_timeout_s: float = 120.0,
         adapters: Mapping[str, Path] = MappingProxyType({}),
+        own_group: bool = False,
     ) -> None:
         self._command = tuple(command)
+        self._own_group = own_group
         self._hang_timeout_s = hang_timeout_s
         self._heard = 0.0
         self._on_progress = on_progress
@@ -231,7 +235,10 @@ class EngineProcess:
         socket.setsockopt(zmq.RCVHWM, 0)
         socket.bind(address)
         process = self._process = await asyncio.create_subprocess_exec(
-            *self._command, address, stdin=asyncio.subprocess.DEVNULL
+            *self._command,
+            address,
+            stdin=asyncio.subprocess.DEVNULL,
+            process_group=0 if self._own_group else None,
         )
         receiver = asyncio.create_task(self._receive(socket, first))
         death = asyncio.create_task(process.wait())
@@ -251,6 +258,9 @@ class EngineProcess:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+            if self._own_group:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             self._socket = None
             socket.close(linger=0)
 

@@ -7,8 +7,10 @@ it). A request named ``hang`` stops it, one named ``glutton`` takes all memory.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.errors import ModelError, UserError
@@ -76,6 +78,9 @@ def load(behaviour: str) -> Core:
         raise MemoryError
     if behaviour == "die":
         os._exit(7)
+    if behaviour.startswith("parent of "):
+        child = subprocess.Popen(["sleep", "3600"])
+        Path(behaviour.removeprefix("parent of ")).write_text(str(child.pid))
     return Countdown()
 
 

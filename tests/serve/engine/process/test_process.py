@@ -212,3 +212,26 @@ async def test_an_adapter_that_cannot_be_used_keeps_the_server_from_starting() -
     with pytest.raises(ModelError, match="does not fit"):
         await engine.start()
     await engine.close()
+
+
+async def test_processes_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
+    told = tmp_path / "child"
+    engine = EngineProcess(command(f"parent of {told}"), own_group=True)
+    try:
+        await engine.start()
+        child, first = int(told.read_text()), engine._process
+        assert first is not None and alive(child)
+        first.kill()
+        await eventually(lambda: not alive(child))
+        await eventually(lambda: engine.ready and engine.restarts == 1)
+    finally:
+        await engine.close()
+    assert not alive(int(told.read_text()))
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie that nobody has asked for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
