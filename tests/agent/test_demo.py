@@ -30,7 +30,7 @@ def test_what_is_shown() -> None:
     show_how_to_try(console, "http://x", "tiny[m]")
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
-    for text in ("-a\n+b", "[red]b", "forced         3", "1 of 2 drafted", "http://x/v1/edits", "tiny[m]"):
+    for text in ("-a\n+b", "[red]b", "forced         3", "2 tokens were proposed", "http://x/v1/edits", "tiny[m]"):
         assert text in shown
 
 

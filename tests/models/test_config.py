@@ -90,7 +90,7 @@ def test_windows(architecture: str, keys: dict[str, Any], windows: tuple[int | N
             "architecture GPT2LMHeadModel is not supported by Dovetail's own engine, which has GPTBigCodeForCausalLM, Gemma2",
         ),
         ({"architectures": []}, "architectures is missing"),
-        ({"architectures": ["GPT2LMHeadModel"]}, "vLLM serves others"),
+        ({"architectures": ["GPT2LMHeadModel"]}, "serve --engine vllm"),
         ({"hidden_act": "relu"}, "hidden_act 'relu' is not supported; supported: silu"),
         (
             {"rope_scaling": {"type": "proportional", "factor": 2.0}},

@@ -127,7 +127,7 @@ def test_code_in_the_models_directory_is_not_run(server: Server, checkpoint: Pat
     [
         (["--host", "0.0.0.0"], "dovetail keys create NAME --keys FILE"),
         (["--admin", "127.0.0.1:0"], "Administrators need keys on a port"),
-        (["--tls-cert", "cert.pem"], "both tls_cert and tls_key"),
+        (["--tls-cert", "cert.pem"], "TLS needs tls_cert (--tls-cert) and tls_key (--tls-key)"),
         (["--admin", "somewhere"], "HOST:PORT or unix:PATH"),
         (["--access", "none.toml"], "cannot be read"),
         (["--keys", "/no/such/folder/keys"], "cannot be opened"),

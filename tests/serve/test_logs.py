@@ -44,7 +44,7 @@ def test_a_traceback_shows_no_values(stream: io.StringIO, form: Any) -> None:
         failing()
     except ValueError as error:
         structlog.get_logger("dovetail").error("it broke", exc_info=error)
-        logging.getLogger("uvicorn.error").error("it broke there", exc_info=error)
+        logging.getLogger("a.library").error("it broke there", exc_info=error)
     told = stream.getvalue()
     assert told.count("ValueError: 19") == 2
     assert told.count("in failing") == 2

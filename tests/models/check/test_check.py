@@ -89,7 +89,7 @@ def test_what_cannot_be_checked(directory: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["MambaForCausalLM"]}))
     code, said = check(str(tmp_path))
     assert code == 2
-    assert "vLLM serves others" in said
+    assert "serve --engine vllm" in said
     monkeypatch.setattr(check_run.importlib.util, "find_spec", lambda name: None)
     code, said = check(str(directory))
     assert code == 2
