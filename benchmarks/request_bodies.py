@@ -212,7 +212,7 @@ def damaged(chance: random.Random, endpoint: str) -> dict[str, Any]:
             wanted = [field for field in DEAR if field in body or chance.random() < 0.1]
             if wanted:
                 field = chance.choice(wanted)
-                body[field] = DEAR[field](chance)
+                body[field] = copy.deepcopy(DEAR[field](chance))  # what is put into it later stays out of the next ones
                 continue
         damage(chance, body)
     return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
@@ -62,7 +63,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UserError(f"The body is not valid UTF-8 (byte {error.start}).", code="invalid_utf8") from error
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise UserError(f"The body is not valid JSON: {error.msg} ({where}).", code="invalid_json") from error
@@ -141,6 +142,13 @@ def path_of(location: Sequence[int | str]) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise UserError(f"The body is not valid JSON: {name} is not a JSON number.", code="invalid_json")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise UserError(f"The body is not usable JSON: {text[:40]} is too large for a number.", code="invalid_json")
+    return value
 
 
 def _check_shape(value: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ state is asked first moves it to itself. Not for several threads at once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
 
@@ -18,6 +19,9 @@ from dovetail.serve.errors import UserError
 
 _DEAD_END = "NoExtension"
 """How llguidance's error begins where the grammar goes on but no token does."""
+
+_PROMISES = 256
+"""Tokens said to be allowed that are remembered: more than the rows of a step."""
 
 
 class Cursor:
@@ -37,7 +41,7 @@ class Cursor:
         self._param = param
         self._scratch = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.int32)
         self.start = self._at = GrammarConstraint(self, None, -1)
-        self._promised: tuple[GrammarConstraint, Int32Array | int] | None = None
+        self._promised: deque[tuple[GrammarConstraint, int]] = deque(maxlen=_PROMISES)
 
     def at(self, state: GrammarConstraint) -> LLMatcher:
         """The matcher, moved to ``state``."""
@@ -78,21 +82,18 @@ class Cursor:
             self._matcher, self._at = self._compiled.deep_copy(), self.start  # a matcher in error stays in it
             return np.zeros_like(self.allowed)
         self.refuse_failure()
-        mask = self._scratch[: len(self.allowed)] & self.allowed
-        self._promised = state, mask
-        return mask
+        return self._scratch[: len(self.allowed)] & self.allowed
 
     def promise(self, state: GrammarConstraint, token: int) -> None:
         """Note that ``token`` was said to be allowed at ``state``."""
-        self._promised = state, token
+        self._promised.append((state, token))
 
     def refuse_contradiction(self, state: GrammarConstraint, token: int) -> None:
-        """Raise when what was said last of ``state`` allowed ``token``, which now is refused: llguidance does so with some
+        """Raise when ``token``, which now is refused, was or still is said to be allowed at ``state``: llguidance does so with some
         grammars that are ambiguous a thousand times over, as ``(a*)*(a*)*...`` is."""
-        if self._promised is None or self._promised[0] is not state:
-            return
-        said = self._promised[1]
-        if said == token if isinstance(said, int) else int(said[token // 32]) >> (token % 32) & 1:
+        said = any(at is state and promised == token for at, promised in self._promised)
+        known = 0 <= token < len(self.allowed) * 32
+        if said or (known and int(self.mask(state)[token // 32]) >> (token % 32) & 1):
             message = f"{self._param}: this grammar is too ambiguous: its compiler allows a token and then refuses it. Simplify it."
             raise UserError(message, code="grammar_too_complex", param=self._param)
 

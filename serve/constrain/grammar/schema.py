@@ -6,10 +6,12 @@ Follows ``$ref`` as llguidance does, so that definitions nobody points to are no
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from dovetail.serve.constrain.grammar.limits import MAX_DEFINITIONS, MAX_DEPTH, MAX_MULTIPLE
 
@@ -20,6 +22,7 @@ _ONE = ("additionalProperties", "items", "additionalItems")
 _SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 _NAMED = ("properties", "patternProperties")
 _DEFINITIONS = ("$defs", "definitions")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown")
 )
@@ -65,12 +68,15 @@ def prepare(source: str) -> Prepared:
     """The schema in ``source`` (JSON text).
 
     Raises:
-        SchemaError: it is no JSON object or boolean, is ``false``, or is nested or referring too deeply.
+        SchemaError: it is no JSON object or boolean, is ``false``, is nested or referring too deeply, or holds what no strict
+            JSON can: NaN, numbers beyond 64 bits of floating point, half a surrogate pair.
     """
     try:
-        schema = json.loads(source)
+        schema = json.loads(source, parse_constant=_refuse_number, parse_float=_finite, parse_int=_finite_whole)
     except RecursionError as error:
         raise SchemaError(f"#: nested more than {MAX_DEPTH} levels deep") from error
+    except SchemaError:
+        raise
     except ValueError as error:
         raise SchemaError(f"#: is not valid JSON: {error}") from error
     if schema is False:
@@ -80,8 +86,25 @@ def prepare(source: str) -> Prepared:
     if not isinstance(schema, dict):
         raise SchemaError("#: a schema must be an object or a boolean")
     _refuse_depth(schema)
+    if "\\" in source and _LONE_SURROGATE.search(json.dumps(schema, ensure_ascii=False)):
+        raise SchemaError("#: holds half a surrogate pair, which is no character")
     schema.pop("x-guidance", None)
     return _walked(schema)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    shown_text = text if len(text) < 40 else f"{text[:20]}... ({len(text)} characters)"
+    raise SchemaError(f"#: {shown_text} is no JSON number, or none that fits 64 bits of floating point")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text)
+
+
+def _finite_whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def _refuse_depth(schema: dict[str, Any]) -> None:

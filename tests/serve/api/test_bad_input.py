@@ -139,6 +139,7 @@ async def test_a_model_may_have_other_names(make_api):
         (b"{", "invalid_json"),
         (b"[1]", "invalid_json"),
         (b'{"temperature": NaN}', "invalid_json"),
+        (b'{"temperature": 1e999}', "invalid_json"),
         (b'{"a": ' + b"9" * 5000 + b"}", "invalid_json"),
         (b"[" * 200_000, "invalid_json"),
         (b'{"a": ["\\ud800"]}', "invalid_unicode"),

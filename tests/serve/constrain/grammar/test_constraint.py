@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -222,16 +223,26 @@ def test_quoted_angles_name_no_token() -> None:
         compiled(GrammarSpec(kind="lark", source=source))
 
 
-def far(state: GrammarConstraint, tokens: int) -> GrammarConstraint:
+def far(state: GrammarConstraint, tokens: int, between: Callable[[], object] = lambda: None) -> GrammarConstraint:
     for _ in range(tokens):
         token = int(tokens_in(mask_of(state))[0])
         assert state.allows(token)
+        between()
         state = state.advance(token)
     return state
 
 
-def test_a_compiler_that_takes_its_word_back_is_the_grammars_fault() -> None:
-    state = compiled(GrammarSpec(kind="regex", source="(a*)*" * 1000, param="regex"))
+@pytest.mark.parametrize("looks_back", [False, True])
+def test_a_compiler_that_takes_its_word_back_is_the_grammars_fault(looks_back: bool) -> None:
+    start = compiled(GrammarSpec(kind="regex", source="(a*)*" * 1000, param="regex"))
     with pytest.raises(UserError, match="regex: this grammar") as caught:
-        far(state, 200)
+        far(start, 200, lambda: mask_of(start) if looks_back else None)
     assert (caught.value.code, caught.value.param) == ("grammar_too_complex", "regex")
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "1" + "0" * 400, '"\\ud800"'])
+def test_a_schema_of_what_no_strict_json_holds_is_refused(number: str, lenient: bool) -> None:
+    with pytest.raises(UserError, match="at #: ") as caught:
+        compiled(GrammarSpec(kind="json_schema", source=f'{{"const": {number}}}', lenient=lenient))
+    assert caught.value.code == "invalid_json_schema"
