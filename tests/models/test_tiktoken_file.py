@@ -89,9 +89,10 @@ def test_any_bytes_are_spelled_and_told_character_by_character(qwen: Tokenizer, 
     detokenizer = qwen.detokenizer()
     told = [detokenizer.push(token) for token in ids]
     for count in range(len(ids)):
-        # What was told so far is the beginning of the whole, and lags behind by half a character at most.
+        # What was told so far is the beginning of the whole, and lags behind by half a character at most; what begins like
+        # half a surrogate pair is taken for one until the third byte, and is two replacement characters in the end.
         spelled = b"".join(qwen.token_bytes(token) or b"" for token in ids[: count + 1]).decode(errors="replace")
-        assert spelled.startswith("".join(told[: count + 1])) and len(spelled) - len("".join(told[: count + 1])) <= 1
+        assert spelled.startswith("".join(told[: count + 1])) and len(spelled) - len("".join(told[: count + 1])) <= 2
     assert "".join(told) + detokenizer.flush() == data.decode(errors="replace")
 
 

@@ -353,7 +353,7 @@ def test_however_deep(command: str, wrappers: list[int]) -> None:
     for wrapper in wrappers:
         quoted = shlex.quote(command)
         forms = (f"sh -c {quoted}", f"(true; {command})", f"env A=1 bash -c {quoted}", f"eval {quoted}")
-        command = (*forms, f"true && {{ {command}; }}", f"echo $({command})")[wrapper]
+        command = (*forms, f"true && {{ {command}; }}", f"echo $( {command} )")[wrapper]  # $(( is arithmetic
     assert destructive(command) is not None
 
 
