@@ -34,7 +34,7 @@ from rich.progress import Progress
 
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.engine.inline import InlineEngine
 from dovetail.serve.hosting import served_model, worker_config
 from dovetail.serve.worker import load_native

@@ -45,7 +45,7 @@ from rich.table import Table
 from dovetail.models.random_checkpoint import MARKER_TOKENS
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.app import create_app
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.engine.inline import InlineEngine
 from dovetail.serve.engine.process.worker import Core
 from dovetail.serve.engine.vllm.core import VllmCore

@@ -24,7 +24,7 @@ import httpx
 from dovetail.agent.client import DovetailClient, ServerProblem
 from dovetail.agent.loop import Agent, Settings
 from dovetail.models.embedded import WEIGHTS, evaluate, report, sources
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.server_process import start_server_process
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "rename"

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from dovetail.models.embedded import WEIGHTS
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.server_process import start_server_process
 
 SETTLE_S = 0.2

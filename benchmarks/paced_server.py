@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dovetail.models.embedded import WEIGHTS
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.config import load_config
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.types import Event, FinishEvent, ModelInfo, Request, Stats, TokensEvent, Usage
 from dovetail.serve.wiring import run_server

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dovetail.models.random_checkpoint import write_random_checkpoint
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.server_process import ServerHandle, start_server_process
 
 

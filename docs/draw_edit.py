@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.demo import Demo, read_demo
-from dovetail.serve.config import load_config
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.server_process import start_server_process
 
 IMAGE = Path(__file__).resolve().parent / "images" / "edit.svg"

@@ -6,29 +6,16 @@ python docs/list_settings.py --check    exit 1 if it is not up to date
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
+from operator import attrgetter
 
-import typer.main
 from generated import NOTE, cell, code, keep
 
-from dovetail.serve.cli import app
-from dovetail.serve.config import ENVIRONMENT_PREFIX, Setting, option_of, settings
-
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Model": ("model", "model_name", "model_alias", "any_model_name", "add_model", "idle_unload", "lora", "lora_folder",
-              "embeddings", "quantize", "dtype", "max_model_len"),
-    "Network": ("host", "port", "tls_cert", "tls_key", "tls_client_ca", "cors_origin", "max_body_bytes", "docs"),
-    "Access": ("keys", "access", "admin"),
-    "Answers": ("max_output_tokens", "policy", "acceptable_use", "no_carriers", "keep_billing_header", "store"),
-    "Engine": ("engine", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "engine_arg", "device", "threads", "max_num_seqs", "max_waiting", "max_batched_tokens", "max_draft", "block_size",
-               "deterministic", "no_graphs", "drain_seconds"),
-    "Memory": ("kv_cache_memory", "kv_cache_dtype", "kv_offload_memory", "kv_offload_disk", "kv_offload_disk_size"),
-    "Audit log": ("audit", "audit_name", "audit_anchor", "audit_keys", "audit_fsync", "audit_full", "audit_text",
-                  "audit_period", "audit_retention_days", "audit_seal"),
-    "Evidence and observation": ("require_signature", "card", "card_key", "otlp", "log_level", "log_format"),
-}  # fmt: skip
-"""What is read together. A setting that stands nowhere here comes last, under "More"."""
+from dovetail.serve.config.server import SETTINGS
+from dovetail.serve.config.settings import Setting, option_of
+from dovetail.serve.config.sources import ENVIRONMENT_PREFIX
 
 HEAD = """# Configuration
 
@@ -81,13 +68,12 @@ TAIL = """
 """
 
 
-def section(title: str, known: list[Setting], meanings: Mapping[str, str]) -> str:
+def section(title: str, known: Iterable[Setting]) -> str:
     """One table."""
     rows = [f"\n## {title}\n\n| setting | option, variable | value | default | meaning |\n|---|---|---|---|---|\n"]
     for each in known:
         names = f"{code(option_of(each.name))}<br>{code(ENVIRONMENT_PREFIX + each.name.upper())}"
-        meaning = meanings.get(each.name, "")
-        rows.append(f"| {code(each.name)} | {names} | {value(each)} | {default(each)} | {cell(meaning)} |\n")
+        rows.append(f"| {code(each.name)} | {names} | {value(each)} | {default(each)} | {cell(each.meaning)} |\n")
     return "".join(rows)
 
 
@@ -112,13 +98,8 @@ def default(setting: Setting) -> str:
 
 def text() -> str:
     """The page."""
-    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    meanings = {each.name: each.help for each in serve.params}
-    known = {each.name: each for each in settings()}
-    groups = {title: [known.pop(name) for name in names if name in known] for title, names in GROUPS.items()}
-    if known:
-        groups["More"] = list(known.values())
-    tables = [section(title, members, meanings) for title, members in groups.items()]
+    groups = itertools.groupby(SETTINGS, key=attrgetter("group"))
+    tables = [section(title, members) for title, members in groups]
     return HEAD.format(note=NOTE.format(script="list_settings.py")) + "".join(tables) + TAIL
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dovetail import __version__
 from dovetail.serve.api.served import ServedModel
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.engine.base import Engine
 from dovetail.serve.errors import EngineError

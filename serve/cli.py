@@ -20,7 +20,11 @@ from dovetail.agent import cli as agent_cli
 from dovetail.agent.problems import FileProblem, Problem, ServerUnreachable
 from dovetail.models.check import cli as check_cli
 from dovetail.serve.capacity import cli as capacity_cli
-from dovetail.serve.config import ConfigError, ServerConfig, load_config, require_servable
+from dovetail.serve.config.options import with_settings
+from dovetail.serve.config.servable import require_servable
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.doctor import cli as doctor_cli
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern import cli as govern_cli
@@ -75,138 +79,13 @@ def _root(
 
 
 @app.command()
+@with_settings
 def serve(
-    model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL_DIR|FILE.gguf]", help="Default: the embedded model.")
-    ] = None,
-    model_name: Annotated[str | None, typer.Option(help="The name clients use. Default: the directory's.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (8000); 0: any free one.")] = None,
-    engine: Annotated[str | None, typer.Option(help="native, or vllm for many GPUs (docs/vllm.md).")] = None,
-    tensor_parallel_size: Annotated[int | None, typer.Option(help="vLLM: GPUs that share each layer.")] = None,
-    pipeline_parallel_size: Annotated[int | None, typer.Option(help="vLLM: groups that share the layers.")] = None,
-    data_parallel_size: Annotated[int | None, typer.Option(help="vLLM: copies of the model.")] = None,
-    engine_arg: Annotated[
-        list[str] | None,
-        typer.Option("--engine-arg", help="vLLM: another of its engine arguments, NAME=VALUE; repeatable."),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="What is computed in; auto: as the weights are stored.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="Store the weights in int8 or int4.")] = None,
-    max_model_len: Annotated[int | None, typer.Option(help="Longest context in tokens; default: the model's.")] = None,
-    max_output_tokens: Annotated[
-        int | None, typer.Option(help="Longest answer in tokens, whatever a request asks for.")
-    ] = None,
-    max_num_seqs: Annotated[int | None, typer.Option(help="Sequences in one batch.")] = None,
-    max_waiting: Annotated[int | None, typer.Option(help="Requests that may wait beyond those; then 429.")] = None,
-    drain_seconds: Annotated[int | None, typer.Option(help="How long requests may go on after SIGTERM.")] = None,
-    max_batched_tokens: Annotated[int | None, typer.Option(help="Tokens in one forward pass.")] = None,
-    block_size: Annotated[int | None, typer.Option(help="Tokens per KV block.")] = None,
-    max_draft: Annotated[int | None, typer.Option(help="Tokens drafted per sequence and step; 0: no drafts.")] = None,
-    kv_cache_memory: Annotated[
-        str | None, typer.Option(help="For the KV cache, such as 512MiB; default: a share of what is free.")
-    ] = None,
-    kv_cache_dtype: Annotated[
-        str | None, typer.Option(help="auto: as computed in; fp8: 8 bits, on a CUDA device.")
-    ] = None,
-    kv_offload_memory: Annotated[
-        str | None, typer.Option(help="Host memory for what leaves the KV cache, such as 8GiB; 0: it is dropped.")
-    ] = None,
-    kv_offload_disk: Annotated[
-        Path | None, typer.Option(help="A folder for what leaves that memory, encrypted.")
-    ] = None,
-    kv_offload_disk_size: Annotated[str | None, typer.Option(help="How much of it, such as 64GiB (8GiB).")] = None,
-    deterministic: Annotated[
-        bool | None,
-        typer.Option("--deterministic", help="A request's tokens do not depend on what shares its batches."),
-    ] = None,
-    no_graphs: Annotated[
-        bool | None, typer.Option("--no-graphs", help="Run every step eagerly on a CUDA device.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
-    max_body_bytes: Annotated[str | None, typer.Option(help="Largest request body, such as 8MiB.")] = None,
-    any_model_name: Annotated[
-        bool | None, typer.Option("--any-model-name", help="Answer whatever model is named.")
-    ] = None,
-    model_alias: Annotated[
-        list[str] | None,
-        typer.Option("--model-alias", help="Another name of the model, such as 'claude-*'; repeatable."),
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option(help="Stored answers: a file, or postgresql://...; else they are kept in memory.")
-    ] = None,
-    keep_billing_header: Annotated[
-        bool | None,
-        typer.Option("--keep-billing-header", help="Leave the changing first line of Claude Code's system prompt."),
-    ] = None,
-    no_carriers: Annotated[
-        bool | None,
-        typer.Option("--no-carriers", help="Let calls of clients' edit tools quote text that no file has."),
-    ] = None,
-    docs: Annotated[bool | None, typer.Option("--docs", help="Serve /docs and /openapi.json.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="A TOML file that says which edits may be made.")] = None,
-    keys: Annotated[
-        str | None, typer.Option(help="API keys and usage: a file, or postgresql://...; callers need a key then.")
-    ] = None,
-    access: Annotated[
-        Path | None, typer.Option(help="A TOML file of groups, quotas, identity providers (docs/access.md).")
-    ] = None,
-    admin: Annotated[str | None, typer.Option(help="Where administrators ask: HOST:PORT or unix:PATH.")] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="The server's certificate, and its chain.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
-    tls_client_ca: Annotated[
-        Path | None, typer.Option(help="Whose client certificates every connection must bring.")
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None,
-        typer.Option("--cors-origin", help="Web pages that may read answers, such as https://ide.example; repeatable."),
-    ] = None,
-    acceptable_use: Annotated[
-        Path | None, typer.Option(help="A TOML file that says which requests are declined; 'off': none are.")
-    ] = None,
-    audit: Annotated[Path | None, typer.Option(help="The folder of an audit log (docs/audit.md).")] = None,
-    audit_name: Annotated[str | None, typer.Option(help="The name of this server's log in that folder.")] = None,
-    audit_anchor: Annotated[Path | None, typer.Option(help="A file outside, with its last hash.")] = None,
-    audit_keys: Annotated[Path | None, typer.Option(help="The folder of the keys of its texts.")] = None,
-    audit_fsync: Annotated[str | None, typer.Option(help="When records are synced: always, interval or never.")] = None,
-    audit_full: Annotated[str | None, typer.Option(help="Where nothing can be written: refuse or count.")] = None,
-    audit_text: Annotated[str | None, typer.Option(help="What is kept of prompts and outputs: digest or full.")] = None,
-    audit_period: Annotated[str | None, typer.Option(help="How long a segment and its key last: day or month.")] = None,
-    audit_retention_days: Annotated[int | None, typer.Option(help="Then a period's key is destroyed.")] = None,
-    audit_seal: Annotated[Path | None, typer.Option(help="The key that seals the anchor.")] = None,
-    require_signature: Annotated[
-        Path | None, typer.Option(help="A public key; a model it has not signed is not served.")
-    ] = None,
-    card: Annotated[
-        Path | None, typer.Option(help="The folder of evaluations and system cards (docs/system-card.md).")
-    ] = None,
-    card_key: Annotated[Path | None, typer.Option(help="A private key that signs system cards.")] = None,
-    embeddings: Annotated[
-        str | None, typer.Option(help="Make /v1/embeddings of the model's hidden states: mean or last.")
-    ] = None,
-    add_model: Annotated[
-        list[str] | None,
-        typer.Option("--add-model", help="Another model, NAME=DIR; repeatable (docs/several-models.md)."),
-    ] = None,
-    idle_unload: Annotated[
-        int | None, typer.Option(help="Seconds after which an added model that nobody asks is unloaded.")
-    ] = None,
-    lora: Annotated[
-        list[str] | None, typer.Option("--lora", help="A LoRA adapter, NAME=DIR; repeatable (docs/adapters.md).")
-    ] = None,
-    lora_folder: Annotated[
-        Path | None, typer.Option(help="Where adapters lie that administrators may load at run time.")
-    ] = None,
-    otlp: Annotated[
-        str | None, typer.Option(help="Where traces go, by OTLP over HTTP, such as http://127.0.0.1:4318.")
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="text, or json: one object a line.")] = None,
+    given: dict[str, Any],
     config: Annotated[Path | None, typer.Option(help="A TOML file with these settings.")] = None,
 ) -> None:
     """Serve a model until it is stopped."""
-    flags = {key: value for key, value in locals().items() if key != "config" and value != []}
-    settings = load_config(flags, os.environ, config)
+    settings = load_config(given, os.environ, config)
     require_servable(settings)
     from dovetail.agent.terminal import loading_bars
     from dovetail.serve.wiring import run_server

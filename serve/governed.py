@@ -15,7 +15,8 @@ import structlog
 
 from dovetail import __version__
 from dovetail.models.gguf.describe import gguf_of
-from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import PolicyError, read_policy
 from dovetail.serve.errors import ModelError

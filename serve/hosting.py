@@ -30,7 +30,10 @@ from dovetail.models.outline import outline_of
 from dovetail.models.tensors import parameters
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.api.served import ChatMessage, Embedding, OfferedTool, SamplingDefaults, ServedModel
-from dovetail.serve.config import ConfigError, ServerConfig, both, load_config, require_model
+from dovetail.serve.config.servable import require_model
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError, both
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.engine.vllm.arguments import LORA_RANKS, VllmSettings
 from dovetail.serve.engine.vllm.versions import installed_version
 from dovetail.serve.errors import ModelError, UserError

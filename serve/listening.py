@@ -21,7 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dovetail.serve.api.access.guard import CLIENT_NAME
 from dovetail.serve.api.context import Load
-from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.errors import EngineError
 
 HEAD_SECONDS = 20.0

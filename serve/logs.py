@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import Processor
 
-from dovetail.serve.config import LogFormat, LogLevel
+from dovetail.serve.config.server import LogFormat, LogLevel
 
 
 def configure_logging(level: LogLevel, form: LogFormat, stream: TextIO | None = None, **fields: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dovetail.serve.config import ConfigError, both
+from dovetail.serve.config.settings import ConfigError, both
 
 _NAME = re.compile(r"[^\s=:,*]{1,128}")
 

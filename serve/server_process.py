@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from dovetail.serve.config import ENVIRONMENT_PREFIX, KEYS, ServerConfig
+from dovetail.serve.config.server import SETTINGS, ServerConfig
+from dovetail.serve.config.sources import ENVIRONMENT_PREFIX
 from dovetail.serve.errors import EngineError
 
 Progress = Callable[[float, str], None]
@@ -50,7 +51,7 @@ def start_server_process(config: ServerConfig, on_progress: Progress) -> ServerH
     port = config.port or _free_port(config.host)
     command: Sequence[str] = [sys.executable, "-m", "dovetail.serve.cli", "serve", *_flags(config, port)]
     # All settings are told as flags: what the environment says has been read already, and may have been overruled.
-    ours = {"DOVETAIL_CONFIG", *(f"{ENVIRONMENT_PREFIX}{key.upper()}" for key in KEYS)}
+    ours = {"DOVETAIL_CONFIG", *(f"{ENVIRONMENT_PREFIX}{each.name.upper()}" for each in SETTINGS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     url = f"http://{config.host}:{port}"

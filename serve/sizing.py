@@ -7,7 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Protocol
 
-from dovetail.serve.config import ServerConfig, both
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import both
 from dovetail.serve.errors import ModelError
 
 _ELEMENT_BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}

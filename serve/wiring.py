@@ -27,7 +27,8 @@ from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.http.tracing import NoTracing, Traces, open_traces
 from dovetail.serve.api.settings import ApiSettings
 from dovetail.serve.card import Placed, card_keeper
-from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.constrain.grammar.checks import CheckProcesses
 from dovetail.serve.edit.landing.process import LandingProcesses
 from dovetail.serve.engine.on_demand import OnDemandEngine

@@ -18,7 +18,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "serve/types.py": (),
     "serve/errors.py": (),
     "serve/pointer.py": (),
-    "serve/config.py": ("serve.errors", "serve.types"),
+    "serve/config": ("serve.config", "serve.errors"),
     "serve/constrain": ("serve.constrain", "serve.types", "serve.errors"),
     "serve/edit": ("serve.edit", "serve.constrain", "serve.pointer", "serve.types", "serve.errors"),
     "serve/engine/native": (

@@ -1,4 +1,4 @@
-"""What the deployment decides about the HTTP side. Parsed elsewhere (serve/config.py); frozen here."""
+"""What the deployment decides about the HTTP side. Parsed elsewhere (serve/config/); frozen here."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
     """Check hardware, kernels, ports, model, licence, signature and clock; say what to fix. Status 1 where something is bad."""
-    from dovetail.serve.config import load_config
+    from dovetail.serve.config.sources import load_config
     from dovetail.serve.doctor.doors import doors
     from dovetail.serve.doctor.machine import machine
     from dovetail.serve.doctor.model import models

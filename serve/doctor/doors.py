@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from cryptography import x509
 
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.doctor.check import Check
 from dovetail.serve.govern.store.database import POSTGRES
 from dovetail.serve.listening import UNIX, is_loopback

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dovetail.models.errors import ModelDirectoryError
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.doctor.check import Check
 from dovetail.serve.errors import DovetailError
 from dovetail.serve.govern.weights.files import (

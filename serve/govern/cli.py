@@ -17,7 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dovetail.serve.config import ConfigError, load_config
+from dovetail.serve.config.settings import ConfigError
+from dovetail.serve.config.sources import load_config
 
 keys_app = typer.Typer(help="API keys: made, listed, rotated, revoked.", no_args_is_help=True)
 usage_app = typer.Typer()

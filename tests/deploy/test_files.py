@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dovetail.serve.config import ServerConfig, load_config
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.sources import load_config
 
 ROOT = Path(__file__).parents[2]
 Steps = list[tuple[str, str]]

@@ -15,7 +15,8 @@ import yaml
 from dovetail.serve.api.affinity import HEADER
 from dovetail.serve.api.http.failures import REFUSED
 from dovetail.serve.api.security.declined import SESSION_HEADERS
-from dovetail.serve.config import MIB, ServerConfig, load_config
+from dovetail.serve.config.server import MIB, ServerConfig
+from dovetail.serve.config.sources import load_config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SEVERAL = DEPLOY / "kubernetes" / "several"

@@ -11,7 +11,7 @@ from dovetail.agent.repo.rules import read_rules
 from dovetail.agent.sandbox.config import read_config
 from dovetail.serve.api.edits.apply import ApplyBody
 from dovetail.serve.api.edits.body import EditsBody
-from dovetail.serve.config import load_config
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.govern.access.document import read_access_file
 from dovetail.serve.govern.declines.document import read_acceptable_use

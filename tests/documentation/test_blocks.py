@@ -14,7 +14,8 @@ from documentation.commands import dovetail_commands, parse
 from documentation.loaders import LOADERS
 from documentation.reader import unlike
 
-from dovetail.serve.config import KEYS, load_config
+from dovetail.serve.config.server import SETTINGS
+from dovetail.serve.config.sources import load_config
 
 BLOCKS = [block for page in pages() for block in read_blocks(page)]
 FOREIGN = frozenset({"docs/clients.md"})
@@ -70,7 +71,7 @@ def test_commands_take_what_the_page_gives_them(block: Block) -> None:
     for words in dovetail_commands(block.text, block.language):
         name, given = parse(words)
         if name == "serve":
-            load_config({key: value for key, value in given.items() if key in KEYS and value not in (None, [])}, {})
+            load_config({each.name: given[each.name] for each in SETTINGS if given[each.name] not in (None, [])}, {})
 
 
 def test_a_wrong_option_is_found() -> None:

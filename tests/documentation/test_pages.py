@@ -14,7 +14,7 @@ import pytest
 from documentation.blocks import ROOT, SHELLS, Block, pages, read_blocks
 from documentation.reader import EMBEDDED, Reader
 
-from dovetail.serve.config import load_config
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.server_process import start_server_process
 
 pytestmark = pytest.mark.timeout(900)  # the machine may be busy, and the first test waits for the server

@@ -19,7 +19,7 @@ from e2e.correct_model import answer, read_prompt
 
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.engine.fake import FakeEngine, Step, reply
 from dovetail.serve.hosting import served_model, worker_config
 from dovetail.serve.types import Request

@@ -20,7 +20,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from dovetail.serve import cli
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.errors import ModelError
 
 BEFORE, AFTER = "x = 1\n", "y = 1\n"

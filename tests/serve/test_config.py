@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.serve.config import ConfigError, ServerConfig, load_config, parse_size, settings
+from dovetail.serve.config.server import SETTINGS, ServerConfig
+from dovetail.serve.config.settings import ConfigError, parse_size
+from dovetail.serve.config.sources import load_config
 
 
 def test_defaults() -> None:
@@ -115,7 +117,7 @@ def test_an_error_names_the_setting_and_its_option(flags, words):
 
 
 def test_every_setting_has_a_kind_and_a_default_that_fits_it():
-    for setting in settings():
+    for setting in SETTINGS:
         if setting.default is not None and setting.kind in ("whole number", "size"):
             assert isinstance(setting.default, int) and not isinstance(setting.default, bool), setting
         elif setting.kind == "true or false":

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from dovetail.models.embedded import NAME
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.declines.conduct import Conduct, Said
 from dovetail.serve.govern.declines.document import GuardSettings, read_acceptable_use

@@ -20,7 +20,9 @@ from peft_adapter import write_adapter
 from tiny import write_tiny_checkpoint
 from transformers import AutoModel, AutoTokenizer
 
-from dovetail.serve.config import ConfigError, ServerConfig, require_model
+from dovetail.serve.config.servable import require_model
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.errors import ModelError
 from dovetail.serve.hosting import adapters_of, in_directories, model_configs, name_of, served_model, worker_configs
 

@@ -25,7 +25,8 @@ from starlette.responses import JSONResponse
 from dovetail.serve import listening
 from dovetail.serve.api.access.guard import PRINCIPAL, Guard
 from dovetail.serve.api.http.failures import Answers
-from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.access.access import Access
 from dovetail.serve.govern.access.document import AccessFile, Certificates, Group
 from dovetail.serve.govern.governance import Governance

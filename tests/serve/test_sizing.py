@@ -16,7 +16,7 @@ from dovetail.models.batch import KVCache
 from dovetail.models.config import ModelConfig
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.models.tensors import parameters
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.errors import ModelError
 from dovetail.serve.hosting import worker_config
 from dovetail.serve.sizing import available_memory, plan_sizes

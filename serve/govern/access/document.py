@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.principal import Quota, Scopes
 
 SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")

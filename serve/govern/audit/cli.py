@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.settings import AuditSettings
 
 app = typer.Typer(help="The audit log: verified, shown, old texts destroyed.", no_args_is_help=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.errors import EngineError
 from dovetail.serve.govern.audit.anchor import Anchor, AnchorProblem, Seal, read_anchor, write_anchor
 from dovetail.serve.govern.audit.chain import line_of

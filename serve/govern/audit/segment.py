@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.chain import BrokenLine, Link, follow, record_of
 from dovetail.serve.govern.audit.settings import AuditSettings
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dovetail.serve.config import AuditText, ConfigError, Fsync, Period, ServerConfig, WhenFull, both
+from dovetail.serve.config.server import AuditText, Fsync, Period, ServerConfig, WhenFull
+from dovetail.serve.config.settings import ConfigError, both
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 

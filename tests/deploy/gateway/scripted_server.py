@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from dovetail.models.embedded import WEIGHTS
 from dovetail.models.tokenizer import Tokenizer
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.engine.process.worker import Core, run_worker
 from dovetail.serve.types import Event, FinishEvent, ModelInfo, Request, Stats, TokensEvent, Usage
 from dovetail.serve.wiring import run_server

@@ -18,7 +18,7 @@ from dovetail.serve.api.app import create_app
 from dovetail.serve.api.hosted import Hosted
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.engine.fake import FakeEngine, Step, reply
 from dovetail.serve.govern.audit.log import AuditLog
 from dovetail.serve.govern.audit.settings import AuditSettings

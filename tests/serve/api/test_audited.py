@@ -20,7 +20,7 @@ from tool_model import tool_model
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.served import ServedModel
 from dovetail.serve.api.settings import ApiSettings
-from dovetail.serve.config import Fsync
+from dovetail.serve.config.server import Fsync
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.engine.fake import FakeEngine, Script, Step, reply

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from edit_scripts import CALC, REPORT, URL, writes
 
-from dovetail.serve.config import ConfigError, ServerConfig
+from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.edit.policy.combine import Policy
 from dovetail.serve.edit.policy.document import parse_policy
 from dovetail.serve.governed import server_policy

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from dovetail.models.embedded import WEIGHTS
 from dovetail.serve import cli
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.doctor import machine as machine_checks
 from dovetail.serve.doctor.check import Check
 from dovetail.serve.doctor.doors import doors

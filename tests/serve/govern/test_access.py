@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.errors import UserError
 from dovetail.serve.govern.access.access import Access, Owner, require, require_admin, require_model, require_tools
 from dovetail.serve.govern.access.document import AccessFile, read_access_file

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from dovetail.serve import cli
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.cli import since_of, span_of
 from dovetail.serve.govern.keys.keyring import Keyring
 from dovetail.serve.govern.principal import Principal, Quota, Scopes

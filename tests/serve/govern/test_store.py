@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.store import database as module
 from dovetail.serve.govern.store.database import Database, Session, StoreError
 from dovetail.serve.govern.store.postgres import options_of

@@ -11,7 +11,7 @@ import pytest
 from peft_adapter import write_adapter
 from tiny import write_tiny_checkpoint
 
-from dovetail.serve.config import ServerConfig
+from dovetail.serve.config.server import ServerConfig
 from dovetail.serve.doctor.model import models
 from dovetail.serve.errors import ModelError
 from dovetail.serve.hosting import engine_command, served_model, worker_configs

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.anchor import Anchor, Seal, read_anchor, write_anchor
 from dovetail.serve.govern.audit.chain import Link, line_of
 from dovetail.serve.govern.audit.log import AuditLog

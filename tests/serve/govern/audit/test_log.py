@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dovetail.serve.config import ConfigError
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.cli import app
 from dovetail.serve.govern.audit.log import AuditLog, AuditUnavailable, Private
 from dovetail.serve.govern.audit.segment import Segment

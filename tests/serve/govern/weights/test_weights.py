@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from dovetail.models.embedded import WEIGHTS
 from dovetail.serve.cli import app
-from dovetail.serve.config import load_config
+from dovetail.serve.config.sources import load_config
 from dovetail.serve.errors import ModelError
 from dovetail.serve.govern.weights.files import (
     WeightsProblem,

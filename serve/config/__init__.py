@@ -1,0 +1,1 @@
+"""What a deployment decides: the settings, where they come from, and what is checked before anything starts."""
