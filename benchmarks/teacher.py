@@ -93,7 +93,7 @@ class Classroom:
         def timed(spec: ConstraintSpec) -> Constraint:
             return TimedConstraint(compile_constraint(spec), self._watch)
 
-        model = load_model(directory, quantize=quantize)
+        model = load_model(directory, dtype="auto", quantize=quantize)
         usual = UsualSoon(self.tokenizer.encode, [self.tokenizer.token_bytes(i) for i in range(self.tokenizer.size)])
         usual.wait()
         self._engine = NativeEngine(model, self.tokenizer, settings, timed, sample=self._teacher, usual=usual)

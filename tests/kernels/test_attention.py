@@ -118,6 +118,44 @@ def test_a_sequence_does_not_depend_on_its_neighbours(window: int | None) -> Non
         torch.testing.assert_close(out, together[first:end], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("window", [None, 50])
+@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(8, 2, 64), (3, 3, 80), (4, 4, 20)])
+def test_a_row_of_a_draft_is_the_row_alone_to_the_bit(
+    kernels: str, heads: int, kv_heads: int, width: int, window: int | None
+) -> None:
+    if kernels == "none":
+        pytest.skip("torch's products may differ in the last bit")
+    case = make_case([(32, 167)], heads=heads, kv_heads=kv_heads, width=width, block_size=16)
+    draft = paged_attention(case.q, case.k_cache, case.v_cache, case.batch, 0.2, window)
+    for row in range(0, 32, 3):
+        alone = Batch((0, 1), (167 - 31 + row,), case.batch.block_tables)
+        out = paged_attention(case.q[row : row + 1], case.k_cache, case.v_cache, alone, 0.2, window)
+        assert torch.equal(out[0], draft[row])
+
+
+@pytest.mark.parametrize("window", [None, 50])
+@pytest.mark.parametrize(("kv_heads", "threads"), [(2, 1), (2, 8)])
+def test_sequences_that_share_blocks_are_as_alone(
+    kernels: str, kv_heads: int, threads: int, window: int | None
+) -> None:
+    case = make_case([(3, 210), (1, 200), (5, 130)], heads=4, kv_heads=kv_heads, width=32, block_size=8)
+    tables = case.batch.block_tables.clone()
+    tables[1, :17] = tables[0, :17]
+    tables[2, :9] = tables[0, :9]
+    torch.set_num_threads(threads)
+    together = paged_attention(
+        case.q, case.k_cache, case.v_cache, Batch((0, 3, 4, 9), (210, 200, 130), tables), 0.3, window
+    )
+    for s, context in enumerate(case.batch.context_lens):
+        first, end = case.batch.query_starts[s : s + 2]
+        alone = Batch((0, end - first), (context,), tables[s : s + 1])
+        out = paged_attention(case.q[first:end], case.k_cache, case.v_cache, alone, 0.3, window)
+        if kernels == "none":
+            torch.testing.assert_close(out, together[first:end], atol=1e-5, rtol=1e-5)
+        else:
+            assert torch.equal(out, together[first:end])
+
+
 def test_consecutive_slots_are_read_in_place() -> None:
     batch = Batch((0, 1), (9,), torch.tensor([[2, 3, 4]]))
     (group,) = reference.plan_attention(batch, 4).groups
