@@ -100,7 +100,7 @@ docs: install references
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "The site is in site/: open site/index.html, or, to search in it, run: python3 -m http.server -d site"
 
 references: install
-	@$(BIN)/python docs/write_references.py
+	@$(BIN)/python docs/generators/write_references.py
 
 test-docs: docs
 	@$(BIN)/pytest tests/documentation -m docs --timeout 600

@@ -11,18 +11,18 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GENERATORS = sorted(path.name for path in (ROOT / "docs").glob("list_*.py"))
+GENERATORS = sorted(path.name for path in (ROOT / "docs" / "generators").glob("list_*.py"))
 
 
 @pytest.mark.parametrize("script", GENERATORS)
 def test_what_is_written_from_the_code_is_up_to_date(script: str) -> None:
-    command = [sys.executable, str(ROOT / "docs" / script), "--check"]
+    command = [sys.executable, str(ROOT / "docs" / "generators" / script), "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run: make references"
 
 
 @pytest.fixture(scope="module")
 def check_links() -> ModuleType:
-    found = importlib.util.spec_from_file_location("check_links", ROOT / "docs" / "check_links.py")
+    found = importlib.util.spec_from_file_location("check_links", ROOT / "docs" / "generators" / "check_links.py")
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)

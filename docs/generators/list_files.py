@@ -1,7 +1,7 @@
 """Writes the file list at the end of architecture.md from the modules' own first sentences.
 
-python docs/list_files.py            rewrite the section
-python docs/list_files.py --check    exit 1 if it is not up to date
+python docs/generators/list_files.py            rewrite the section
+python docs/generators/list_files.py --check    exit 1 if it is not up to date
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import ast
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 HEADING = "## Files\n"
-FOLDERS = ("serve", "kernels", "models", "agent", "benchmarks")
+FOLDERS = ("serve", "kernels", "models", "agent", "benchmarks", "docs/generators")
 
 
 def first_sentence(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Follows every relative link and anchor of the documentation; lists links to elsewhere, and fetches none.
 
-python docs/check_links.py    print the links to elsewhere; exit 1 if a relative one leads nowhere
+python docs/generators/check_links.py    print the links to elsewhere; exit 1 if a relative one leads nowhere
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(?<!\\)\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)")
 _HEADING = re.compile(r"^#{1,6} +(.*?)\s*#*$", re.MULTILINE)
 _FENCED = re.compile(r"^(```+|~~~+)[^\n]*\n.*?^\1[`~]*$", re.MULTILINE | re.DOTALL)

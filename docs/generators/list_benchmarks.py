@@ -1,7 +1,7 @@
 """Writes benchmarks.md: what is measured by which command, and the results that are recorded, from benchmarks/ itself.
 
-python docs/list_benchmarks.py            write the page
-python docs/list_benchmarks.py --check    exit 1 if it is not up to date
+python docs/generators/list_benchmarks.py            write the page
+python docs/generators/list_benchmarks.py --check    exit 1 if it is not up to date
 """
 
 from __future__ import annotations

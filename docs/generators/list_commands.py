@@ -1,7 +1,7 @@
 """Writes command-line.md, the reference of every command and option, from the commands themselves.
 
-python docs/list_commands.py            write the page
-python docs/list_commands.py --check    exit 1 if it is not up to date
+python docs/generators/list_commands.py            write the page
+python docs/generators/list_commands.py --check    exit 1 if it is not up to date
 """
 
 from __future__ import annotations

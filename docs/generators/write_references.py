@@ -1,4 +1,4 @@
-"""Runs every generator of a page or a section: python docs/write_references.py [--check]."""
+"""Runs every generator of a page or a section: python docs/generators/write_references.py [--check]."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writes the tables of request fields in api.md from the code.
 
-python docs/list_fields.py            rewrite the section
-python docs/list_fields.py --check    exit 1 if it is not up to date
+python docs/generators/list_fields.py            rewrite the section
+python docs/generators/list_fields.py --check    exit 1 if it is not up to date
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dovetail.serve.api.field_table import ENDPOINTS, Field, fields_of
 
-PAGE = Path(__file__).resolve().parent / "api.md"
+PAGE = Path(__file__).resolve().parents[1] / "api.md"
 HEADING = "## Request fields\n"
 
 

@@ -1,7 +1,7 @@
 """Writes http-api.md, the reference of every endpoint, from the server's own OpenAPI document.
 
-python docs/list_endpoints.py            write the page
-python docs/list_endpoints.py --check    exit 1 if it is not up to date
+python docs/generators/list_endpoints.py            write the page
+python docs/generators/list_endpoints.py --check    exit 1 if it is not up to date
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Draws images/edit.svg: one edit landing, from a real run of the embedded model, each token by how it came.
 
-python docs/draw_edit.py                 start a server, ask it for the demonstration's edit, draw
-python docs/draw_edit.py --server URL    ask that server instead
+python docs/generators/draw_edit.py                 start a server, ask it for the demonstration's edit, draw
+python docs/generators/draw_edit.py --server URL    ask that server instead
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dovetail.agent.demo import Demo, read_demo
 from dovetail.serve.config.sources import load_config
 from dovetail.serve.server_process import start_server_process
 
-IMAGE = Path(__file__).resolve().parent / "images" / "edit.svg"
+IMAGE = Path(__file__).resolve().parents[1] / "images" / "edit.svg"
 WIDTH, PANEL, GAP, LEFT = 860, 410, 20, 10
 CHARACTER, LINE = 8.0, 24
 MEANINGS = {

@@ -1,7 +1,7 @@
 """Writes configuration.md, the reference of all settings of a server, from the code that reads them.
 
-python docs/list_settings.py            write the page
-python docs/list_settings.py --check    exit 1 if it is not up to date
+python docs/generators/list_settings.py            write the page
+python docs/generators/list_settings.py --check    exit 1 if it is not up to date
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from pathlib import Path
 
 _PAGE = re.compile(r"\bdocs/([\w-]+\.md)")
 
-DOCS = Path(__file__).resolve().parent
-NOTE = "<!-- Written by docs/{script}: change the code, then run it (make references). -->\n"
+DOCS = Path(__file__).resolve().parents[1]
+NOTE = "<!-- Written by docs/generators/{script}: change the code, then run it (make references). -->\n"
 
 
 def keep(page: str, text: str) -> int:
