@@ -122,8 +122,12 @@ def show(path: Path, console: Console) -> None:
 def show_comparison(first: Path, second: Path, console: Console) -> None:
     """Two results side by side. Raises FileProblem."""
     one, other = read_result(first), read_result(second)
-    heads = [f"{each['model']} {each['fingerprint']}" for each in (one, other)]
-    table = Table(one["suite"], *heads, "change", "more than chance", box=None)
+    for name, result in (("A", one), ("B", other)):
+        kind = result.get("quantisation")
+        weights = {"": "", "none": ", weights as they are stored"}.get(kind or "", f", weights in {kind}")
+        deployment = f"{name}: {result['model']} {result['fingerprint']}{weights}"
+        console.print(deployment, markup=False, highlight=False, soft_wrap=True)
+    table = Table(one["suite"], "A", "B", "change", "more than chance", box=None)
     for each in compare.differences(one, other):
         told = "not known" if each.apart is None else "yes" if each.apart else "no"
         table.add_row(each.about, each.first, each.second, each.change, told)

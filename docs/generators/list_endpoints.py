@@ -1,7 +1,7 @@
-"""Writes http-api.md, the reference of every endpoint, from the server's own OpenAPI document.
+"""Writes http-api.md, the reference of every endpoint, and http-objects.md, what they take and answer, from the server's own OpenAPI document.
 
-python docs/generators/list_endpoints.py            write the page
-python docs/generators/list_endpoints.py --check    exit 1 if it is not up to date
+python docs/generators/list_endpoints.py            write the pages
+python docs/generators/list_endpoints.py --check    exit 1 if they are not up to date
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ key. The administrators' own port is described in [access.md](access.md#administ
 Below: *served* fields do what they say; fields that are refused or ignored are listed in [api.md](api.md#request-fields).
 """
 
+OBJECTS = """# HTTP API objects
+
+{note}
+What the endpoints of the [HTTP API](http-api.md) take and answer, by name. Of what is sent, *always* says that a field is in each answer; the
+others are there where they have something to say. Clients do well to pass over fields that they do not know.
+"""
+
 STATUSES = """
 ## Errors
 
@@ -71,6 +78,16 @@ STATUSES = """
 |---|---|
 """
 
+ELSEWHERE = {
+    "Error": "http-api.md#errors",
+    "MessagesError": "http-api.md#errors",
+    "SystemCard": "system-card.md",
+    "CycloneDX": "https://cyclonedx.org/docs/1.6/json/",
+    "SARIF": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html",
+    "JSONSchema": "https://json-schema.org/specification",
+}
+"""Where a shape is told that is no object of http-objects.md."""
+
 _DEFAULT_STATUS = {"refuse": 400}
 
 
@@ -86,7 +103,7 @@ def kind(schema: Mapping[str, Any]) -> str:
     """A schema in a word or two, other objects as links."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
-        return f"[{name}](#{name.lower()})"
+        return f"[{name}]({ELSEWHERE.get(name, f'http-objects.md#{name.lower()}')})"
     if "enum" in schema:
         return ", ".join(code(each) for each in schema["enum"])
     if "const" in schema:
@@ -97,6 +114,8 @@ def kind(schema: Mapping[str, Any]) -> str:
             return " or ".join(dict.fromkeys(kinds))
     if schema.get("type") == "array":
         return f"list of {kind(schema.get('items', {}))}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {kind(schema['additionalProperties'])}"
     bounds = [f"{words} {schema[key]:,}" for key, words in _BOUNDS.items() if key in schema]
     word = schema.get("type", "any value")
     return ", ".join([word if isinstance(word, str) else " or ".join(word), *bounds])
@@ -111,8 +130,8 @@ _BOUNDS = {
 }
 
 
-def fields(schema: Mapping[str, Any], notes: Mapping[str, str]) -> str:
-    """The table of an object's fields; those that ``notes`` leaves out are not served."""
+def fields(schema: Mapping[str, Any], notes: Mapping[str, str], *, sent: bool = False) -> str:
+    """The table of an object's fields; those that ``notes`` leaves out are not served. ``sent``: by the server."""
     required = schema.get("required", ())
     rows = []
     properties = schema.get("properties", {})
@@ -122,7 +141,7 @@ def fields(schema: Mapping[str, Any], notes: Mapping[str, str]) -> str:
             continue
         given = each.get("default")
         default = (
-            "required"
+            ("always" if sent else "required")
             if name in required
             else ""
             if given is None
@@ -130,7 +149,7 @@ def fields(schema: Mapping[str, Any], notes: Mapping[str, str]) -> str:
         )
         note = notes.get(name) or each.get("description", "")
         rows.append(f"| {code(name)} | {cell(kind(each))} | {default} | {cell(note)} |\n")
-    return "\n| field | type | default | |\n|---|---|---|---|\n" + "".join(rows) if rows else ""
+    return f"\n| field | type | {'' if sent else 'default'} | |\n|---|---|---|---|\n" + "".join(rows) if rows else ""
 
 
 def operation(method: str, path: str, known: Operation, plain: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
@@ -152,20 +171,53 @@ def operation(method: str, path: str, known: Operation, plain: Mapping[str, Any]
             {each.name: each.note for each in fields_of(path) if each.handling == "served"} if path in ENDPOINTS else {}
         )
         parts.append(f"\nBody: `{media}`.\n{fields(schema, notes)}")
-    media = ", ".join(code(each) for each in known.media)
-    parts.append(f"\nAnswers {known.answer} ({media}).\n")
+    parts.append(f"\nAnswers {known.answer}{answers(plain['responses'])}.\n")
     return "".join(parts)
 
 
+def answers(responses: Mapping[str, Any]) -> str:
+    """The shapes of an answer that is no error, in brackets."""
+    told = []
+    for media, content in responses.get("200", {}).get("content", {}).items():
+        shape = kind(content["schema"])
+        each = ", each event's data" if media == "text/event-stream" else ""
+        told.append(code(media) if shape == "string" else f"{code(media)}{each}: {shape}")
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def reachable(shape: Any, schemas: Mapping[str, Any]) -> set[str]:
+    """The objects that a part of the document refers to, directly or not."""
+    found: set[str] = set()
+    waiting = [shape]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, Mapping):
+            waiting += part.values()
+            name = str(part.get("$ref", "")).rsplit("/", 1)[-1]
+            if name and name not in found:
+                found.add(name)
+                waiting.append(schemas[name])
+    return found
+
+
 def objects(document: Mapping[str, Any]) -> str:
-    """The objects that bodies refer to, directly or not."""
+    """The objects that bodies and answers refer to; bodies themselves stand with their operations."""
     schemas = document["components"]["schemas"]
-    bodies = {name for name in schemas if name.endswith(("Body", "Context", "Error"))}
-    parts = ["\n## Objects\n"]
-    for name in sorted(set(schemas) - bodies):
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    bodies = [each.get("requestBody", {}) for each in operations]
+    whole = {
+        each["schema"].get("$ref", "").rsplit("/", 1)[-1]
+        for body in bodies
+        for each in body.get("content", {}).values()
+    }
+    sent = reachable([each["responses"].get("200") for each in operations], schemas)
+    parts = [OBJECTS.format(note=NOTE.format(script="list_endpoints.py"))]
+    for name in sorted((reachable(bodies, schemas) | sent) - whole - set(ELSEWHERE)):
         about = " ".join(schemas[name].get("description", "").split())
-        table = fields(schemas[name], {}) or f"\n{cell(kind(schemas[name]))}\n"
-        parts.append(f"\n### {name}\n{f'{chr(10)}{about}{chr(10)}' if about else ''}{table}")
+        table = fields(schemas[name], {}, sent=name in sent) or f"\n{cell(kind(schemas[name]))}\n"
+        parts.append(f"\n## {name}\n{f'{chr(10)}{about}{chr(10)}' if about else ''}{table}")
     return "".join(parts)
 
 
@@ -198,23 +250,17 @@ def _raised(path: Path, statuses: Mapping[str, tuple[int, str]]) -> Iterator[tup
             yield str(given["code"]), int(given.get("status", _DEFAULT_STATUS[called]))
 
 
-def text() -> str:
-    """The page."""
-    document = application().openapi()
+def text(document: Mapping[str, Any]) -> str:
+    """The page of endpoints."""
     tags: dict[str, list[str]] = {}
     for (method, path), known in OPERATIONS.items():
         plain = document["paths"][path][method]
         shown = operation(method, path, known, plain, document["components"]["schemas"])
         tags.setdefault(known.tag, []).append(shown)
     parts = [f"\n## {tag}\n{''.join(shown)}" for tag, shown in tags.items()]
-    return (
-        HEAD.format(note=NOTE.format(script="list_endpoints.py"))
-        + "".join(parts)
-        + STATUSES
-        + codes()
-        + objects(document)
-    )
+    return HEAD.format(note=NOTE.format(script="list_endpoints.py")) + "".join(parts) + STATUSES + codes()
 
 
 if __name__ == "__main__":
-    sys.exit(keep("http-api.md", text()))
+    whole = application().openapi()
+    sys.exit(keep("http-api.md", text(whole)) | keep("http-objects.md", objects(whole)))

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with the request bodies, which the endpoints read themselves."""
+"""The OpenAPI document: FastAPI's own, with the request bodies, which the endpoints read themselves, and the answers that they write."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from dovetail.serve.api.responses.conversations import ConversationBody
 from dovetail.serve.api.security.moderations import ModerationBody
 from dovetail.serve.api.security.scans import ScanBody
 from dovetail.serve.api.tokenize import DetokenizeBody, TokenizeBody
+from dovetail.serve.govern.card.schema import SCHEMA as CARD
 
 BODIES: Mapping[str, type[BaseModel]] = {
     "/v1/completions": CompletionBody,
@@ -59,6 +60,15 @@ UPLOAD = {
     "properties": {"file": {"type": "string", "format": "binary"}, "purpose": {"type": "string"}},
 }
 """The form that /v1/files takes."""
+ELSEWHERE: Mapping[str, dict[str, Any]] = {
+    "Error": ERROR,
+    "MessagesError": MESSAGES_ERROR,
+    "SystemCard": {name: part for name, part in CARD.items() if name != "$schema"},
+    "CycloneDX": {"type": "object", "description": "A bill of materials as CycloneDX 1.6 has it."},
+    "SARIF": {"type": "object", "description": "Findings as SARIF 2.1.0 has them."},
+    "JSONSchema": {"type": "object", "description": "A JSON schema."},
+}
+"""Shapes that are written down in another place, here or in a standard."""
 SCHEMES = {
     "key": {"type": "http", "scheme": "bearer"},
     "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -67,23 +77,26 @@ SCHEMES = {
 
 
 def install(app: FastAPI) -> None:
-    """Let ``app`` describe its bodies too; the document is made when it is first asked for."""
+    """Let ``app`` describe its bodies and answers too; the document is made when it is first asked for."""
     plain: Callable[[], dict[str, Any]] = app.openapi
 
     def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = with_bodies(plain())
+            app.openapi_schema = with_shapes(plain())
         return app.openapi_schema
 
     app.openapi = complete  # type: ignore[method-assign]
 
 
-def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
-    """``document`` with a schema for each body."""
-    models = [(model, "validation") for model in dict.fromkeys(BODIES.values())]
+def with_shapes(document: dict[str, Any]) -> dict[str, Any]:
+    """``document`` with a schema for each body and each answer."""
+    # Only whoever asks for the document waits for them.
+    from dovetail.serve.api.schemas.answers import MODELS, content_of
+
+    models = [(model, "validation") for model in dict.fromkeys((*BODIES.values(), *MODELS))]
     by_model, shared = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     paths = {
-        path: {method: described(method, path, operation) for method, operation in operations.items()}
+        path: {method: described(method, path, operation, content_of) for method, operation in operations.items()}
         for path, operations in document["paths"].items()
     }
     for path, model in BODIES.items():
@@ -93,5 +106,5 @@ def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
     if "/v1/files" in paths:
         form = {"multipart/form-data": {"schema": UPLOAD}}
         paths["/v1/files"]["post"] = {**paths["/v1/files"]["post"], "requestBody": {"required": True, "content": form}}
-    schemas = {**shared.get("$defs", {}), "Error": ERROR, "MessagesError": MESSAGES_ERROR}
+    schemas = {**shared.get("$defs", {}), **ELSEWHERE}
     return {**document, "paths": paths, "components": {"schemas": schemas, "securitySchemes": SCHEMES}}

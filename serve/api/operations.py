@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
 TEXT = "text/plain"
+SARIF = "application/sarif+json"
+CARD_SCHEMA = "application/schema+json"
+CYCLONEDX = "application/vnd.cyclonedx+json"
 
 _PAGE = {
     "limit": "how many, 20 unless told",
     "order": "`asc` or `desc`, by time",
     "after": "the id behind which the page begins",
 }
-_FORMAT = {"format": "`json`, `markdown`, `html`, `cyclonedx` or `dsse`; without it, as `accept` asks"}
+_FORMAT = {"format": "`json`, `markdown`, `html`, `blocks`, `cyclonedx` or `dsse`; without it, as `accept` asks"}
 
 
 @dataclass(frozen=True)
 class Operation:
     """One method of one path.
 
-    ``query``: parameters and their meaning. ``media``: the types of an answer that is no error. ``admin``: administrators only.
-    ``is_open``: needs no credential anywhere. ``tag``: the heading that it stands under.
+    ``query``: parameters and their meaning. ``media``: the types of an answer that is no error; none: it is always one.
+    ``admin``: administrators only. ``is_open``: needs no credential anywhere. ``tag``: the heading that it stands under.
     """
 
     tag: str
@@ -74,7 +77,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Responses", "Answer text or items", "a response, or its events", media=_STREAMED
     ),
     ("get", "/v1/responses"): Operation(
-        "Responses", "WebSockets are declined: clients go on over HTTP", "nothing: 426"
+        "Responses", "WebSockets are declined: clients go on over HTTP", "426", media=()
     ),
     ("post", "/v1/responses/input_tokens"): Operation("Responses", "Count the tokens of an input", "`input_tokens`"),
     ("post", "/v1/responses/compact"): Operation(
@@ -145,24 +148,26 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Files and batches", "End a batch; it keeps the answers it has", "the batch"
     ),
     ("post", "/v1/security/scan"): Operation(
-        "Security", "Look for insecure code in files; asks no model", "findings, or SARIF"
+        "Security", "Look for insecure code in files; asks no model", "findings, or SARIF", media=(JSON, SARIF)
     ),
     ("post", "/v1/moderations"): Operation("Security", "Judge texts by the acceptable use policy", "OpenAI's shape"),
     ("get", "/v1/models"): Operation(
         "Models", "What is served, in OpenAI's, Codex's or Anthropic's form", "`data` and `models`"
     ),
     ("get", "/v1/models/{name}"): Operation("Models", "One model", "the model"),
-    ("post", "/v1/load_lora_adapter"): Operation(
-        "Models", "Load an adapter", "a sentence", media=(JSON, TEXT), admin=True
-    ),
+    ("post", "/v1/load_lora_adapter"): Operation("Models", "Load an adapter", "a sentence", media=(TEXT,), admin=True),
     ("post", "/v1/unload_lora_adapter"): Operation(
-        "Models", "Unload an adapter", "a sentence", media=(JSON, TEXT), admin=True
+        "Models", "Unload an adapter", "a sentence", media=(TEXT,), admin=True
     ),
     ("get", "/v1/system-card"): Operation(
-        "The system card", "What runs here, measured here", "the card", _FORMAT, (JSON, "text/markdown", "text/html")
+        "The system card",
+        "What runs here, measured here",
+        "the card",
+        _FORMAT,
+        (JSON, CYCLONEDX, "text/markdown", "text/html"),
     ),
     ("get", "/v1/system-card/schema"): Operation(
-        "The system card", "The JSON schema of a card", "the schema", media=("application/schema+json",)
+        "The system card", "The JSON schema of a card", "the schema", media=(CARD_SCHEMA,)
     ),
     ("get", "/v1/system-card/history"): Operation("The system card", "Earlier cards", "a list"),
     ("get", "/v1/system-card/{name}"): Operation(
@@ -170,7 +175,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "An earlier card, by its fingerprint",
         "the card",
         _FORMAT,
-        (JSON, "text/markdown", "text/html"),
+        (JSON, CYCLONEDX, "text/markdown", "text/html"),
     ),
     ("get", "/health"): Operation("Health", "The server lives", "`status`, `version`", is_open=True),
     ("get", "/ready"): Operation(
@@ -211,12 +216,15 @@ MESSAGES_ERROR = {
             "required": ["type", "message"],
             "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
         },
+        "request_id": {"type": "string"},
     },
 }
 
 
-def described(method: str, path: str, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """An operation of the document, in words: summary, query, answers, credentials."""
+def described(
+    method: str, path: str, plain: Mapping[str, Any], content_of: Callable[[str, str, tuple[str, ...]], dict[str, Any]]
+) -> dict[str, Any]:
+    """An operation of the document, in words: summary, query, answers, credentials. ``content_of``: the shapes of its answers."""
     known = OPERATIONS.get((method, path))
     if known is None:
         return dict(plain)
@@ -227,13 +235,14 @@ def described(method: str, path: str, plain: Mapping[str, Any]) -> dict[str, Any
     in_path = [each for each in plain.get("parameters", []) if each["in"] != "query"]
     failed = "MessagesError" if path.startswith("/v1/messages") else "Error"
     error = {JSON: {"schema": {"$ref": f"#/components/schemas/{failed}"}}}
+    given = {"200": {"description": known.answer, "content": content_of(method, path, known.media)}}
     return {
         **plain,
         "tags": [known.tag],
         "summary": known.summary,
         "parameters": [*in_path, *query],
         "responses": {
-            "200": {"description": known.answer, "content": {each: {} for each in known.media}},
+            **(given if known.media else {}),
             "default": {"description": "an error", "content": error},
         },
         "security": [] if known.is_open else [{"key": []}, {"x_api_key": []}],

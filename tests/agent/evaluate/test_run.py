@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from dovetail.agent.cli import app
 from dovetail.agent.client import DovetailClient
 from dovetail.agent.evaluate.command import evaluate, show_comparison
 from dovetail.agent.evaluate.run import Deployment, deployment_of, read_result, run
@@ -153,6 +158,53 @@ def test_another_model_of_the_same_server(tmp_path: Path) -> None:
     assert (result["model"], result["fingerprint"], result["quantisation"]) == ("small", "fp_000000000010", "int4")
     assert result["command"].endswith("--model small")
     assert asked == ["small", "small"]
+
+
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    """A second server that listens, with a deployment and weights of its own."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told = {"server": "dovetail", "data": [{"id": "tiny"}], "fingerprint": "fp_0000000000aa"}
+            self.say({**told, "quantisation": {"kind": "int8"}})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.say({"choices": [{"text": "    pass\n"}]})
+
+        def say(self, told: dict) -> None:
+            body = json.dumps(told).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_two_servers_side_by_side(tmp_path: Path, other_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = DovetailClient.__init__
+
+    def first_is_not_there(self: DovetailClient, url: str, **more: Any) -> None:
+        transport = httpx.MockTransport(served) if url == "http://test" else None
+        real(self, url, transport=transport, **more)
+
+    monkeypatch.setattr(DovetailClient, "__init__", first_is_not_there)
+    command = ["eval", "syntax", "--server", "http://test", "--against", other_server, "--samples", "2"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path)], env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    assert "A: tiny fp_000000000009\n" in done.output
+    assert "B: tiny fp_0000000000aa, weights in int8\n" in done.output
+    assert "+0.0 points" in done.output
+    assert len(list(tmp_path.glob("syntax-fp_*.json"))) == 2
 
 
 def test_a_server_without_a_card_and_none_at_all(tmp_path: Path) -> None:

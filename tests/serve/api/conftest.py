@@ -23,6 +23,7 @@ from dovetail.serve.govern.governance import Governance
 from dovetail.serve.types import Markers, Request, SourceFile
 
 sys.path.insert(0, str(Path(__file__).parent))  # edit_scripts
+from answer_shapes import check_answer
 
 
 class ByteCodec:
@@ -138,7 +139,8 @@ async def make_api() -> AsyncIterator[Callable[..., Api]]:
             engine = FakeEngine(script, ready=ready)
             app = create_app(engine, served or served_model(), ApiSettings(**settings))  # type: ignore[arg-type]
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-            client = httpx.AsyncClient(transport=transport, base_url="http://test")
+            hooks = {"response": [check_answer]}
+            client = httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks)
             stack.push_async_callback(client.aclose)
             return Api(engine, client)
 

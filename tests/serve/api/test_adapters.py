@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from answer_shapes import check_answer
 
 from dovetail.serve.api.access.admin import create_admin_app
 from dovetail.serve.api.adapters import routes
@@ -56,7 +57,7 @@ class World:
 
 def _client(app) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    return httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks={"response": [check_answer]})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from answer_shapes import check_answer
 
 from dovetail.serve.api.app import create_app
 from dovetail.serve.api.hosted import Hosted
@@ -35,7 +36,8 @@ async def client(served: ServedModel, tmp_path: Path) -> AsyncIterator[httpx.Asy
     engine = FakeEngine(lambda request: reply(request, ["hi"], lambda text: list(text.encode())))
     app = create_app(engine, served, card=CardKeeper(facts, lambda: None))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    hooks = {"response": [check_answer]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as client:
         yield client
 
 
