@@ -92,6 +92,16 @@ def test_the_settings_are_the_servers() -> None:
     assert config.kv_offload_memory == 16 * 2**30
 
 
+def test_containers_log_in_json() -> None:
+    """What collects the lines of containers reads objects."""
+    several, *_ = yaml.safe_load_all((ROOT / "deploy/kubernetes/several/deployment.yaml").read_text())
+    (one,) = several["spec"]["template"]["spec"]["containers"]
+    told = [{each["name"]: each.get("value") for each in env} for env in (container()["env"], one["env"])]
+    told.append(load("docker-compose.yml")["services"]["dovetail"]["environment"])
+    told.append(dict(pair.split("=", 1) for pair in shlex.split(dict(final_stage(dockerfile()))["ENV"])))
+    assert [each["DOVETAIL_LOG_FORMAT"] for each in told] == ["json"] * 4
+
+
 def test_compose_holds_the_container_in() -> None:
     service = load("docker-compose.yml")["services"]["dovetail"]
     assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
