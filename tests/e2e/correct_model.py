@@ -64,6 +64,8 @@ def steps_of(asked: Asked) -> list[str]:
             call("exec_command", cmd=f"apply_patch <<'EOF'\n{PATCH}EOF\n"),
             done,
         ]
+    if {"Read", "Edit", "Checklist"} <= tools:
+        return [call("Read", filepath=path), call("Edit", file_path=path, old_string=OLD, new_string=NEW), done]
     if {"Read", "Edit"} <= tools:
         return [call("Read", file_path=path), call("Edit", file_path=path, old_string=OLD, new_string=NEW), done]
     if {"read", "edit"} <= tools:

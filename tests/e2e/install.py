@@ -38,7 +38,7 @@ def npm_packages() -> str | None:
     npm = shutil.which("npm")
     if npm is None:
         return "npm is missing (any version from 10 on; on Debian: apt-get install npm)"
-    print("Installing Codex, Claude Code, opencode, qwen-code and Node 22 (about 1.2 GB) ...", flush=True)
+    print("Installing Codex, Claude Code, opencode, qwen-code, Continue and Node 22 (about 1.3 GB) ...", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in NPM_FILES:
@@ -62,6 +62,7 @@ def link_programs(modules: Path) -> str | None:
         "opencode": modules / f"opencode-linux-{machine}" / "bin" / "opencode",
         "codex": modules / ".bin" / "codex",
         "qwen": modules / ".bin" / "qwen",
+        "cn": modules / ".bin" / "cn",
     }
     shutil.rmtree(CACHE / "bin", ignore_errors=True)
     (CACHE / "bin").mkdir()

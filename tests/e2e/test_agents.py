@@ -37,6 +37,7 @@ CLIENTS = {
     "opencode-responses": Client("opencode", 1),
     "opencode-messages": Client("opencode", 2),
     "qwen-code": Client("qwen-code"),
+    "continue": Client("Continue", reasoning=False),
     "aider-diff": Client("aider", 0, "aider", reasoning=False),
     "aider-whole": Client("aider", 1, "aider", reasoning=False),
 }
