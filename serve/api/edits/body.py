@@ -20,7 +20,7 @@ from dovetail.serve.types import EditFormat, FileOperation, ProtectedLines, Sour
 MAX_PATH_CHARACTERS = 1024
 
 _MARKER_LIKE = re.compile(r"<{7}|={7}|>{7}")
-_ENDING_FIELDS = ("stop", "stop_token_ids", "ignore_eos", "min_tokens")
+ENDING_FIELDS = ("stop", "stop_token_ids", "ignore_eos", "min_tokens")
 """Sampling fields that decide where an output ends: here the constraint decides that."""
 
 
@@ -43,36 +43,51 @@ class ProtectedRange(BaseModel):
     last_line: Annotated[int, Field(ge=1)]
 
 
-class EditsBody(SamplingFields):
-    """An instruction and the files it is about; the format and the rules of the edits."""
+class EditRules(BaseModel):
+    """The files that edits are about, their format and their rules: all of an edit request but the instruction."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    instruction: str
     files: Annotated[list[EditFile], Field(min_length=1)]
     format: EditFormat = "blocks"
     syntax: SyntaxGating = "each"
     protected: list[ProtectedRange] | None = None
     operations: list[FileOperation] | None = None
     policy: dict[str, Any] | None = None
-    security: SecurityField | None = None
-    model: str | None = None
-    stream: bool | None = None
     trace: bool | None = None
 
 
-def check_edits(body: EditsBody) -> tuple[SourceFile, ...]:
-    """The files, if everything about the request is usable; a UserError that names the item otherwise."""
-    for name in _ENDING_FIELDS:
-        if getattr(body, name):
+class EditsBody(EditRules, SamplingFields):
+    """An instruction and the files it is about; the format and the rules of the edits."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    instruction: str
+    security: SecurityField | None = None
+    model: str | None = None
+    stream: bool | None = None
+
+
+def check_instruction(text: str, param: str) -> None:
+    """Raise a UserError if nothing is said."""
+    if not text.strip():
+        _refuse(param, "is empty; say what to change", "invalid_value")
+
+
+def refuse_endings(fields: SamplingFields) -> None:
+    """Raise a UserError for a sampling field that decides where an output ends."""
+    for name in ENDING_FIELDS:
+        if getattr(fields, name):
             raise not_available(name)
-    if not body.instruction.strip():
-        _refuse("instruction", "is empty; say what to change", "invalid_value")
-    missing = [each for each in body.operations or () if each not in FORMATS[body.format].operations]
+
+
+def check_rules(rules: EditRules) -> tuple[SourceFile, ...]:
+    """The files, if everything about them and their rules is usable; a UserError that names the item otherwise."""
+    missing = [each for each in rules.operations or () if each not in FORMATS[rules.format].operations]
     if missing:
-        _refuse("operations", f"asks to {missing[0]} files, {without_words(body.format, missing[0])}", "invalid_value")
-    files = check_files(body.files)
-    check_protected(files, body.protected)
+        _refuse("operations", f"asks to {missing[0]} files, {without_words(rules.format, missing[0])}", "invalid_value")
+    files = check_files(rules.files)
+    check_protected(files, rules.protected)
     return files
 
 
