@@ -48,7 +48,7 @@ CHAT_TOOLS: list[Any] = [
     },
 ]
 
-BODIES: dict[str, dict[str, Any]] = {
+BODIES: dict[str, dict[str, Any]] = {  # by endpoint; what is behind a "#" tells two of one endpoint apart
     "/v1/chat/completions": {
         "messages": [
             {"role": "system", "content": "s"},
@@ -73,6 +73,22 @@ BODIES: dict[str, dict[str, Any]] = {
         "metadata": {"a": "b"},
         "prediction": {"type": "content", "content": "abc"},
         **SAMPLING,
+    },
+    "/v1/chat/completions#edits": {
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "Rename"}],
+        "edits": {
+            "files": [FILE],
+            "format": "blocks",
+            "syntax": "each",
+            "protected": [{"path": "calc.py", "first_line": 2, "last_line": 2}],
+            "operations": ["create"],
+            "policy": POLICY,
+            "trace": True,
+        },
+        "dovetail": {"security": SECURITY},
+        "n": 2,
+        "stream": False,
+        "max_tokens": 50,
     },
     "/v1/completions": {
         "prompt": ["a", "b"],
@@ -205,7 +221,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def damaged(chance: random.Random, endpoint: str) -> dict[str, Any]:
     """The endpoint's body, damaged in up to three places."""
     body = copy.deepcopy(BODIES[endpoint])
-    if chance.random() < 0.3 and endpoint in STREAMED:
+    if chance.random() < 0.3 and endpoint.partition("#")[0] in STREAMED:
         body["stream"] = True
     for _ in range(chance.choice([0, 1, 1, 1, 2, 3])):
         if chance.random() < 0.1:

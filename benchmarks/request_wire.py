@@ -148,7 +148,7 @@ def _body(chance: random.Random, known: Known) -> Wire:
     headers = [*_credentials(chance, known), ("content-type", "application/json")]
     if chance.random() < 0.05:
         headers.append(("x-dovetail-session", "s" * chance.choice([1, 20_000])))
-    return plain("POST", endpoint, headers, content, left=chance.random() < 0.03)
+    return plain("POST", endpoint.partition("#")[0], headers, content, left=chance.random() < 0.03)
 
 
 def _filled(chance: random.Random, template: str, known: Known) -> tuple[str, str]:

@@ -138,6 +138,7 @@ NOTES: Mapping[str, str] = {  # by field, or by endpoint and field
     "prediction": "drafted from; accepted and rejected tokens are in usage",
     "reasoning_effort": "where the model's template knows it; otherwise named in `x-dovetail-ignored`",
     "dovetail": "`carriers`: false leaves calls of edit tools free to quote text that no file has (docs/edits.md); `security`: the answer's code is scanned (docs/findings.md)",
+    f"{_CHAT} edits": "ours: the answer is an edit of these files; an object with the fields of /v1/edits that say which and how (docs/edits.md)",
     "trace": "each token with its origin and probability; in a stream as `edits.tokens` (docs/edits.md)",
     "security": "the answer's code is scanned (docs/findings.md)",
     "store": "kept in memory unless the server is given a file",

@@ -53,7 +53,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("post", "/v1/chat/completions"): Operation(
         "Chat Completions",
-        "Answer a conversation; with tools and structured output",
+        "Answer a conversation; with tools, structured output, or edits that fit",
         "a chat completion, or its chunks",
         media=_STREAMED,
     ),

@@ -15,6 +15,7 @@ PROJECT = "dovetail-project"
 
 PATCH = f"*** Begin Patch\n*** Update File: calc.py\n@@\n-{OLD}\n+{NEW}\n*** End Patch\n"
 DIFF = f"calc.py\n```python\n<<<<<<< SEARCH\n{OLD}\n=======\n{NEW}\n>>>>>>> REPLACE\n```\n"
+BLOCK = f"calc.py\n<<<<<<< SEARCH\n{OLD}\n=======\n{NEW}\n>>>>>>> REPLACE\n"
 WHOLE = f"calc.py\n```\n{NEW}\n    return a + b\n```\n"
 
 _TOOL = re.compile(r"^@tool (\{.*\})$", re.MULTILINE)
@@ -45,7 +46,9 @@ def read_prompt(prompt: str) -> Asked:
 
 
 def answer(asked: Asked) -> str:
-    """The next thing to say, with the reasoning before it."""
+    """The next thing to say, with the reasoning before it; an edit alone where edits alone are asked for."""
+    if "Answer with edit blocks only" in asked.prompt:
+        return BLOCK
     steps = steps_of(asked)
     said = steps[min(len(asked.results), len(steps) - 1)]
     return f"<think>{len(asked.results)} results so far.</think>\n\n{said}"

@@ -132,9 +132,42 @@ MESSAGES_STREAM = MESSAGES.replace(
     assert kinds[0] == "message_start" and kinds[-1] == "message_stop", kinds""",
 )
 
+CHAT_EDITS = f"""
+from pathlib import Path
+
+text = Path("calc.py").read_text()
+made = dict(
+    model="coder",
+    messages=[{{"role": "system", "content": "You are careful."}}, {{"role": "user", "content": "{TASK}"}}],
+    extra_body={{"edits": {{"files": [{{"path": "calc.py", "content": text}}]}}}},
+)
+ANSWER
+for block in edits["edits"]:
+    assert text.count(block["search"]) == 1 and block["search"] in content, content
+    text = text.replace(block["search"], block["replace"])
+for file in edits["files"]:
+    Path(file["path"]).write_text(file["content"])
+assert text == Path("calc.py").read_text(), edits
+"""
+"""The answer is an edit: what is changed comes beside it."""
+CHAT_EDITS_WHOLE = CHAT_EDITS.replace(
+    "ANSWER",
+    """choice = client.chat.completions.create(**made).choices[0]
+assert choice.finish_reason in ("stop", "length")
+content, edits = choice.message.content, choice.dovetail["edits"]""",
+)
+CHAT_EDITS_STREAM = CHAT_EDITS.replace(
+    "ANSWER",
+    """choices = [chunk.choices[0] for chunk in client.chat.completions.create(**made, stream=True)]
+assert choices[-1].finish_reason in ("stop", "length")
+content, edits = "".join(each.delta.content or "" for each in choices), choices[-1].dovetail["edits"]""",
+)
+
 PROGRAMS = {
     "chat": ("openai (Python)", CHAT_WHOLE),
     "chat-stream": ("openai (Python)", CHAT_STREAM),
+    "chat-edits": ("openai (Python)", CHAT_EDITS_WHOLE),
+    "chat-edits-stream": ("openai (Python)", CHAT_EDITS_STREAM),
     "responses": ("openai (Python)", RESPONSES_WHOLE),
     "responses-stream": ("openai (Python)", RESPONSES_STREAM),
     "messages": ("anthropic (Python)", MESSAGES_WHOLE),

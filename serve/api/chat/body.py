@@ -10,6 +10,7 @@ from dovetail.serve.api.chat.messages import check_messages
 from dovetail.serve.api.chat.tools import Offered, read_functions, read_tools
 from dovetail.serve.api.conversation.carriers import CarrierFields
 from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.edits.body import EditRules
 from dovetail.serve.api.http.fields import ignored_fields
 from dovetail.serve.api.sampling import MAX_TOP_LOGPROBS, ManyFields
 from dovetail.serve.api.structured import StructuredFields
@@ -34,6 +35,7 @@ class ChatBody(ManyFields, StructuredFields, CarrierFields):
     functions: list[Any] | None = None
     function_call: Any = None
     prediction: Any = None
+    edits: EditRules | None = None
     reasoning_effort: Effort | None = None
     store: bool | None = None
     metadata: Metadata | None = None

@@ -15,12 +15,15 @@ from starlette.responses import JSONResponse
 
 from dovetail.serve.api.chat.answer import Choice, failed_choice
 from dovetail.serve.api.chat.body import ChatBody
+from dovetail.serve.api.chat.edits import edit_answers, edit_requests, ignored_with_edits
 from dovetail.serve.api.chat.messages import check_prediction
 from dovetail.serve.api.chat.stored import StoredCompletions
 from dovetail.serve.api.context import ApiContext, fresh_id
 from dovetail.serve.api.conversation.answer import answers
 from dovetail.serve.api.conversation.asking import engine_requests
 from dovetail.serve.api.conversation.conversation import Conversation
+from dovetail.serve.api.conversation.pieces import Piece
+from dovetail.serve.api.edits.asking import Held
 from dovetail.serve.api.http import sse
 from dovetail.serve.api.http.body import check, read_object
 from dovetail.serve.api.http.failures import sse_error, told
@@ -35,7 +38,7 @@ ENDPOINT = "/v1/chat/completions"
 
 @dataclass(frozen=True)
 class Turn:
-    """One checked chat request."""
+    """One checked chat request. ``held``: what its answers are held to, if they are edits."""
 
     id: str
     created: int
@@ -43,6 +46,7 @@ class Turn:
     conversation: Conversation
     requests: tuple[Request, ...]
     ignored: tuple[str, ...]
+    held: Held | None = None
 
 
 class Chat:
@@ -80,6 +84,23 @@ class Chat:
         offered = body.offered()
         ignored += offered.ignored
         conversation = body.conversation(offered)
+        choices = body.n or 1
+        if choices > context.settings.max_choices:
+            raise not_available("n", f" (at most {context.settings.max_choices})")
+        turn_id, created = fresh_id("chatcmpl"), int(time.time())
+        if body.edits is not None:
+            check_prediction(body.prediction)
+            held, requests = await edit_requests(context, body, body.edits, conversation, turn_id, choices)
+            ignored += ignored_with_edits(body)
+            return Turn(turn_id, created, body, conversation, requests, tuple(ignored), held)
+        requests = await self._requests(body, conversation, turn_id, choices, ignored)
+        return Turn(turn_id, created, body, conversation, requests, tuple(ignored))
+
+    async def _requests(
+        self, body: ChatBody, conversation: Conversation, turn_id: str, choices: int, ignored: list[str]
+    ) -> tuple[Request, ...]:
+        """The engine's requests of a turn; what of the body changes nothing is added to ``ignored``."""
+        context = self._context
         dialect = context.served.dialect
         if body.reasoning_effort is not None and (dialect is None or not dialect.reasons):
             ignored.append("reasoning_effort")
@@ -87,13 +108,9 @@ class Chat:
         if predicted and not context.served.predicts:
             predicted = ""
             ignored.append("prediction")
-        choices = body.n or 1
-        if choices > context.settings.max_choices:
-            raise not_available("n", f" (at most {context.settings.max_choices})")
         answer, left_out = await context.grammars.wanted(body)
         ignored += left_out
-        turn_id = fresh_id("chatcmpl")
-        requests = await engine_requests(
+        return await engine_requests(
             context,
             conversation,
             body,
@@ -104,11 +121,15 @@ class Chat:
             prediction=predicted,
             answer=answer,
         )
-        return Turn(turn_id, int(time.time()), body, conversation, requests, tuple(ignored))
+
+    def _pieces(self, http: HttpRequest, turn: Turn) -> AsyncGenerator[tuple[int, list[Piece]], None]:
+        if turn.held is not None:
+            return edit_answers(self._context, http, ENDPOINT, turn.conversation, turn.requests, turn.held)
+        return answers(self._context, http, ENDPOINT, turn.conversation, turn.requests)
 
     async def _whole(self, http: HttpRequest, turn: Turn) -> dict[str, Any]:
         choices = self._choices(turn)
-        async with aclosing(answers(self._context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
+        async with aclosing(self._pieces(http, turn)) as pieces:
             async for index, new in pieces:
                 for piece in new:
                     choices[index].take(piece)
@@ -121,7 +142,7 @@ class Chat:
         chunks = sse.Chunks(head)
         usage: dict[str, Any] = {}
         yield chunks.told([choice.opening() for choice in choices])
-        async with aclosing(answers(self._context, http, ENDPOINT, turn.conversation, turn.requests)) as pieces:
+        async with aclosing(self._pieces(http, turn)) as pieces:
             async for index, new in pieces:
                 told_now = [chunk for piece in new for chunk in choices[index].take(piece)]
                 if all(choice.finished for choice in choices):

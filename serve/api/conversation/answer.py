@@ -33,6 +33,7 @@ from dovetail.serve.api.security.notes import note_found
 from dovetail.serve.api.security.watch import AnswerWatch, Shown
 from dovetail.serve.api.served import DialectPiece, DialectReader
 from dovetail.serve.errors import EngineError
+from dovetail.serve.govern.declines.judge import Decline
 from dovetail.serve.types import ErrorEvent, Event, FinishEvent, Request, TokensEvent, Usage
 
 
@@ -102,6 +103,12 @@ class AnswerReader:
         return named
 
 
+def refusal_pieces(refused: Decline, request: Request) -> list[Piece]:
+    """The whole answer to ``request`` where its conversation is declined."""
+    usage = Usage(prompt_tokens=len(request.prompt))
+    return [RefusalPiece(refused.message), Finish("content_filter", usage, security=told_decline(refused))]
+
+
 async def answers(
     context: ApiContext, http: HttpRequest, endpoint: str, conversation: Conversation, requests: Sequence[Request]
 ) -> AsyncGenerator[tuple[int, list[Piece]], None]:
@@ -112,11 +119,7 @@ async def answers(
     refused = await declined(context, http, conversation)
     if refused is not None:
         for index, request in enumerate(requests):
-            usage = Usage(prompt_tokens=len(request.prompt))
-            yield (
-                index,
-                [RefusalPiece(refused.message), Finish("content_filter", usage, security=told_decline(refused))],
-            )
+            yield index, refusal_pieces(refused, request)
         return
     dialect = context.served.dialect
     tools = conversation.callable_tools

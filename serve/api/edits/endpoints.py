@@ -78,9 +78,7 @@ async def _task(context: ApiContext, body: EditsBody) -> Task:
         max_tokens=body.max_tokens,
         logprobs=0 if held.trace else None,
     )
-    request = Request(
-        request_id=task_id, prompt=prompt, sampling=sampling, **body.scheduling(), constraint=held.spec
-    )
+    request = Request(request_id=task_id, prompt=prompt, sampling=sampling, **body.scheduling(), constraint=held.spec)
     (request,) = context.reserve([request])
     return Task(task_id, int(time.time()), body.instruction, held, request)
 
@@ -115,9 +113,7 @@ async def _answer(context: ApiContext, task: Task, output: Output, trace: Trace)
     return answer
 
 
-def _told(
-    context: ApiContext, task: Task, output: Output, landed: Landed, edits: dict[str, Any]
-) -> dict[str, Any]:
+def _told(context: ApiContext, task: Task, output: Output, landed: Landed, edits: dict[str, Any]) -> dict[str, Any]:
     return {
         **_head(context, task),
         **edits,

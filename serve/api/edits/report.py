@@ -97,11 +97,14 @@ def land(
         patch=after.patch,
         syntax=after.syntax,
         unchecked=after.unchecked,
-        text=written
-        if spec.format != "unified_diff" and all(view.same for view in views.values())
-        else form.render(spec.files, edits, spec.markers),
+        text=written if as_written(spec) else form.render(spec.files, edits, spec.markers),
         findings=after.reported,
     )
+
+
+def as_written(spec: EditSpec) -> bool:
+    """Whether the edits are answered in the very text that the model writes: not where files are read otherwise than they are."""
+    return spec.format != "unified_diff" and all(view.same for view in views_of(spec.files, spec.line_ends).values())
 
 
 def scan_of(rules: RuleSet, files: Sequence[SourceFile], landed: Landed) -> Scan:

@@ -58,6 +58,7 @@ NOT_SERVED: Mapping[str, Harmless] = {
     "regex": _empty,
     "grammar": _empty,
     "choice": _empty,
+    "edits": _empty,
     "prompt": _empty,
 }
 """Fields that would change the result and are not served, each with the test for a value that asks for nothing.

@@ -14,6 +14,14 @@ from dovetail.serve.edit.formats.blocks.parse import parse_answer
 from dovetail.serve.edit.formats.blocks.prompt import edit_messages
 from dovetail.serve.edit.formats.blocks.render import render_blocks
 from dovetail.serve.edit.formats.grounding import applied
+from dovetail.serve.edit.formats.settled import (
+    Settled,
+    settled_blocks,
+    settled_calls,
+    settled_files,
+    settled_hunks,
+    settled_never,
+)
 from dovetail.serve.edit.formats.str_replace.parse import calls_are_verbatim, parse_calls
 from dovetail.serve.edit.formats.str_replace.prompt import str_replace_messages
 from dovetail.serve.edit.formats.str_replace.render import render_calls
@@ -35,7 +43,7 @@ class Format:
 
     ``read`` reads what the constraint lets through, ``read_foreign`` what was made elsewhere; both raise EditError.
     ``completed`` ends an output that the budget ended between two edits. ``verbatim``: whether a text made elsewhere quotes
-    files byte for byte, and not as a model reads them.
+    files byte for byte, and not as a model reads them. ``settled``: how much of a growing output stands.
     """
 
     name: EditFormat
@@ -44,6 +52,7 @@ class Format:
     read: Callable[[str, Files, Markers], Edits]
     read_foreign: Callable[[str, Files, Markers], Edits]
     render: Callable[[Files, Edits, Markers], str]
+    settled: Settled
     completed: Callable[[str], str] = str
     verbatim: Callable[[str], bool] = is_verbatim
 
@@ -56,6 +65,7 @@ FORMATS: dict[EditFormat, Format] = {
         read=parse_answer,
         read_foreign=parse_foreign_blocks,
         render=render_blocks,
+        settled=settled_blocks,
     ),
     "apply_patch": Format(
         name="apply_patch",
@@ -64,6 +74,7 @@ FORMATS: dict[EditFormat, Format] = {
         read=lambda text, files, _: parse_patch(text, files),
         read_foreign=lambda text, files, _: parse_patch(patch_within(text), files),
         render=lambda files, edits, _: render_patch(files, edits),
+        settled=settled_hunks,
         completed=completed_patch,
     ),
     "unified_diff": Format(
@@ -73,6 +84,7 @@ FORMATS: dict[EditFormat, Format] = {
         read=lambda text, files, _: parse_diff(text, files),
         read_foreign=lambda text, files, _: parse_diff(text, files, lenient=True),
         render=lambda files, edits, _: applied(files, edits).patch,
+        settled=settled_never,
         completed=completed_diff,
     ),
     "whole_file": Format(
@@ -82,6 +94,7 @@ FORMATS: dict[EditFormat, Format] = {
         read=lambda text, files, _: parse_files(text, files),
         read_foreign=lambda text, files, _: parse_files(text, files, lenient=True),
         render=lambda files, edits, _: render_files(files, edits),
+        settled=settled_files,
     ),
     "str_replace": Format(
         name="str_replace",
@@ -90,6 +103,7 @@ FORMATS: dict[EditFormat, Format] = {
         read=lambda text, files, _: parse_calls(text, files),
         read_foreign=lambda text, files, _: parse_calls(text, files, lines_only=False),
         render=lambda files, edits, _: render_calls(files, edits),
+        settled=settled_calls,
         verbatim=calls_are_verbatim,
     ),
 }

@@ -6,7 +6,7 @@ Written as the engine's step loop does it, so that what holds here holds there. 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,12 +45,13 @@ def generate(
     bias: float = 0.3,
     end: float = 0.05,
     favourites: Sequence[int] = (),
+    grown: Callable[[Sequence[int]], object] = len,
 ) -> Outcome:
     """Draw at most ``budget`` tokens.
 
     ``bias``: how often the constraint's own draft is followed instead of a random draw, so that blocks get finished.
     ``favourites``: tokens drawn a fifth of the time: line feeds and pieces of markers, lest blocks never end.
-    ``end``: how often the output ends where it may.
+    ``end``: how often the output ends where it may. ``grown``: shown the output whenever it has changed.
     """
     outcome, states = Outcome(), [state]
     while len(outcome.tokens) < budget and outcome.steps < 20 * budget + 200:
@@ -67,14 +68,17 @@ def generate(
             outcome.retreats += 1
             del outcome.tokens[retreat.keep :], states[retreat.keep + 1 :]
             states[retreat.keep] = retreat.state
+            grown(outcome.tokens)
             continue
         outcome.tokens.append(token)
         states.append(state.advance(token))
+        grown(outcome.tokens)
     if not states[-1].may_end():
         settled = states[-1].settled()
         assert settled is not None
         assert settled <= len(outcome.tokens)
         del outcome.tokens[settled:]
+        grown(outcome.tokens)
     return outcome
 
 
