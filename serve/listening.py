@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dovetail.serve.api.access.guard import CLIENT_NAME
 from dovetail.serve.api.context import Load
@@ -96,7 +96,6 @@ def uvicorn_config(app: ASGIApp, config: ServerConfig, *, encrypted: bool = True
         lifespan="off",
         timeout_graceful_shutdown=_CLOSE_SECONDS,
         server_header=False,
-        h11_max_incomplete_event_size=HEAD_BYTES,
         **tls,
     )
     try:
@@ -106,10 +105,13 @@ def uvicorn_config(app: ASGIApp, config: ServerConfig, *, encrypted: bool = True
     return settings
 
 
-class Connection(H11Protocol):
-    """A connection that is closed when no request comes, and that knows whom its client's certificate names."""
+class Connection(HttpToolsProtocol):
+    """A connection that is closed when no request comes, that takes no endless head, and that knows whom its client's certificate
+    names."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread = 0
+    """Bytes since the last of them that became part of a request: those of a head, until it is complete."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -121,8 +123,28 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
+        self._unread += len(data)
         super().data_received(data)
+        if self._unread > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The request's first line and headers are too large.")
         self._watch()
+
+    def on_headers_complete(self) -> None:
+        """The head is there. A protocol that it would change to is not spoken here, and nothing behind such a request is read."""
+        self._unread = 0
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """More of a body."""
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there."""
+        self._unread = 0
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""

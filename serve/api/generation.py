@@ -27,16 +27,15 @@ from dovetail.serve.types import (
 Indexed = tuple[int, Event]
 
 
-async def run(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[Indexed, None]:
+def run(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[Indexed, None]:
     """Events of all ``requests`` as they come, with the request's index.
 
     Ends when every request has finished; raises the first failure. However it ends, no request is left running.
     """
-    if len(requests) == 1:
-        async with aclosing(_events(engine, requests[0])) as events:
-            async for event in events:
-                yield 0, event
-        return
+    return _events(engine, requests[0], 0) if len(requests) == 1 else _side_by_side(engine, requests)
+
+
+async def _side_by_side(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[Indexed, None]:
     queue: asyncio.Queue[Indexed | asyncio.Task[None]] = asyncio.Queue()
     tasks = [asyncio.create_task(_pump(engine, index, request, queue)) for index, request in enumerate(requests)]
     for task in tasks:
@@ -59,12 +58,12 @@ async def run(engine: Engine, requests: Sequence[Request]) -> AsyncGenerator[Ind
 async def _pump(
     engine: Engine, index: int, request: Request, queue: asyncio.Queue[Indexed | asyncio.Task[None]]
 ) -> None:
-    async with aclosing(_events(engine, request)) as events:
+    async with aclosing(_events(engine, request, index)) as events:
         async for event in events:
-            queue.put_nowait((index, event))
+            queue.put_nowait(event)
 
 
-async def _events(engine: Engine, request: Request) -> AsyncGenerator[Event, None]:
+async def _events(engine: Engine, request: Request, index: int) -> AsyncGenerator[Indexed, None]:
     """Events of one request to its end; raises its failure. It is cancelled if nobody waits for the end."""
     ended = False
     try:
@@ -74,7 +73,7 @@ async def _events(engine: Engine, request: Request) -> AsyncGenerator[Event, Non
                 ended = isinstance(event, FinishEvent | ErrorEvent)
                 if isinstance(event, ErrorEvent):
                     raise error_of(event)
-                yield event
+                yield index, event
                 if ended:
                     return
         raise EngineError("The engine ended the request without saying how.", status=500, code="internal_error")

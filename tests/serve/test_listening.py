@@ -209,6 +209,84 @@ async def test_a_head_that_is_too_large(serve: Any) -> None:
             assert (await client.get("/who", headers={"x-large": "x" * 2_000_000})).status_code == 400
 
 
+async def answered(port: int, *pieces: bytes) -> bytes:
+    """All that a connection answers to bytes that come piece by piece."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.suppress(ConnectionError):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(60):
+            while piece := await reader.read(65536):
+                answer += piece
+    writer.close()
+    return answer
+
+
+CHUNKED = b"POST /who HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET /" + b"x" * 9_000] * 12,
+        [b"GET /who HTTP/1.1\r\n", *([b"x-a: " + b"b" * 9_000 + b"\r\n"] * 12)],
+        [b"\r\n" * 9_000] * 12,
+        [CHUNKED, b"5;", *([b"x" * 9_000] * 12)],
+        [CHUNKED, b"0\r\n", *([b"x-a: " + b"b" * 9_000 + b"\r\n"] * 12)],
+    ],
+    ids=["first line", "headers", "empty lines", "chunk extension", "trailers"],
+)
+async def test_nothing_endless_is_read(serve: Any, pieces: list[bytes]) -> None:
+    port = await serve(ServerConfig(), Governance())
+    answer = await answered(port, *pieces)
+    assert not answer or b"400 Bad Request" in answer  # what is still being sent may be all that the client hears of
+    assert b"200 OK" not in answer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /who HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST /who HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        b"POST /who HTTP/1.1\r\nhost: x\r\ncontent-length: -3\r\n\r\nabc",
+        b"POST /who HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /who HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n",
+        b"GET /who HTTP/1.1\r\nhost : x\r\n\r\n",
+        b"GET /who HTTP/1.1\r\nhost: x\r\nx-a: b\0c\r\n\r\n",
+        b"GET /who HTTP/9.9\r\nhost: x\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40,
+    ],
+    ids=lambda head: repr(head[:60]),
+)
+async def test_what_is_no_request_is_refused_and_nothing_behind_it_is_read(serve: Any, head: bytes) -> None:
+    port = await serve(ServerConfig(), Governance())
+    answer = await answered(port, head, b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert b"400 Bad Request" in answer
+    assert b"200 OK" not in answer
+
+
+async def test_requests_in_a_row_on_one_connection(serve: Any) -> None:
+    port = await serve(ServerConfig(), Governance())
+    get = b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = get.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert (await answered(port, get + get, last + get)).count(b"200 OK") == 3
+
+
+async def test_a_protocol_that_is_not_spoken_here_leaves_the_request_as_it_is(serve: Any) -> None:
+    port = await serve(ServerConfig(), Governance())
+    for upgrade in (b"websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==", b"h2c"):
+        head = b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: " + upgrade
+        answer = await answered(port, head + b"\r\n\r\n", b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert answer.count(b"200 OK") == 1
+        assert b"connection: close" in answer.lower()
+
+
 @pytest.fixture
 def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("s")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from dovetail.serve.api.http.recent import Recent
 from dovetail.serve.govern.audit.log import Counts as AuditCounts
@@ -49,13 +52,10 @@ class Metrics:
             buckets=_FIRST_TOKEN,
             registry=self.registry,
         )
-        self.between_tokens = Histogram(
-            "dovetail_inter_token_latency_seconds",
-            "Between two steps' tokens of one answer.",
-            ("endpoint",),
-            buckets=_FIRST_TOKEN,
-            registry=self.registry,
+        self.between_tokens = Gaps(
+            "dovetail_inter_token_latency_seconds", "Between two steps' tokens of one answer.", _FIRST_TOKEN
         )
+        self.registry.register(self.between_tokens)
         self.prompt_tokens = Counter(
             "dovetail_prompt_tokens", "Prompt tokens of finished generations.", ("endpoint",), registry=self.registry
         )
@@ -97,6 +97,42 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         return generate_latest(self.registry)
+
+
+class GapsOf:
+    """The gaps of one endpoint. What is observed for every token is counted without a lock: all of it happens in one thread."""
+
+    __slots__ = ("_bounds", "counts", "seconds")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.seconds = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self._bounds, seconds)] += 1
+        self.seconds += seconds
+
+
+class Gaps(Collector):
+    """A histogram by endpoint."""
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+        self._name, self._text, self._bounds = name, text, bounds
+        self._endpoints: dict[str, GapsOf] = {}
+
+    def labels(self, endpoint: str) -> GapsOf:
+        """Those of an endpoint."""
+        return self._endpoints.setdefault(endpoint, GapsOf(self._bounds))
+
+    def collect(self) -> Iterator[Metric]:
+        """As Prometheus counts: each bucket with all that are smaller."""
+        family = HistogramMetricFamily(self._name, self._text, labels=("endpoint",))
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        for endpoint, gaps in list(self._endpoints.items()):
+            family.add_metric((endpoint,), list(zip(bounds, accumulate(gaps.counts), strict=True)), gaps.seconds)
+        yield family
 
 
 class AuditCollector(Collector):

@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 from dovetail.serve.api.http.failures import CLIENT_GONE, ERROR_CODE
 from dovetail.serve.api.http.metrics import Metrics
 from dovetail.serve.api.http.recent import PASSING, Passing
+from dovetail.serve.api.http.sse import SEND
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
 
@@ -38,6 +39,7 @@ class Observe:
         arrived = time.perf_counter()
         scope["dovetail.request_id"] = request_id
         scope["dovetail.arrived"] = arrived
+        scope[SEND] = send
         passing = scope[PASSING] = self._passing(scope, request_id)
         status = 500
 

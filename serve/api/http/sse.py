@@ -16,6 +16,10 @@ Result = TypeVar("Result")
 
 KEEPALIVE = b": keepalive\n\n"
 
+SEND = "dovetail.send"
+"""In the scope: what takes messages to the connection. Whatever stands between it and a route looks at an answer's beginning only, and
+a stream's events, which are many, go by it."""
+
 encode = msgspec.json.Encoder().encode
 """A payload as JSON."""
 
@@ -69,6 +73,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        send = scope.get(SEND, send)
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         self._heard = time.monotonic()
         gone = asyncio.create_task(disconnected(receive))

@@ -22,6 +22,7 @@ import zmq
 
 from dovetail.serve.engine.process.adapters import Adapters
 from dovetail.serve.engine.process.breadcrumb import beside, last_note
+from dovetail.serve.engine.process.mailbox import Mailbox
 from dovetail.serve.engine.process.messages import (
     AdapterAnswer,
     Add,
@@ -36,7 +37,7 @@ from dovetail.serve.engine.process.messages import (
     ToEngine,
 )
 from dovetail.serve.errors import EngineError, ModelError
-from dovetail.serve.types import ErrorEvent, Event, FinishEvent, ModelInfo, Request, Stats, TokensEvent
+from dovetail.serve.types import ErrorEvent, Event, FinishEvent, ModelInfo, Request, Stats
 
 _BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_S = 60.0
@@ -79,7 +80,7 @@ class EngineProcess:
         self._directory = tempfile.mkdtemp(prefix="dovetail-")
         self._context = zmq.Context()
         self._encoder = msgspec.msgpack.Encoder()
-        self._queues: dict[str, asyncio.Queue[Event]] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
         self._socket: zmq.Socket[bytes] | None = None
         self._drain: Callable[[], None] = lambda: None
         self._adapters = Adapters(self._send, adapters)
@@ -116,35 +117,35 @@ class EngineProcess:
         """See Engine.generate."""
         if not self.ready:
             raise EngineError("the engine is starting; try again in a moment", code="not_ready")
-        if request.request_id in self._queues:
+        if request.request_id in self._mailboxes:
             raise EngineError(
                 f"request id {request.request_id!r} is already running", status=500, code="duplicate_request"
             )
-        queue: asyncio.Queue[Event] = asyncio.Queue()
-        if not self._queues:
+        mailbox = Mailbox()
+        if not self._mailboxes:
             self._heard = time.monotonic()
-        self._queues[request.request_id] = queue
+        self._mailboxes[request.request_id] = mailbox
         ended = False
         try:
             self._send(Add(request))
             while not ended:
-                for event in await _waiting(queue):
+                for event in await mailbox.take():
                     ended = isinstance(event, FinishEvent | ErrorEvent)
                     yield event
                     if ended:  # What a step on its way brings behind a cancel is nobody's.
                         break
         finally:
-            self._queues.pop(request.request_id, None)
+            self._mailboxes.pop(request.request_id, None)
             if not ended:
                 self._send(Cancel(request.request_id))
 
     async def cancel(self, request_id: str) -> None:
         """End a request now; its iterator gets a final error event."""
-        queue = self._queues.get(request_id)
-        if queue is None:
+        mailbox = self._mailboxes.get(request_id)
+        if mailbox is None:
             return
         self._send(Cancel(request_id))
-        queue.put_nowait(
+        mailbox.put(
             ErrorEvent(request_id=request_id, status=499, code="cancelled", message="the request was cancelled")
         )
 
@@ -268,7 +269,7 @@ class EngineProcess:
         """Kill a process that owes an answer and has been silent for too long."""
         while process.returncode is None:
             await asyncio.sleep(min(1.0, self._hang_timeout_s / 4))
-            if self._queues and self.ready and time.monotonic() - self._heard > self._hang_timeout_s:
+            if self._mailboxes and self.ready and time.monotonic() - self._heard > self._hang_timeout_s:
                 _log.error("engine process hangs; killing it", silent_s=self._hang_timeout_s)
                 process.kill()
                 return
@@ -320,9 +321,9 @@ class EngineProcess:
         if isinstance(message, Report):
             self._stats = message.stats
             for event in message.events:
-                queue = self._queues.get(event.request_id)
-                if queue is not None:
-                    queue.put_nowait(event)
+                mailbox = self._mailboxes.get(event.request_id)
+                if mailbox is not None:
+                    mailbox.put(event)
         elif isinstance(message, Loading):
             self._on_progress(message.fraction, message.what)
         elif isinstance(message, Dying):
@@ -334,23 +335,5 @@ class EngineProcess:
             self._adapters.restore(first)
 
     def _fail_all(self, code: str, message: str) -> None:
-        for request_id, queue in self._queues.items():
-            queue.put_nowait(ErrorEvent(request_id=request_id, status=503, code=code, message=message))
-
-
-async def _waiting(queue: asyncio.Queue[Event]) -> list[Event]:
-    """What has come, at least one event; tokens that wait in a row are told as one event, however many steps they took."""
-    events = [await queue.get()]
-    while not queue.empty():
-        event, last = queue.get_nowait(), events[-1]
-        if isinstance(event, TokensEvent) and isinstance(last, TokensEvent):
-            events[-1] = TokensEvent(
-                request_id=last.request_id,
-                tokens=last.tokens + event.tokens,
-                text=last.text + event.text,
-                origins=last.origins + event.origins,
-                logprobs=None if event.logprobs is None else (last.logprobs or ()) + event.logprobs,
-            )
-        else:
-            events.append(event)
-    return events
+        for request_id, mailbox in self._mailboxes.items():
+            mailbox.put(ErrorEvent(request_id=request_id, status=503, code=code, message=message))
