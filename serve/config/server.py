@@ -36,7 +36,9 @@ class ServerConfig:
 
     model: Path | None = setting("Model", None, "Default: the embedded model.")
     model_name: str | None = setting("Model", None, "The name clients use. Default: the directory's.")
-    model_alias: tuple[str, ...] = setting("Model", (), "Another name of the model, such as 'claude-*'; repeatable.")
+    model_alias: tuple[str, ...] = setting(
+        "Model", (), "Other names of the model, such as 'claude-*,gpt-*'; repeatable.", commas=True
+    )
     any_model_name: bool = setting("Model", False, "Answer whatever model is named.")
     add_model: tuple[str, ...] = setting("Model", (), "Another model, NAME=DIR; repeatable (docs/several-models.md).")
     idle_unload: int | None = setting(
@@ -59,7 +61,7 @@ class ServerConfig:
     tls_key: Path | None = setting("Network", None, "Its private key.")
     tls_client_ca: Path | None = setting("Network", None, "Whose client certificates every connection must bring.")
     cors_origin: tuple[str, ...] = setting(
-        "Network", (), "Web pages that may read answers, such as https://ide.example; repeatable."
+        "Network", (), "Web pages that may read answers, such as https://ide.example; repeatable.", commas=True
     )
     max_body_bytes: int = setting(
         "Network", 8 * MIB, "Largest request body, such as 8MiB.", size=True, bounds=(1024, 2**32)
@@ -166,6 +168,10 @@ class ServerConfig:
         if self.kv_cache_dtype == "fp8" and self.device != "cuda":
             raise ConfigError(f"{both('kv_cache_dtype')} fp8 is for --device cuda.", param="kv_cache_dtype")
         self._check_engine()
+        for alias in self.model_alias:
+            if "=" in alias:
+                message = f"{both('model_alias')} is a name of the first model, not {alias!r}; others have one by --add-model NAME=DIR."
+                raise ConfigError(message, param="model_alias")
         if self.audit is None and self.audit_settings_given:
             needed = f"audit_... settings (--audit-...) need {both('audit')}: the folder of the audit log."
             raise ConfigError(needed, param="audit")

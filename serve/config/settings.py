@@ -30,7 +30,10 @@ class ConfigError(DovetailError):
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is to know of one setting: how its value is written, its default, what bounds it, and what it is for."""
+    """What there is to know of one setting: how its value is written, its default, what bounds it, and what it is for.
+
+    ``commas``: they stand between the words of a list wherever it comes from, as none of these words has one.
+    """
 
     name: str
     group: str
@@ -40,6 +43,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     bounds: tuple[int, int] | None = None
     optional: bool = False
+    commas: bool = False
 
     def check(self, value: Any) -> None:
         """Raise a ConfigError for a value out of bounds, or none of the choices."""
@@ -53,10 +57,16 @@ class Setting:
 
 
 def setting(
-    group: str, default: Any, meaning: str, *, bounds: tuple[int, int] | None = None, size: bool = False
+    group: str,
+    default: Any,
+    meaning: str,
+    *,
+    bounds: tuple[int, int] | None = None,
+    size: bool = False,
+    commas: bool = False,
 ) -> Any:
     """A field of the configuration. ``group``: what it is listed with; ``meaning``: the text behind its option."""
-    metadata = {"group": group, "meaning": meaning, "bounds": bounds, "size": size}
+    metadata = {"group": group, "meaning": meaning, "bounds": bounds, "size": size, "commas": commas}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -72,7 +82,17 @@ def _described(field: dataclasses.Field[Any], hint: Any) -> Setting:
     choices: tuple[str, ...] = get_args(wanted) if get_origin(wanted) is Literal else ()
     said = field.metadata
     kind = "size" if said["size"] else "word" if choices else _KINDS[get_origin(wanted) or wanted]
-    return Setting(field.name, said["group"], kind, field.default, said["meaning"], choices, said["bounds"], optional)
+    return Setting(
+        field.name,
+        said["group"],
+        kind,
+        field.default,
+        said["meaning"],
+        choices,
+        said["bounds"],
+        optional,
+        said["commas"],
+    )
 
 
 _KINDS: dict[Any, Kind] = {
@@ -102,7 +122,7 @@ def parse(setting: Setting, value: Any, source: str) -> Any:
     if setting.kind == "true or false":
         return _parse_flag(value, source)
     if setting.kind == "list of words":
-        return _parse_list(setting.name, value, source)
+        return _parse_list(setting, value, source)
     if setting.kind == "path" and isinstance(value, str | Path):
         return Path(value)
     if setting.kind == "word" and isinstance(value, str):
@@ -128,11 +148,13 @@ def parse_size(text: str) -> int:
     return int(float(number) * base ** ("kmgt".index(unit.lower()) + 1 if unit else 0))
 
 
-def _parse_list(key: str, value: Any, source: str) -> tuple[str, ...]:
+def _parse_list(setting: Setting, value: Any, source: str) -> tuple[str, ...]:
     """Words: a list of them, or as one text with commas between."""
     words = value.split(",") if isinstance(value, str) else value
+    if setting.commas and isinstance(words, list | tuple):
+        words = [part for word in words for part in (word.split(",") if isinstance(word, str) else [word])]
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word.strip() for word in words):
-        raise ConfigError(f"{source}: {value!r} is not a list of names.", param=key)
+        raise ConfigError(f"{source}: {value!r} is not a list of names.", param=setting.name)
     return tuple(word.strip() for word in words)
 
 

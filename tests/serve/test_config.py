@@ -97,7 +97,11 @@ def test_lists_from_every_source(tmp_path: Path) -> None:
     assert load_config({}, {}, file).model_alias == ("a", "b-*")
     assert load_config({}, {"DOVETAIL_MODEL_ALIAS": "c, d"}, file).model_alias == ("c", "d")
     assert load_config({"model_alias": ["e"]}, {"DOVETAIL_MODEL_ALIAS": "c"}).model_alias == ("e",)
-    for wrong in ([1], "a,,b", [""]):
+    assert load_config({"model_alias": ["e,f", "g"]}, {}).model_alias == ("e", "f", "g")
+    file.write_text('model_alias = "a, b"\n')
+    assert load_config({}, {}, file).model_alias == ("a", "b")
+    assert load_config({"engine": "vllm", "engine_arg": ["a=1,2"]}, {}).engine_arg == ("a=1,2",)
+    for wrong in ([1], "a,,b", [""], ["a,"], [","], ["gpt-5=coder"]):
         with pytest.raises(ConfigError):
             load_config({"model_alias": wrong}, {})
 
