@@ -107,6 +107,29 @@ def test_an_answer_is_complete_at_any_budget(server: httpx.Client, format: str) 
         assert answer["usage"]["completion_tokens"] <= budget
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_chat_may_be_an_edit(server: httpx.Client, format: str) -> None:
+    """What its stream has told is never taken back, and comes to what is answered whole."""
+    files = {"calc.py": PYTHON, "app.json": CONFIG}
+    named = [{"path": path, "content": content} for path, content in files.items()]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Rename the function add to plus"},
+    ]
+    for temperature, seed in ((0.0, 0), (1.5, 1), (1.5, 2)):
+        ask = {"messages": messages, "edits": {"files": named, "format": format}, "max_tokens": 160, "seed": seed}
+        whole = server.post("/v1/chat/completions", json={**ask, "temperature": temperature})
+        assert whole.status_code == 200, whole.text
+        [choice] = whole.json()["choices"]
+        told = choice["dovetail"]["edits"]
+        answer = {**told, "text": choice["message"]["content"], "finish_reason": choice["finish_reason"]}
+        assert not faults(files, Rules(format=format), {**answer, "usage": whole.json()["usage"]}), answer
+        stream = server.post("/v1/chat/completions", json={**ask, "temperature": temperature, "stream": True})
+        chunks = [json.loads(line.removeprefix("data: ")) for line in stream.text.split("\n\n") if line[6:7] == "{"]
+        assert "".join(each["choices"][0]["delta"].get("content", "") for each in chunks) == answer["text"]
+        assert chunks[-1]["choices"][0]["dovetail"]["edits"]["files"] == told["files"]
+
+
 def test_streamed_and_whole_agree(server: httpx.Client) -> None:
     body = body_of({"calc.py": PYTHON}, temperature=0.0)
     whole = server.post("/v1/edits", json=body).json()
