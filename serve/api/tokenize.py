@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from dovetail.serve.api.chat.body import ChatBody
+from dovetail.serve.api.chat.edits import edit_prompt, ignored_with_edits
 from dovetail.serve.api.context import ApiContext
 from dovetail.serve.api.conversation.asking import prompt_ids
 from dovetail.serve.api.http.body import check, read_object
@@ -65,7 +66,13 @@ def routes(context: ApiContext) -> APIRouter:
         if body.messages is not None:
             chat = check(ChatBody, {name: value for name, value in wire.items() if name not in _OWN})
             ignored = chat.ignored()
-            ids = await asyncio.to_thread(prompt_ids, context, chat.conversation(chat.offered()))
+            conversation = chat.conversation(chat.offered())
+            if chat.edits is not None:
+                ignored += ignored_with_edits(chat)
+                _, prompt = await edit_prompt(context, chat, chat.edits, conversation)
+                ids = list(prompt)
+            else:
+                ids = await asyncio.to_thread(prompt_ids, context, conversation)
         else:
             ignored = ignored_fields(body)
             ids = await asyncio.to_thread(_ids, codec, body)

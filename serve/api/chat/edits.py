@@ -42,13 +42,10 @@ async def edit_requests(
     context: ApiContext, body: ChatBody, asked: EditRules, conversation: Conversation, turn_id: str, choices: int
 ) -> tuple[Held, tuple[Request, ...]]:
     """What the answers are held to, and the requests for them. Raises UserError for what goes not together with edits."""
-    _refuse_others(body, conversation)
     visit = visiting()
     visit.belongs = visit.belongs or belongs(conversation, body)
-    with _named_within():
-        held = await held_to(context, asked, conversation.security, choices)
-        visit.require_tools([tool.name for tool in conversation.tools])
-        prompt = tuple(await asyncio.to_thread(edit_prompt, context, held.spec, conversation))
+    visit.require_tools([tool.name for tool in conversation.tools])
+    held, prompt = await edit_prompt(context, body, asked, conversation, choices)
     room = context.room(len(prompt), "messages", choices)
     requests = [
         Request(
@@ -71,13 +68,23 @@ async def edit_requests(
     return held, context.reserve(requests)
 
 
+async def edit_prompt(
+    context: ApiContext, body: ChatBody, asked: EditRules, conversation: Conversation, choices: int = 0
+) -> tuple[Held, tuple[int, ...]]:
+    """What the answers are held to, and the prompt; for counting its tokens too, without ``choices``. Raises UserError."""
+    _refuse_others(body, conversation)
+    with _named_within():
+        held = await held_to(context, asked, conversation.security, choices)
+        return held, tuple(await asyncio.to_thread(_rendered, context, held.spec, conversation))
+
+
 def ignored_with_edits(body: ChatBody) -> list[str]:
     """Names of what changes nothing in an answer that is an edit: it is drafted from the files, and nothing is thought before it."""
     named = ["prediction"] if body.prediction is not None else []
     return [*named, "reasoning_effort"] if body.reasoning_effort not in (None, NO_THINKING) else named
 
 
-def edit_prompt(context: ApiContext, spec: EditSpec, conversation: Conversation) -> list[int]:
+def _rendered(context: ApiContext, spec: EditSpec, conversation: Conversation) -> list[int]:
     """The conversation with the files before the words of its last user message, and the format's rules in its system message.
 
     A single message is asked as /v1/edits would ask it.

@@ -42,11 +42,15 @@ class Held:
 
 
 async def held_to(context: ApiContext, asked: EditRules, security: SecurityField | None, answers: int = 1) -> Held:
-    """``asked``, if it is usable and ``answers`` requests can be taken; a UserError that names the item otherwise."""
+    """``asked``, if it is usable and ``answers`` requests can be taken; a UserError that names the item otherwise.
+
+    No ``answers``: what would be asked is only looked at.
+    """
     files = check_rules(asked)
     policy = await asyncio.to_thread(policy_for, context.settings.policy, asked.policy)
     rules = rules_for(policy, security)
-    context.admit(answers)
+    if answers:
+        context.admit(answers)
     if policy is not None:
         await asyncio.to_thread(_refuse_unread, context, policy, files)
     spec = EditSpec(

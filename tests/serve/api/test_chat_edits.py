@@ -232,6 +232,15 @@ async def test_what_is_refused(make_api, chatting, fields, param):
     assert not api.engine.requests
 
 
+async def test_its_tokens_are_counted_with_the_files(make_api, chatting):
+    api = make_api(writes(BLOCK), served=chatting)
+    counted = await api.post("/tokenize", {"messages": [USER], "edits": {"files": FILES}})
+    await api.post(URL, ASK)
+    assert tuple(counted.json()["tokens"]) == api.engine.requests[0].prompt
+    wrong = await api.post("/tokenize", {"messages": [USER], "edits": {"files": [{"path": "/x", "content": ""}]}})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "edits.files[0].path")
+
+
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/messages"])
 async def test_other_endpoints_refuse_it_by_name(api, path):
     text = {"prompt": "a", "input": "a", "messages": [USER], "max_tokens": 9}
