@@ -127,8 +127,10 @@ class ServerConfig:
         "Memory", 8 * 1024 * MIB, "How much of it, such as 64GiB (8GiB).", size=True, bounds=(MIB, 2**50)
     )
 
-    audit: Path | None = setting("Audit log", None, "The folder of an audit log (docs/audit.md).")
-    audit_name: str = setting("Audit log", "audit", "The name of this server's log in that folder.")
+    audit: str | None = setting("Audit log", None, "An audit log: in a folder, or postgresql://... (docs/audit.md).")
+    audit_name: str | None = setting(
+        "Audit log", None, "The name of this server's log there: audit; in a database, the machine's name."
+    )
     audit_anchor: Path | None = setting("Audit log", None, "A file outside, with its last hash.")
     audit_keys: Path | None = setting("Audit log", None, "The folder of the keys of its texts.")
     audit_fsync: Fsync = setting("Audit log", "interval", "When records are synced: always, interval or never.")
@@ -173,7 +175,7 @@ class ServerConfig:
                 message = f"{both('model_alias')} is a name of the first model, not {alias!r}; others have one by --add-model NAME=DIR."
                 raise ConfigError(message, param="model_alias")
         if self.audit is None and self.audit_settings_given:
-            needed = f"audit_... settings (--audit-...) need {both('audit')}: the folder of the audit log."
+            needed = f"audit_... settings (--audit-...) need {both('audit')}: where the audit log is kept."
             raise ConfigError(needed, param="audit")
         if self.admin is not None and not _ADMIN.fullmatch(self.admin):
             raise ConfigError(f"{both('admin')} must be HOST:PORT or unix:PATH, not {self.admin!r}.", param="admin")

@@ -117,9 +117,11 @@ def _certificate(path: Path) -> Check:
 
 
 def _audit(config: ServerConfig) -> Check:
-    folder = config.audit
-    if folder is None:
+    if config.audit is None:
         return Check("audit log", "note", "none is kept", "serve with --audit DIR")
+    if config.audit.startswith(POSTGRES):
+        return Check("audit log", "good", "kept in PostgreSQL")
+    folder = Path(config.audit)
     there = folder if folder.exists() else folder.parent
     if not there.is_dir() or not os.access(there, os.W_OK):
         return Check("audit log", "bad", f"{folder} cannot be written", "make the folder, for the user that serves")

@@ -177,7 +177,7 @@ function rows(record) {
     h(
       "tr",
       { class: "record" },
-      cell("No.", record.seq, "num"),
+      cell("No.", record.log ? `${record.log} ${record.seq}` : record.seq, "num"),
       cell("Time", (record.time ?? "").replace("T", " ").replace(/\.\d+Z?$/, "")),
       cell("Kind", record.kind),
       cell("Who", record.who?.name ?? NONE),

@@ -18,6 +18,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.chain import GENESIS, Link
 
+DATABASE = "the database"
+"""Where a shared chain is, in messages."""
+
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """``closed``: the writer ended in order, and nothing comes after this record."""
@@ -106,6 +109,34 @@ def read_anchor(file: Path, name: str, seal: Seal | None) -> Anchor:
     if seal is not None and not seal.fits(anchor):
         raise AnchorProblem(f"the anchor {file} was not sealed with this key: it was changed, or the key is another")
     return anchor
+
+
+def require_anchored(file: Path, name: str, seal: Seal | None, link: Link, place: str) -> None:
+    """Raise a ConfigError unless a chain that stands at ``link`` is what its anchor says."""
+    try:
+        anchor = read_anchor(file, name, seal)
+    except FileNotFoundError:
+        if link.count == 0:
+            return
+        raise unlike(name, place, f"its anchor {file} is missing") from None
+    except AnchorProblem as error:
+        raise unlike(name, place, str(error)) from error
+    if anchor.count > link.count or (anchor.count == link.count and anchor.link != link):
+        raise unlike(
+            name, place, f"its anchor has {anchor.count} records and the log {link.count}, or another last hash"
+        )
+    if anchor.closed and anchor.count != link.count:
+        raise unlike(name, place, "records were added after it was closed")
+
+
+def unlike(name: str, place: str, why: str) -> ConfigError:
+    """What keeps a server from going on with a chain."""
+    way = "take another --audit-name" if place == DATABASE else "move the folder and its anchor away"
+    return ConfigError(
+        f"The audit log {name!r} in {place} is not what was written: {why}. See `dovetail audit verify`; to start a new "
+        f"log, {way}.",
+        param="audit",
+    )
 
 
 def _key_of(content: bytes) -> bytes | Ed25519PrivateKey | Ed25519PublicKey:

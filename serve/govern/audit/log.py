@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +16,13 @@ from typing import Any
 
 from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.errors import EngineError
-from dovetail.serve.govern.audit.anchor import Anchor, AnchorProblem, Seal, read_anchor, write_anchor
-from dovetail.serve.govern.audit.chain import line_of
+from dovetail.serve.govern.audit.anchor import Seal
+from dovetail.serve.govern.audit.chain import Link, line_of
+from dovetail.serve.govern.audit.opening import open_keeper
 from dovetail.serve.govern.audit.periods import PeriodKeys
 from dovetail.serve.govern.audit.redact import redact, redact_name, redacted
-from dovetail.serve.govern.audit.segment import Segment, lock, mend
 from dovetail.serve.govern.audit.settings import AuditSettings
+from dovetail.serve.govern.store.database import StoreError
 
 _DAY = 86_400
 _RETRY_SECONDS = 0.5
@@ -61,6 +62,17 @@ class _Entry:
     written: Future[None] = field(default_factory=Future)
 
 
+@dataclass
+class _Lines:
+    """Entries as they are written. ``link``: where the chain stands after them; ``lost``, ``destroyed``: what is told of in them."""
+
+    link: Link
+    lost: int = 0
+    destroyed: int = 0
+    lines: list[bytes] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+
 class AuditLog:
     """``record`` is cheap and never blocks; ``require`` raises where a request may not go on without its record.
 
@@ -69,6 +81,7 @@ class AuditLog:
 
     Raises:
         ConfigError: the log cannot be opened or is not what its anchor says.
+        StoreError: its database cannot be reached.
     """
 
     def __init__(
@@ -81,33 +94,22 @@ class AuditLog:
         self.constants = dict(constants or {})
         self._settings = settings
         self._clock = clock
-        self._seal = Seal(settings.seal) if settings.seal is not None else None
-        if self._seal is not None and not self._seal.can_seal:
+        seal = Seal(settings.seal) if settings.seal is not None else None
+        if seal is not None and not seal.can_seal:
             raise ConfigError("The seal key is a public key; sealing needs the private one.", param="audit_seal")
-        self._lock = lock(settings)
+        self._keeper = open_keeper(settings, seal)
         self.counts = Counts()
         self._keys = PeriodKeys(settings.key_folder, settings.name)
-        self._segment: Segment | None = None
         self._period = ""
+        self._destroyed: list[str] = []
         self._unsynced = False
         self._synced_at = time.monotonic()
         self._lost_told = 0
         self._ended = threading.Event()
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        try:
-            found = mend(settings)
-            self._link = found.link
-            self._require_anchored()
-            # From here on the log is open: what is found behind this anchor after a crash was written by this server.
-            self._anchor(closed=False)
-        except ConfigError:
-            self._lock.close()
-            raise
-        except OSError as error:
-            self._lock.close()
-            raise ConfigError(f"The audit log cannot be opened: {error}.", param="audit") from error
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
+        found = self._keeper.found
         if found.torn is not None:
             self.record("repaired", {"torn": found.torn})
         self.left_in_order = found.kind in (None, "stop")
@@ -131,78 +133,59 @@ class AuditLog:
 
     @property
     def settings(self) -> AuditSettings:
-        """Where its files lie."""
+        """Where it is kept."""
         return self._settings
 
     @property
     def waits(self) -> bool:
-        """Whether a request has to wait until its record is on the disk."""
+        """Whether a request has to wait until its record is kept for good."""
         return self._settings.fsync == "always"
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is queued, and a record of the end, and let the files go."""
+        """Write what is queued, and a record of the end, and let the next writer in."""
         if self._ended.is_set():
             return
         self.record("stop", {})
         self._ended.set()
         self._queue.put(None)
         self._thread.join(timeout)
-        self._lock.close()
-
-    def _require_anchored(self) -> None:
-        settings = self._settings
-        try:
-            anchor = read_anchor(settings.anchor_file, settings.name, self._seal)
-        except FileNotFoundError:
-            if self._link.count == 0:
-                return
-            raise self._unlike(f"its anchor {settings.anchor_file} is missing") from None
-        except AnchorProblem as error:
-            raise self._unlike(str(error)) from error
-        if anchor.count > self._link.count or (anchor.count == self._link.count and anchor.link != self._link):
-            raise self._unlike(
-                f"its anchor has {anchor.count} records and the log {self._link.count}, or another last hash"
-            )
-        if anchor.closed and anchor.count != self._link.count:
-            raise self._unlike("records were added after it was closed")
-
-    def _unlike(self, why: str) -> ConfigError:
-        return ConfigError(
-            f"The audit log {self._settings.name!r} in {self._settings.folder} is not what was written: {why}. See `dovetail "
-            "audit verify`; to start a new log, move the folder and its anchor away.",
-            param="audit",
-        )
+        self._keeper.release()
 
     def _run(self) -> None:
         try:
-            while True:
-                wait = self._settings.interval_seconds if self._unsynced else None
+            while (batch := self._taken()) is not None:
                 try:
-                    entry = self._queue.get(timeout=wait)
-                except queue.Empty:
-                    self._tried(self._sync)
-                    continue
-                if entry is None:
-                    break
-                try:
-                    self._write(entry)
+                    self._write(batch)
                 finally:
-                    if not entry.written.done():
-                        self._lose(entry)
-            self._finish()
+                    for entry in batch:
+                        if not entry.written.done():
+                            self._lose(entry)
+            self._keeper.finish()
         finally:
             if not self._ended.is_set():
                 self.counts.failing = "its writer ended; the server's log has the reason"
             self._give_up()
 
-    def _finish(self) -> None:
-        if self._segment is None:
-            return
-        with contextlib.suppress(OSError):
-            if self._settings.fsync != "never":
-                self._segment.sync()
-            self._anchor(closed=True)
-        self._segment.close()
+    def _taken(self) -> list[_Entry] | None:
+        """What is to be written together; waits for it, and syncs meanwhile. None: the end."""
+        while True:
+            soon = self._unsynced or self.counts.failing is not None
+            try:
+                first = self._queue.get(timeout=self._settings.interval_seconds if soon else self._keeper.idle_s)
+                break
+            except queue.Empty:
+                self._tried(self._sync)
+        if first is None:
+            return None
+        batch = [first]
+        with contextlib.suppress(queue.Empty):
+            while len(batch) < self._keeper.at_once:
+                entry = self._queue.get_nowait()
+                if entry is None:
+                    self._queue.put(None)  # the last of all; what came behind it is given up
+                    break
+                batch.append(entry)
+        return batch
 
     def _give_up(self) -> None:
         """Nothing is written any more: tell those who wait."""
@@ -216,20 +199,36 @@ class AuditLog:
         self.counts.lost += 1
         entry.written.set_exception(AuditUnavailable("The record could not be written."))
 
-    def _write(self, entry: _Entry) -> None:
-        """Write one record, waiting for room where the settings say that none may be missing."""
-        while not self._tried(lambda: self._append_all(entry)):
+    def _write(self, batch: Sequence[_Entry]) -> None:
+        """Write records, waiting for room where the settings say that none may be missing."""
+        lines: _Lines | None = None
+
+        def write() -> None:
+            nonlocal lines
+            if lines is None:
+                self._keeper.settle()
+                lines = self._lines_of(batch)
+            self._keeper.write(lines.lines, lines.times, lines.link)
+
+        while not self._tried(write):
             if self._settings.full == "count" or self._ended.is_set():
-                self._lose(entry)
+                for entry in batch:
+                    self._lose(entry)
                 return
             self._ended.wait(_RETRY_SECONDS)
+        assert lines is not None
+        del self._destroyed[: lines.destroyed]
+        self._lost_told += lines.lost
+        self.counts.records += len(lines.lines)
+        self._unsynced = True
         due = time.monotonic() - self._synced_at >= self._settings.interval_seconds
         if self._settings.fsync == "always" or due:
             while not self._tried(self._sync):
                 if self._settings.full == "count" or self._ended.is_set():
                     break
                 self._ended.wait(_RETRY_SECONDS)
-        entry.written.set_result(None)
+        for entry in batch:
+            entry.written.set_result(None)
 
     def _tried(self, work: Callable[[], None]) -> bool:
         """Whether it worked; if not, /metrics and requests are told why."""
@@ -238,25 +237,30 @@ class AuditLog:
         except OSError as error:
             self.counts.failing = error.strerror or str(error)
             return False
+        except StoreError as error:
+            self.counts.failing = error.message.rstrip(".")
+            return False
         self.counts.failing = None
         return True
 
-    def _append_all(self, entry: _Entry) -> None:
-        lost = self.counts.lost - self._lost_told
-        self._turn_to(self._settings.period_of(entry.time), entry.time)
-        if lost:
-            self._append("lost", {"records": lost}, entry.time)
-            self._lost_told += lost
-        self._append(entry.kind, entry.fields, entry.time)
+    def _lines_of(self, batch: Sequence[_Entry]) -> _Lines:
+        """The records, behind one of what was lost before them and one of the keys that their period destroyed."""
+        lines = _Lines(self._keeper.link, self.counts.lost - self._lost_told)
+        for number, entry in enumerate(batch):
+            self._turn_to(self._settings.period_of(entry.time), entry.time)
+            if len(self._destroyed) > lines.destroyed:
+                self._add(lines, "keys_destroyed", {"periods": self._destroyed[lines.destroyed :]}, entry.time)
+                lines.destroyed = len(self._destroyed)
+            if lines.lost and number == 0:
+                self._add(lines, "lost", {"records": lines.lost}, entry.time)
+            self._add(lines, entry.kind, entry.fields, entry.time)
+        return lines
 
-    def _append(self, kind: str, fields: Mapping[str, Any], at: float) -> None:
-        assert self._segment is not None
+    def _add(self, lines: _Lines, kind: str, fields: Mapping[str, Any], at: float) -> None:
         stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line, link = line_of({"time": stamp, "kind": kind, **self._shown(fields)}, self._link)
-        self._segment.append(line)
-        self._link = link
-        self._unsynced = True
-        self.counts.records += 1
+        line, lines.link = line_of({"time": stamp, "kind": kind, **self._shown(fields)}, lines.link)
+        lines.lines.append(line)
+        lines.times.append(at)
 
     def _shown(self, value: Any) -> Any:
         if isinstance(value, Private):
@@ -272,41 +276,19 @@ class AuditLog:
         return redacted(value)
 
     def _turn_to(self, period: str, at: float) -> None:
-        """Go on in the segment of ``period``; a period once left is not gone back to. Old keys are destroyed on the way."""
-        if self._segment is not None and period <= self._period:
+        """Go on in ``period``; one that was left is not gone back to. Old keys are destroyed on the way."""
+        if period <= self._period:
             return
-        segments = self._settings.segments()
-        number = len(segments) + 1
-        if self._segment is None and segments and segments[-1].stem.endswith(f"-{period}"):
-            path = segments[-1]
-        else:
-            path = self._settings.folder / f"{self._settings.name}-{number:06}-{period}.jsonl"
-        fresh = Segment(path)
-        if self._segment is not None:
-            self._segment.sync()
-            self._segment.close()
-        self._segment, self._period = fresh, period
+        self._keeper.turn_to(period)
+        self._period = period
         days = self._settings.retention_days
         if days is not None:
-            destroyed = self._keys.destroy_before(self._settings.period_of(at - days * _DAY))
-            if destroyed:
-                self._append("keys_destroyed", {"periods": destroyed}, at)
+            self._destroyed += self._keys.destroy_before(self._settings.period_of(at - days * _DAY))
 
     def _sync(self) -> None:
-        assert self._segment is not None
-        if self._settings.fsync != "never":
-            self._segment.sync()
-        self._anchor(closed=False)
+        self._keeper.sync()
         self._unsynced = False
         self._synced_at = time.monotonic()
-
-    def _anchor(self, *, closed: bool) -> None:
-        file = self._settings.anchor_file
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        anchor = Anchor(
-            name=self._settings.name, count=self._link.count, hash=self._link.hash, closed=closed, time=stamp
-        )
-        write_anchor(file, anchor, self._seal, durable=self._settings.fsync != "never")
 
 
 def record_once(settings: AuditSettings, kind: str, fields: Mapping[str, Any]) -> None:

@@ -16,10 +16,14 @@ _FILE = re.compile(r"([0-9]{4}-[0-9]{2}(?:-[0-9]{2})?)\.key")
 
 
 class PeriodKeys:
-    """The keys in a folder, one file a period, readable by their owner only."""
+    """The keys in a folder, one file a period, readable by their owner only.
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder / name
+    Args:
+        folder: None: there are none.
+    """
+
+    def __init__(self, folder: Path | None, name: str) -> None:
+        self._folder = folder / name if folder is not None else None
         self._known: dict[str, AESGCM] = {}
 
     def encrypt(self, period: str, text: str) -> dict[str, str]:
@@ -41,7 +45,7 @@ class PeriodKeys:
         """Overwrite and remove the keys of all periods before ``period``; returns those."""
         old = [each for each in self.periods() if each < period[: len(each)]]
         for each in old:
-            path = self._folder / f"{each}.key"
+            path = self._path(each)
             with path.open("r+b") as file:
                 file.write(os.urandom(32))
                 file.flush()
@@ -52,7 +56,7 @@ class PeriodKeys:
 
     def periods(self) -> list[str]:
         """The periods that have a key."""
-        if not self._folder.is_dir():
+        if self._folder is None or not self._folder.is_dir():
             return []
         return sorted(match[1] for path in self._folder.iterdir() if (match := _FILE.fullmatch(path.name)))
 
@@ -60,9 +64,9 @@ class PeriodKeys:
         known = self._known.get(period)
         if known is not None:
             return known
-        path = self._folder / f"{period}.key"
+        path = self._path(period)
         if make and not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fresh = path.with_suffix(".new")
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(AESGCM.generate_key(256))
@@ -73,3 +77,8 @@ class PeriodKeys:
             raise ValueError(f"{period!r} is no period")
         self._known[period] = AESGCM(path.read_bytes())
         return self._known[period]
+
+    def _path(self, period: str) -> Path:
+        if self._folder is None:
+            raise FileNotFoundError("no folder of keys is named")
+        return self._folder / f"{period}.key"

@@ -1,4 +1,4 @@
-"""Searches a log from its end, a bounded stretch at a time, for a page that shows records. Decrypts nothing, verifies nothing."""
+"""Searches logs from their end, a bounded stretch at a time, for a page that shows records. Decrypts nothing, verifies nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from dovetail.serve.errors import UserError
 from dovetail.serve.govern.audit.chain import record_of
 from dovetail.serve.govern.audit.settings import AuditSettings
+from dovetail.serve.govern.audit.shared_reading import SharedLogs
 from dovetail.serve.govern.audit.show import Filter
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -34,8 +35,13 @@ class Page:
 def search(
     settings: AuditSettings, wanted: Filter, text: str = "", *, before: str | None = None, limit: int = 100
 ) -> Page:
-    """The latest records that fit and whose line holds ``text``, whatever its case. Raises UserError for a bad cursor."""
+    """The latest records that fit and whose line holds ``text``, whatever its case. Raises UserError for a bad cursor.
+
+    Of a log in a database: those of all servers, which ``log`` tells apart; raises StoreError too.
+    """
     needle = text.lower().encode()
+    if settings.database is not None:
+        return _search_shared(settings.database, wanted, needle, before, limit)
     found: list[dict[str, Any]] = []
     read = 0
     for number, path, end in _segments(settings, before):
@@ -46,6 +52,20 @@ def search(
                 found.append(record)
             if len(found) == limit or read >= MOST_BYTES:
                 return Page(found, f"{number:06}-{start}")
+    return Page(found, None)
+
+
+def _search_shared(url: str, wanted: Filter, needle: bytes, before: str | None, limit: int) -> Page:
+    found: list[dict[str, Any]] = []
+    read = 0
+    with SharedLogs(url) as logs:
+        for row in logs.newest_first(before):
+            read += len(row.line)
+            record = _fitting(row.line, wanted, needle)
+            if record is not None:
+                found.append({"log": row.chain, **record})
+            if len(found) == limit or read >= MOST_BYTES:
+                return Page(found, row.cursor)
     return Page(found, None)
 
 

@@ -27,7 +27,7 @@ class Found:
 def lock(settings: AuditSettings) -> BinaryIO:
     """The lock of the one writer, held until the file is closed. Raises ConfigError."""
     try:
-        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.files.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.lock_file.touch(mode=0o600)
         file = settings.lock_file.open("r+b")
     except OSError as error:

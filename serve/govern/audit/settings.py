@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dovetail.serve.config.server import AuditText, Fsync, Period, ServerConfig, WhenFull
 from dovetail.serve.config.settings import ConfigError, both
+from dovetail.serve.govern.store.database import POSTGRES
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
-    """``name``: of this server's chain; each server has its own. ``anchor``, ``keys`` None: beside, and in, the folder.
+    """``folder``, or ``database``, a PostgreSQL URL: where the records are. ``name``: of this server's chain; each server has its
+    own. ``anchor``, ``keys`` None: beside, and in, the folder; with a database there is no anchor outside it then, and no texts.
 
     ``text`` full: prompts and outputs are kept too, encrypted with the key of their period. ``full`` says what happens where
     nothing can be written: requests are refused, or what is not written is counted. ``retention_days``: after that, a
     period's key is destroyed; None: never. ``seal``: a file with the key that seals the anchor.
     """
 
-    folder: Path
+    folder: Path | None = None
+    database: str | None = None
     name: str = "audit"
     anchor: Path | None = None
     keys: Path | None = None
@@ -41,27 +45,41 @@ class AuditSettings:
                 f"{both('audit_name')} must be of letters, digits and _, at most 64, not {self.name!r}.",
                 param="audit_name",
             )
+        if self.folder is None and self.text == "full" and self.keys is None:
+            raise ConfigError(
+                f"{both('audit_text')} full with a database needs {both('audit_keys')}: a folder outside it for the keys, since "
+                "what a database was told to destroy stays in its log and its backups.",
+                param="audit_keys",
+            )
+
+    @property
+    def files(self) -> Path:
+        """The folder, of a log that is kept in files."""
+        assert self.folder is not None
+        return self.folder
 
     @property
     def anchor_file(self) -> Path:
         """Where the last hash and the count are kept: outside the folder."""
-        folder = self.folder.resolve()
+        folder = self.files.resolve()
         return self.anchor if self.anchor is not None else folder.parent / f"{folder.name}.{self.name}.anchor"
 
     @property
-    def key_folder(self) -> Path:
-        """Where the periods' keys lie."""
-        return self.keys if self.keys is not None else self.folder / "keys"
+    def key_folder(self) -> Path | None:
+        """Where the periods' keys lie; None: there are none, nor texts."""
+        if self.keys is not None or self.folder is None:
+            return self.keys
+        return self.folder / "keys"
 
     @property
     def lock_file(self) -> Path:
         """Held by the one writer."""
-        return self.folder / f"{self.name}.lock"
+        return self.files / f"{self.name}.lock"
 
     def segments(self) -> list[Path]:
         """The files of this chain, oldest first."""
         pattern = re.compile(rf"{self.name}-[0-9]{{6}}-[0-9-]+\.jsonl")
-        return sorted(path for path in self.folder.glob(f"{self.name}-*.jsonl") if pattern.fullmatch(path.name))
+        return sorted(path for path in self.files.glob(f"{self.name}-*.jsonl") if pattern.fullmatch(path.name))
 
     def period_of(self, time: float) -> str:
         """The period that a time is in, such as 2026-11-22."""
@@ -72,9 +90,11 @@ def audit_settings(config: ServerConfig) -> AuditSettings | None:
     """What a server's configuration says of its audit log; None: it has none."""
     if config.audit is None:
         return None
+    database = config.audit if config.audit.startswith(POSTGRES) else None
     return AuditSettings(
-        folder=config.audit,
-        name=config.audit_name,
+        folder=Path(config.audit) if database is None else None,
+        database=database,
+        name=config.audit_name or ("audit" if database is None else machine_name()),
         anchor=config.audit_anchor,
         keys=config.audit_keys,
         fsync=config.audit_fsync,
@@ -84,3 +104,8 @@ def audit_settings(config: ServerConfig) -> AuditSettings | None:
         retention_days=config.audit_retention_days,
         seal=config.audit_seal,
     )
+
+
+def machine_name() -> str:
+    """This machine's name as a chain's."""
+    return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname()).strip("_")[:64] or "audit"

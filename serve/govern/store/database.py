@@ -51,6 +51,9 @@ class Backend(Protocol):
     def lock_tables(self, session: Session) -> None:
         """Keep other processes from changing tables until the transaction ends."""
 
+    def has_table(self, session: Session, name: str) -> bool:
+        """Whether there is such a table."""
+
     def close(self) -> None:
         """Give the database back."""
 
@@ -101,7 +104,7 @@ class Database:
             self._backend = _Sqlite(url)
         with self._backend.transaction() as session:
             self._backend.lock_tables(session)
-            _migrate(session)
+            _migrate(session, self._backend.has_table(session, "schema_version"))
 
     def _shut(self) -> None:
         if self._backend is not None:
@@ -113,8 +116,10 @@ class Database:
             return work(session)
 
 
-def _migrate(session: Session) -> None:
-    session.execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+def _migrate(session: Session, is_known: bool) -> None:
+    """Bring the tables up to date; where they are, nothing is asked for that a role may not do who may only use them."""
+    if not is_known:
+        session.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
     found = session.execute("SELECT version FROM schema_version")
     version = found[0][0] if found else 0
     if version > len(MIGRATIONS):
@@ -164,6 +169,9 @@ class _Sqlite:
 
     def lock_tables(self, session: Session) -> None:
         """An immediate transaction is alone already."""
+
+    def has_table(self, session: Session, name: str) -> bool:
+        return bool(session.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", name))
 
     def execute(self, statement: str, *values: object) -> list[Row]:
         return self._connection.execute(statement, values).fetchall()

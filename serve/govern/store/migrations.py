@@ -1,4 +1,4 @@
-"""The tables of governance and of shared stored objects, by version. A version that was released is never changed: the next one alters it."""
+"""The tables of governance, of shared stored objects and of shared audit logs, by version. A version that was released is never changed: the next one alters it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,20 @@ MIGRATIONS: Sequence[Sequence[str]] = (
             name TEXT PRIMARY KEY, server TEXT NOT NULL, until DOUBLE PRECISION NOT NULL, ending BIGINT NOT NULL
         )
         """,
+    ),
+    (
+        """
+        CREATE TABLE audit_chains (
+            name TEXT PRIMARY KEY, count BIGINT NOT NULL, hash TEXT NOT NULL, closed BIGINT NOT NULL, time TEXT NOT NULL,
+            seal TEXT NOT NULL, writer TEXT NOT NULL, until DOUBLE PRECISION NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE audit_records (
+            chain TEXT NOT NULL, seq BIGINT NOT NULL, at_ms BIGINT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (chain, seq)
+        )
+        """,
+        "CREATE INDEX audit_records_by_time ON audit_records (at_ms, chain, seq)",
     ),
 )
 """Statements that both SQLite and PostgreSQL understand. The database's version is the number of entries applied."""

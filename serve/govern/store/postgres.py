@@ -58,6 +58,10 @@ class Postgres:
         """Keep other processes from changing tables until the transaction ends."""
         session.execute("SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
 
+    def has_table(self, session: Session, name: str) -> bool:
+        """Whether there is such a table, in a schema that is looked in."""
+        return bool(session.execute("SELECT to_regclass(?) IS NOT NULL", name)[0][0])
+
     def close(self) -> None:
         """Give the connection back."""
         connection, self._connection = self._connection, None
