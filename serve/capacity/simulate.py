@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -73,6 +73,7 @@ class _Simulation:
         self._set = setting
         self._chance = random.Random(seed)
         self._servers = [_Server() for _ in range(setting.servers)]
+        self._loads = _Loads(setting.servers)
         self._events: list[tuple[float, int, str, int, int]] = []
         self._number = 0
         self._firsts: list[float] = []
@@ -110,6 +111,7 @@ class _Simulation:
     def _arrive(self, now: float, conversation: int, turn: int) -> None:
         where = self._route(conversation)
         server = self._servers[where]
+        self._loads.add(where, 1)
         if server.running < self._set.places:
             self._start(now, now, where, conversation, turn)
         else:
@@ -134,6 +136,7 @@ class _Simulation:
     def _leave(self, now: float, where: int) -> None:
         server = self._servers[where]
         server.running -= 1
+        self._loads.add(where, -1)
         if server.waiting:
             asked, conversation, turn = server.waiting.popleft()
             self._start(asked, now, where, conversation, turn)
@@ -146,9 +149,37 @@ class _Simulation:
             server.kept_tokens -= gone
 
     def _route(self, conversation: int) -> int:
-        loads = [each.running + len(each.waiting) for each in self._servers]
+        loads = self._loads
         if self._set.routing == "least busy":
-            return min(range(len(loads)), key=lambda at: (loads[at], self._chance.random()))
-        bound = max(1.0, _TOO_FULL * (sum(loads) + 1) / len(loads))
+            chance = self._chance.random
+            lots = [chance() for _ in self._servers]
+            return min(loads.least(), key=lots.__getitem__)
+        bound = max(1.0, _TOO_FULL * (loads.total + 1) / len(self._servers))
         named = self._ring[conversation * 2654435761 % len(self._ring)]
-        return next((at for at in named if loads[at] < bound), min(named, key=loads.__getitem__))
+        return next((at for at in named if loads.of[at] < bound), min(named, key=loads.of.__getitem__))
+
+
+class _Loads:
+    """Requests that every server has, running and waiting, and which have the fewest: kept up to date one by one."""
+
+    def __init__(self, servers: int) -> None:
+        self.of = [0] * servers
+        self.total = 0
+        self._by_load: defaultdict[int, set[int]] = defaultdict(set, {0: set(range(servers))})
+        self._fewest = 0
+
+    def add(self, where: int, change: int) -> None:
+        """One request more, or one fewer."""
+        load = self.of[where]
+        self._by_load[load].remove(where)
+        self._by_load[load + change].add(where)
+        self.of[where] = load + change
+        self.total += change
+        if change < 0:
+            self._fewest = min(self._fewest, load + change)
+        while not self._by_load[self._fewest]:
+            self._fewest += 1
+
+    def least(self) -> set[int]:
+        """Those with the fewest requests."""
+        return self._by_load[self._fewest]
