@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -44,10 +44,32 @@ def upload(
     values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device | str
 ) -> Tensor:
     """A small table on the device. The host does not wait for it: it is copied from pinned memory, in the order of the stream."""
-    table = torch.tensor(values, dtype=dtype)
+    table = torch.tensor(values, dtype=dtype, device="cpu")
     if torch.device(device).type != "cuda":
         return table
     return table.pin_memory().to(device, non_blocking=True)
+
+
+class Fetched:
+    """A tensor ``device`` on its way to the host. What the device is given to do meanwhile is not waited for."""
+
+    def __init__(self, device: Tensor) -> None:
+        self.device = device
+        self._event: torch.cuda.Event | None = None
+        self._host = device
+        if device.is_cuda:
+            self._host = torch.empty(device.shape, dtype=device.dtype, pin_memory=True)
+            self._host.copy_(device, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(device.device))
+
+    @cached_property
+    def rows(self) -> list[list[float]]:
+        """Its numbers: the one place where a step waits for its device."""
+        if self._event is not None:
+            self._event.synchronize()
+        found: list[list[float]] = self._host.tolist()
+        return found
 
 
 def power_of_two(number: int) -> int:

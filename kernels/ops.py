@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from dovetail.kernels.attention import native as attention_native
+from dovetail.kernels.attention import reference as attention_reference
 from dovetail.kernels.attention.batch import AttentionBatch
 from dovetail.kernels.attention.device_plan import DeviceLengths, DevicePlan
 from dovetail.kernels.attention.native import AttentionPlan
-from dovetail.kernels.attention.reference import copy_slots, write_kv
+from dovetail.kernels.attention.reference import write_kv
 from dovetail.kernels.cpu.library import instruction_set, library
 from dovetail.kernels.decoder_step.layer import StepLayer, StepShape
 from dovetail.kernels.decoder_step.native import DecoderStep
-from dovetail.kernels.gpu import available, is_gpu, on_gpu, upload
+from dovetail.kernels.gpu import Fetched, available, is_gpu, on_gpu, upload
 from dovetail.kernels.linear.device import DeviceWeight, quantise
 from dovetail.kernels.linear.grouped import pack_groups
 from dovetail.kernels.linear.packed import STORAGES, Storage, packed_bytes
@@ -71,6 +72,7 @@ __all__ = [
     "DeviceLengths",
     "DeviceWeight",
     "Experts",
+    "Fetched",
     "Plan",
     "describe_gpu",
     "has_cpu_kernels",
@@ -230,6 +232,17 @@ def attend(
 
         return attention_triton.attend(q, k_cache, v_cache, plan, scale, softcap=softcap, sinks=sinks)
     return attention_native.attend(q, k_cache, v_cache, plan, scale, rounded=rounded, softcap=softcap, sinks=sinks)
+
+
+def copy_slots(k_cache: Tensor, v_cache: Tensor, sources: Tensor, targets: Tensor) -> None:
+    """See kernels/attention/reference.py; keys and values of a layer alike."""
+    if on_gpu(k_cache):
+        from dovetail.kernels.attention import triton as attention_triton
+
+        attention_triton.copy_slots(k_cache, v_cache, sources, targets)
+        return
+    for cache in (k_cache, v_cache):
+        attention_reference.copy_slots(cache, sources, targets)
 
 
 def paged_attention(

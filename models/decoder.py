@@ -178,8 +178,7 @@ class Decoder:
         keys, values = cache.keys[index], cache.values[index]
         q = prepare_qkv(layer.qkv.apply(x), norms, config.norm_eps, angles, batch.slots, keys, values)
         if batch.copies is not None:
-            copy_slots(keys, *batch.copies)
-            copy_slots(values, *batch.copies)
+            copy_slots(keys, values, *batch.copies)
         q = q if growth is None else q * growth
         mixed = attend(
             q,

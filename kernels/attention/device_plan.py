@@ -1,7 +1,7 @@
 """Which program of the Triton attention takes which rows: lists of tiles, made once per forward pass. Knows no kernel.
 
-Sequences with few new rows (decoding, drafts) are tiles of up to 64 rows whose keys may be split over several programs; prompt
-chunks are tiles of 128 rows that walk over their keys alone. Query heads that share a key head share a tile.
+Sequences with few new rows (decoding, drafts) are tiles of up to 64 rows whose keys may be split over several programs, a wide draft
+more than one tile; prompt chunks are tiles of 128 rows that walk over their keys alone. Query heads that share a key head share a tile.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from torch import Tensor
 from dovetail.kernels.attention.batch import AttentionBatch
 from dovetail.kernels.gpu import power_of_two, processors, upload
 
-FEW = 64
-"""Rows of a tile, query heads of one key head counted, up to which a sequence has few."""
+TILE = 64
+"""Most rows of a tile whose keys may be split, query heads of one key head counted."""
+FEW = 512
+"""Rows of a sequence, counted like that, up to which it has few: more fill the processors without a split."""
 MANY = 128
+"""Rows of the tiles of a sequence that has many."""
 KEYS = 64
 """Keys of a tile. Where a sequence is split, it is between tiles of keys counted from its beginning."""
 SPLIT_KEYS = 512
@@ -97,15 +100,11 @@ class DevicePlan:
         launches = []
         if few:
             widest = max(self.new_rows[s] for s in few) * group
-            rows = FEW if self.invariant else max(16, power_of_two(widest))
-            if many:
-                where = upload([(s, 0) for s in few], torch.int32, device)
-            else:  # made there: what the host copies cannot be part of a CUDA graph
-                where = torch.zeros((len(few), 2), dtype=torch.int32, device=device)
-                where[:, 0] = torch.arange(len(few), dtype=torch.int32, device=device)
-            launches.append(Tiles(where, rows // group, rows, self._splits(len(few) * kv_heads)))
+            rows = max(TILE if self.invariant else max(16, min(TILE, power_of_two(widest))), power_of_two(group))
+            where = self._tiles_of(few, rows // group)
+            launches.append(Tiles(where, rows // group, rows, self._splits(len(where) * kv_heads)))
         if many:
-            rows = max(FEW if self.invariant else MANY, power_of_two(group))
+            rows = max(TILE if self.invariant else MANY, power_of_two(group))
             step = rows // group
             cut = [(s, first) for s in many for first in range(0, self.new_rows[s], step)]
             # Tiles that see more keys take longer: they begin first.
@@ -113,8 +112,19 @@ class DevicePlan:
             launches.append(Tiles(upload(cut, torch.int32, device), step, rows, 1))
         return launches
 
+    def _tiles_of(self, few: list[int], step: int) -> Tensor:
+        """Tiles of so many queries. Where all sequences are alike they are made on the device: what the host copies cannot be part
+        of a CUDA graph."""
+        device = self.tables.device
+        if len(set(self.new_rows)) > 1:
+            cut = [(s, first) for s in few for first in range(0, self.new_rows[s], step)]
+            return upload(cut, torch.int32, device)
+        each = -(-self.new_rows[0] // step)
+        number = torch.arange(len(few) * each, dtype=torch.int32, device=device)
+        return torch.stack((number // each, number % each * step), dim=1)
+
     def _splits(self, programs: int) -> int:
-        span = self.lengths.longest if self.window is None else min(self.lengths.longest, self.window + FEW)
+        span = self.lengths.longest if self.window is None else min(self.lengths.longest, self.window + TILE)
         if self.invariant:
             return max(1, -(-self.lengths.longest // SPLIT_KEYS))
         wanted = 2 * processors(self.tables.device) // programs

@@ -177,7 +177,8 @@ def _reduce(
 ):  # fmt: skip
     """Joins the parts of one row and head, in order."""
     sequence = tl.load(tiles_ptr + 2 * tl.program_id(0))
-    query, head = tl.program_id(1), tl.program_id(2)
+    query = tl.load(tiles_ptr + 2 * tl.program_id(0) + 1) + tl.program_id(1)
+    head = tl.program_id(2)
     start = tl.load(starts_ptr + sequence)
     queries = tl.load(starts_ptr + sequence + 1) - start
     context = tl.load(contexts_ptr + sequence)
@@ -257,3 +258,27 @@ def _launch(
             WINDOW=window, SPLIT=split, SINKS=sinks is not None,
             num_warps=1,
         )  # fmt: skip
+
+
+@triton.jit
+def _copy(k_ptr, v_ptr, sources_ptr, targets_ptr, NUMBERS: tl.constexpr, BLOCK: tl.constexpr):
+    """One slot of the keys (program 0 of it) or of the values."""
+    source = tl.load(sources_ptr + tl.program_id(0)).to(tl.int64) * NUMBERS
+    target = tl.load(targets_ptr + tl.program_id(0)).to(tl.int64) * NUMBERS
+    at = tl.arange(0, BLOCK)
+    inside = at < NUMBERS
+    if tl.program_id(1) == 0:
+        tl.store(k_ptr + target + at, tl.load(k_ptr + source + at, mask=inside), mask=inside)
+    else:
+        tl.store(v_ptr + target + at, tl.load(v_ptr + source + at, mask=inside), mask=inside)
+
+
+def copy_slots(k_cache: Tensor, v_cache: Tensor, sources: Tensor, targets: Tensor) -> None:
+    """As the reference, for both caches of a layer in one launch; nobody reads a slot that is a source and a target, or a target twice."""
+    size = k_cache[0, 0].nbytes
+    kind = torch.int32 if size % 4 == 0 else torch.uint8  # bits, whatever they stand for
+    slots = k_cache.shape[0] * k_cache.shape[1]
+    k, v = k_cache.view(slots, -1).view(kind), v_cache.view(slots, -1).view(kind)
+    numbers = size // kind.itemsize
+    if len(sources):
+        _copy[(len(sources), 2)](k, v, sources, targets, NUMBERS=numbers, BLOCK=power_of_two(numbers), num_warps=1)

@@ -10,14 +10,14 @@ from dovetail.serve.engine.native.fork import Fork
 from dovetail.serve.engine.native.sequence import Work
 
 
-def branched(share: Work, planned: Draft, pool: BlockPool, rows: int, blocks: int) -> Work:
-    """``share`` with as many of its draft's branches, the first ones, as ``rows`` and ``blocks`` more are enough for."""
+def branched(share: Work, planned: Draft, pool: BlockPool, rows: int, blocks: int, most: int) -> Work:
+    """``share`` with as many of its draft's branches, the first ``most``, as ``rows`` and ``blocks`` more are enough for."""
     branches, hoped = planned.branches, planned.hoped
     known = share.last
     shared = known // pool.block_size
     draft, depths = list(share.draft), list(range(1, len(share.draft) + 1))
     forks: list[Fork] = []
-    for branch in branches:
+    for branch in branches[:most]:
         depth = depths[branch.behind] if branch.behind >= 0 else 0
         needed = pool.blocks_for(known + 1 + depth + len(branch.tokens)) - shared
         rows, blocks = rows - len(branch.tokens), blocks - needed

@@ -1,7 +1,7 @@
 """A step's draws where the logits are, on a GPU: what they depend on goes there in a few small copies, tokens come back in one.
 
-The host does its share (penalties as single changes, masks) while the device still computes the logits, and waits once, for the
-tokens.
+The host does its share (penalties as single changes, masks) while the device still computes the logits. It waits once, for the
+tokens, and not before it asks for them.
 """
 
 from __future__ import annotations
@@ -14,28 +14,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dovetail.kernels.ops import Adjustments, SampleRows, adjust_logits, draw_tokens, upload
+from dovetail.kernels.ops import Adjustments, Fetched, SampleRows, adjust_logits, draw_tokens, upload
 from dovetail.serve.engine.native.draw_row import DrawRow
 from dovetail.serve.engine.native.sampler import needs_history, uniform
 
 
-def draw_on_device(raw: Tensor, rows: Seq[DrawRow], eos: Seq[int]) -> tuple[list[int], Tensor]:
-    """A token for each row of ``raw`` ``[R, V]``, and the logits after penalties and bans, still on the device.
+class DeviceDraws:
+    """A token for each row of ``raw`` ``[R, V]``, being drawn.
 
-    The rows learn how much of the distribution their masks left.
+    ``raw`` and the logits after penalties and bans, ``adjusted``, stay on the device; ``overwritten``: what holds ``raw`` will be
+    used again before anybody is done with it. ``chosen``: the tokens, there; ``fetched``: them and what masks left, on their way here.
     """
-    size, device = raw.shape[1], raw.device
-    changes = [_changes(row, size, eos) for row in rows]
-    adjusted = raw
-    if any(changes):
-        adjusted = raw.clone()
-        adjust_logits(adjusted, _adjustments(changes, device))
-    masked = [i for i, row in enumerate(rows) if row.fill_mask(size, eos)]
-    found = draw_tokens(adjusted, raw, _sample_rows(rows, masked, size, device))
-    packed = torch.stack((found.tokens.double(), found.masses.double(), found.counts.double())).tolist()
-    for at in masked:
-        rows[at].log_z, rows[at].choices = packed[1][at], int(packed[2][at])
-    return [int(token) for token in packed[0]], adjusted
+
+    def __init__(self, raw: Tensor, rows: Seq[DrawRow], eos: Seq[int], *, overwritten: bool = False) -> None:
+        size, device = raw.shape[1], raw.device
+        if overwritten and any(row.state is not None or row.params.logprobs is not None for row in rows):
+            raw = raw.clone()
+        changes = [_changes(row, size, eos) for row in rows]
+        self.raw = self.adjusted = raw
+        if any(changes):
+            self.adjusted = raw.clone()
+            adjust_logits(self.adjusted, _adjustments(changes, device))
+        self._rows, self._masked = rows, [i for i, row in enumerate(rows) if row.fill_mask(size, eos)]
+        found = draw_tokens(self.adjusted, raw, _sample_rows(rows, self._masked, size, device))
+        self.chosen = found.tokens
+        self.fetched = Fetched(torch.stack((found.tokens.double(), found.masses.double(), found.counts.double())))
+
+    def tokens(self) -> list[int]:
+        """Waits for them. The rows learn how much of the distribution their masks left."""
+        tokens, masses, counts = self.fetched.rows
+        for at in self._masked:
+            self._rows[at].log_z, self._rows[at].choices = masses[at], int(counts[at])
+        return [int(token) for token in tokens]
 
 
 def _changes(row: DrawRow, size: int, eos: Seq[int]) -> dict[int, tuple[float, float]]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dovetail.kernels.ops import mask_logits, on_gpu
 from dovetail.serve.constrain.base import Constraint, Pending, Waitable
-from dovetail.serve.engine.native.device_draw import draw_on_device
+from dovetail.serve.engine.native.device_draw import DeviceDraws
 from dovetail.serve.engine.native.draw_row import DrawRow, rows_of
 from dovetail.serve.engine.native.sampler import (
     Rows,
@@ -61,6 +61,18 @@ class Drawn:
     awaits: Waitable | None = None
 
 
+@dataclass
+class Begun:
+    """A step's draws, begun. ``device``: where they are made there; else the ``tokens`` are here."""
+
+    shares: list[Work]
+    rows: list[DrawRow]
+    raw: Tensor
+    adjusted: Tensor
+    tokens: list[int] = field(default_factory=list)
+    device: DeviceDraws | None = None
+
+
 class Draw:
     """Turns the logits of a step into tokens. ``sample`` picks them: a test or a benchmark may know them beforehand."""
 
@@ -77,27 +89,35 @@ class Draw:
 
         ``patience_s``: how long all of it may wait for constraints that cannot say yet.
         """
-        self._patience_s = patience_s
+        return self.finish(self.begin(work, logits), patience_s)
+
+    def begin(self, work: Seq[Work], logits: Tensor, *, overwritten: bool = False) -> Begun:
+        """The first half, which waits for no device. ``overwritten``: what holds the logits is used again before the second."""
         raw = logits[:, : self._size]
         shares = [share for share in work if share.samples]
         rows = [row for share in shares for row in rows_of(share)]
         if not rows:
-            return []
+            return Begun([], [], raw, raw)
         assert raw.shape[0] == len(rows)
         if on_gpu(raw) and self._sample is sample:
-            tokens, adjusted = draw_on_device(raw, rows, self._eos)
-        else:
-            raw = raw.cpu()
-            adjusted = self._adjust(raw, rows)
-            uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
-            tokens = self._sample(
-                adjusted, Rows([row.params for row in rows], uniforms, [row.position for row in rows])
-            )
+            device = DeviceDraws(raw, rows, self._eos, overwritten=overwritten)
+            return Begun(shares, rows, device.raw, device.adjusted, device=device)
+        raw = raw.cpu()
+        adjusted = self._adjust(raw, rows)
+        uniforms = [uniform(row.sequence.seed, row.position, 0) for row in rows]
+        tokens = self._sample(adjusted, Rows([row.params for row in rows], uniforms, [row.position for row in rows]))
+        return Begun(shares, rows, raw, adjusted, tokens)
+
+    def finish(self, begun: Begun, patience_s: float = 0.0) -> list[Drawn]:
+        """The second half: the tokens are checked."""
+        self._patience_s = patience_s
+        tokens = begun.tokens if begun.device is None else begun.device.tokens()
         drawn: list[Drawn] = []
         start = 0
-        for share in shares:
+        for share in begun.shares:
             end = start + 1 + len(share.draft)
-            drawn.append(self._verify(share, rows[start:end], tokens[start:end], adjusted[start:end], raw[start:end]))
+            rows, adjusted, raw = begun.rows[start:end], begun.adjusted[start:end], begun.raw[start:end]
+            drawn.append(self._verify(share, rows, tokens[start:end], adjusted, raw))
             start = end
         return drawn
 

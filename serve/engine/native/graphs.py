@@ -1,14 +1,16 @@
-"""Decoding steps as CUDA graphs: one per number of sequences and rows of each, captured at start, replayed with one call.
+"""Decoding steps as CUDA graphs: one per number of runs and rows of each, captured at start, replayed with one call.
 
-A step fits if every sequence brings one known token and a draft that is not too long. It is padded to the next captured size:
-rows beyond a draft, and sequences beyond the batch, write to a block that nobody reads. Everything else runs eagerly. Knows
-addresses and sizes; knows no sampling and no text.
+A step fits if every sequence brings one known token and a draft that is not too long. A branch of a draft is a run of its own, and
+for steps with branches there are graphs that also copy what comes before them. A step is padded to the next captured size: rows
+beyond a draft, and runs beyond the batch, write to a block that nobody reads. Everything else runs eagerly. Knows addresses and
+sizes; knows no sampling and no text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +18,16 @@ from torch import Tensor
 from dovetail.kernels.ops import DeviceLengths, upload
 from dovetail.models.batch import KVCache, RaggedBatch
 from dovetail.models.decoder import Decoder
-from dovetail.serve.engine.native.sequence import Work
+from dovetail.serve.engine.native.fork import Run
 
 MAX_ROWS = 256
 """Rows of the largest graph: beyond, the arithmetic takes longer than the launches."""
 _SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 _WIDTHS = (1, 2, 4, 8, 16)
+BRANCHING_RUNS = 32
+"""Runs of the largest graph with branches: where more sequences run, rows are dear."""
+_COPIES = 16
+"""Slots that may be copied for each run of a graph with branches, on average."""
 _POOL_SHARE = 0.25
 """Of the memory that is free before the first capture, what all graphs may take."""
 
@@ -32,6 +38,19 @@ Capture = Callable[[Replay], Replay]
 
 class GraphMemoryError(Exception):
     """The graphs have taken what they may take."""
+
+
+class Size(NamedTuple):
+    """Of a graph: runs, rows of each, and whether slots are copied."""
+
+    runs: int
+    width: int
+    branches: bool = False
+
+    @property
+    def copies(self) -> int:
+        """Slots that are copied."""
+        return _COPIES * self.runs * self.branches
 
 
 @dataclass(frozen=True)
@@ -76,119 +95,138 @@ class DecodeGraphs:
 
     Args:
         decoder: whose forward pass it is.
-        cache: whose last block is nobody's.
+        cache: whose last block is nobody's; every slot holds numbers, for what pads a step is multiplied by nothing.
         limits: of any step.
         capture: how a pass becomes repeatable.
     """
 
     def __init__(self, decoder: Decoder, cache: KVCache, limits: GraphLimits, capture: Capture) -> None:
         self._decoder, self._cache, self._length = decoder, cache, limits.length
-        sizes = sorted({*(size for size in _SIZES if size < limits.sequences), min(limits.sequences, MAX_ROWS)})
-        widest = min(limits.draft + 1, 64 * decoder.config.num_kv_heads // decoder.config.num_heads)
-        self._widths = [width for width in _WIDTHS if width <= max(1, widest)]
-        device, pinned = decoder.device, decoder.device.type == "cuda"
-        blocks = -(-(limits.length + self._widths[-1]) // cache.block_size)
+        widths = sorted({*(width for width in _WIDTHS if width <= limits.draft), limits.draft + 1})
+        device = decoder.device
+        blocks = -(-(limits.length + widths[-1]) // cache.block_size)
         self._scratch = cache.num_blocks - 1
-        rows = max(size * width for size in sizes for width in self._widths if size * width <= MAX_ROWS)
-        self._host = torch.zeros(3 * rows + sizes[-1], dtype=torch.int32, pin_memory=pinned)
-        self._device_ints = torch.zeros(len(self._host), dtype=torch.int32, device=device)
-        self._host_tables = torch.full((sizes[-1], blocks), self._scratch, dtype=torch.int32, pin_memory=pinned)
-        self._tables = self._host_tables.to(device)
-        self._known: list[list[int]] = [[] for _ in range(sizes[-1])]
-        self._starts = {
-            width: torch.arange(sizes[-1] + 1, dtype=torch.int32, device=device) * width for width in self._widths
-        }
-        self._replays: dict[tuple[int, int], Replay] = {}
+        sizes = _sizes(min(limits.sequences, MAX_ROWS), widths)
+        most = max(size.runs for size in sizes)
+        room = max(3 * size.runs * size.width + size.runs + 2 * size.copies for size in sizes)
+        self._ints = torch.zeros(room, dtype=torch.int32, device=device)
+        self._tables = torch.full((most, blocks), self._scratch, dtype=torch.int32, device=device)
+        self._known: list[list[int]] = [[] for _ in range(most)]
+        self._starts = {width: torch.arange(most + 1, dtype=torch.int32, device=device) * width for width in widths}
+        rows, outputs = max(size.runs * size.width for size in sizes), decoder.weights.head.shape[0]
+        # One for all graphs: what a graph returned would be held for it alone.
+        self._logits = torch.zeros((rows, outputs), dtype=torch.float32, device=device)
+        self._replays: dict[Size, Replay] = {}
         self._capture(sizes, capture)
 
     @property
-    def captured(self) -> list[tuple[int, int]]:
-        """Sequences and rows of each, of every graph there is."""
+    def captured(self) -> list[Size]:
+        """Of every graph there is."""
         return sorted(self._replays)
 
-    def run(self, work: Sequence[Work]) -> Tensor | None:
-        """Logits ``[R, vocab]`` of a step's rows, valid until the next step; None where no graph fits."""
-        if any(share.count != 1 or not share.samples or share.forks for share in work):
-            return None
-        found = self._fitting(len(work), max(share.rows for share in work))
+    @property
+    def branching_runs(self) -> int:
+        """Sequences and branches of the largest step with branches; 0: there is none."""
+        return max((size.runs for size in self._replays if size.branches), default=0)
+
+    def run(self, runs: Sequence[Run], tokens: Tensor | None = None) -> Tensor | None:
+        """Logits ``[R, vocab]`` of all rows, valid until the next step; None where no graph fits.
+
+        ``tokens``: of each run its one token, where the host does not know them yet.
+        """
+        copies = [copy for run in runs for copy in run.copies]
+        found = self._fitting(len(runs), max(len(run.tokens) for run in runs), len(copies))
         if found is None:
             return None
-        size, width = found
-        self._fill(work, size, width)
+        self._fill(runs, copies, found)
+        if tokens is not None:
+            self._ints[: len(runs) * found.width : found.width].copy_(tokens)
         logits = self._replays[found]()
-        if len(work) == size and all(share.rows == width for share in work):
-            return logits
-        if width == 1:
-            return logits[: len(work)]
-        wanted = [row for i, share in enumerate(work) for row in range(i * width, i * width + share.rows)]
+        width = found.width
+        if all(len(run.tokens) == width for run in runs):
+            return logits[: len(runs) * width]
+        wanted = [row for i, run in enumerate(runs) for row in range(i * width, i * width + len(run.tokens))]
         return logits[upload(wanted, torch.int64, logits.device)]
 
-    def _fitting(self, sequences: int, width: int) -> tuple[int, int] | None:
-        fitting = [key for key in self._replays if key[0] >= sequences and key[1] >= width]
-        return min(fitting, key=lambda key: (key[0] * key[1], key[1]), default=None)
+    def _fitting(self, runs: int, width: int, copies: int) -> Size | None:
+        fitting = [
+            size
+            for size in self._replays
+            if size.runs >= runs and size.width >= width and size.copies >= copies and size.branches == (copies > 0)
+        ]
+        return min(fitting, key=lambda size: (size.runs * size.width, size.width), default=None)
 
-    def _capture(self, sizes: list[int], capture: Capture) -> None:
+    def _capture(self, sizes: list[Size], capture: Capture) -> None:
         """The largest first: the smaller ones then find room in the memory it took."""
-        keys = [(size, width) for width in self._widths for size in sizes if size * width <= MAX_ROWS]
-        for size, width in sorted(keys, key=lambda key: -key[0] * key[1]):
-            self._fill((), size, width)
-            batch = self._batch(size, width)
+        for size in sorted(sizes, key=lambda size: -size.runs * size.width):
+            self._fill((), (), size)
+            batch = self._batch(size)
             try:
-                self._replays[size, width] = capture(lambda batch=batch: self._forward(batch))  # type: ignore[misc]
+                self._replays[size] = capture(lambda batch=batch: self._forward(batch))  # type: ignore[misc]
             except GraphMemoryError:
                 return
 
     @torch.inference_mode()
     def _forward(self, batch: RaggedBatch) -> Tensor:
-        return self._decoder.forward(batch, self._cache)
+        return self._logits[: len(batch.logit_rows)].copy_(self._decoder.forward(batch, self._cache))
 
-    def _batch(self, size: int, width: int) -> RaggedBatch:
-        rows = size * width
-        tokens, positions, slots = (self._device_ints[i * rows : (i + 1) * rows] for i in range(3))
-        contexts = self._device_ints[3 * rows : 3 * rows + size]
+    def _batch(self, size: Size) -> RaggedBatch:
+        rows = size.runs * size.width
+        tokens, positions, slots, contexts, sources, targets = torch.split(
+            self._ints[: 3 * rows + size.runs + 2 * size.copies],
+            [rows, rows, rows, size.runs, size.copies, size.copies],
+        )
         return RaggedBatch(
             token_ids=tokens,
             positions=positions,
             slots=slots,
-            query_starts=tuple(range(0, rows + 1, width)),
-            context_lens=(self._length,) * size,
-            block_tables=self._tables[:size],
+            query_starts=tuple(range(0, rows + 1, size.width)),
+            context_lens=(self._length,) * size.runs,
+            block_tables=self._tables[: size.runs],
             logit_rows=torch.arange(rows, device=self._decoder.device),
-            lengths=DeviceLengths(self._starts[width][: size + 1], contexts, self._length),
+            copies=(sources, targets) if size.branches else None,
+            lengths=DeviceLengths(self._starts[size.width][: size.runs + 1], contexts, self._length),
         )
 
-    def _fill(self, work: Sequence[Work], size: int, width: int) -> None:
-        """Write a step's numbers to where the graph reads them: one copy, and one for each block table that has changed."""
-        block, nowhere = self._cache.block_size, self._scratch * self._cache.block_size
+    def _fill(self, runs: Sequence[Run], copies: Sequence[tuple[int, int]], size: Size) -> None:
+        """Write a step's numbers to where the graph reads them: one copy, and one for each block table that has changed.
+
+        Each from pinned memory of its own: the device may not have read those of the step before.
+        """
+        block, width, nowhere = self._cache.block_size, size.width, self._scratch * self._cache.block_size
         tokens: list[int] = []
         positions: list[int] = []
         slots: list[int] = []
         contexts: list[int] = []
-        for i, share in enumerate(work):
-            sequence, spare = share.sequence, width - share.rows
-            first, blocks = sequence.computed, sequence.table.blocks
-            tokens += [sequence.tokens[first], *share.draft, *[0] * spare]
+        for i, run in enumerate(runs):
+            real, first, blocks = len(run.tokens), run.first, run.blocks
+            spare = width - real
+            tokens += [*run.tokens, *[0] * spare]
             positions += range(first, first + width)
-            real = range(first, first + share.rows)
-            slots += [blocks[p // block] * block + p % block for p in real] + [nowhere] * spare
+            slots += [blocks[p // block] * block + p % block for p in range(first, first + real)] + [nowhere] * spare
             contexts.append(first + width)
             self._note_table(i, blocks)
-        idle = size - len(work)
+        idle, unused = size.runs - len(runs), [nowhere] * (size.copies - len(copies))
         tokens += [0] * (idle * width)
         positions += [0] * (idle * width)
         slots += [nowhere] * (idle * width)
         contexts += [width] * idle
-        values = torch.tensor(tokens + positions + slots + contexts, dtype=torch.int32)
-        self._host[: len(values)] = values
-        self._device_ints[: len(values)].copy_(self._host[: len(values)], non_blocking=True)
+        sources, targets = ([*(copy[side] for copy in copies), *unused] for side in (0, 1))
+        values = upload(tokens + positions + slots + contexts + sources + targets, torch.int32, self._ints.device)
+        self._ints[: len(values)].copy_(values)
 
-    def _note_table(self, row: int, blocks: list[int]) -> None:
+    def _note_table(self, row: int, blocks: Sequence[int]) -> None:
         known = self._known[row]
         if known == blocks:
             return
-        end = max(len(known), len(blocks))
-        line = self._host_tables[row]
-        line[:end] = self._scratch
-        line[: len(blocks)] = torch.tensor(blocks, dtype=torch.int32)
-        self._tables[row, :end].copy_(line[:end], non_blocking=True)
+        line = [*blocks, *[self._scratch] * (len(known) - len(blocks))]
+        self._tables[row, : len(line)].copy_(upload(line, torch.int32, self._tables.device))
         self._known[row] = list(blocks)
+
+
+def _sizes(sequences: int, widths: list[int]) -> list[Size]:
+    counts = sorted({*(count for count in _SIZES if count < sequences), sequences})
+    branching = [count for count in _SIZES if 1 < count <= BRANCHING_RUNS]
+    plain = [Size(count, width) for width in widths for count in counts]
+    wide = [Size(count, width, True) for width in widths for count in branching] if widths[-1] > 1 else []
+    return [size for size in (*plain, *wide) if size.runs * size.width <= MAX_ROWS]

@@ -6,9 +6,10 @@ docs/architecture.md for the life of a request.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +20,16 @@ from dovetail.models.lora import Adapter
 from dovetail.models.tokenizer import Tokenizer
 from dovetail.serve.constrain.base import CompileConstraint, Constraint, Draft
 from dovetail.serve.engine.native.absorb import Absorb, pooled_event
+from dovetail.serve.engine.native.ahead import Ahead
 from dovetail.serve.engine.native.blocks import BlockPool
-from dovetail.serve.engine.native.draw import Draw, Sample
+from dovetail.serve.engine.native.draw import Draw, Drawn, Sample
 from dovetail.serve.engine.native.graphs import GraphLimits
 from dovetail.serve.engine.native.memory import DeviceMemory, memory_errors
 from dovetail.serve.engine.native.pace import PROBE_LENGTH, Acceptance, PromptPace, SproutCost, StepCost, Trust
 from dovetail.serve.engine.native.runner import Runner
 from dovetail.serve.engine.native.sampler import sample
 from dovetail.serve.engine.native.scheduler import Limits, Scheduler
-from dovetail.serve.engine.native.sequence import Sequence, total_rows
+from dovetail.serve.engine.native.sequence import Sequence, Work, total_rows
 from dovetail.serve.engine.native.sprout import Budget, Sprouting
 from dovetail.serve.engine.native.tier import SecondTier
 from dovetail.serve.engine.native.usual import UsualSoon
@@ -97,8 +99,11 @@ class NativeEngine:
         )
         self._tier = self._second_tier(settings)
         self._pool = BlockPool(settings.kv_blocks, settings.block_size, self._tier)
-        limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft)
+        runs = self._runner.branching_runs
+        limits = Limits(settings.max_num_seqs, settings.max_batched_tokens, settings.max_draft, runs)
         self._scheduler = Scheduler(self._pool, limits)
+        self._most_branching = math.inf if runs is None else runs
+        self._ahead = Ahead(self._runner, self._scheduler)
         self._totals = Totals()
         self._absorb = Absorb(self._scheduler, tokenizer.eos_ids, self._totals)
         self._vocab_size = min(tokenizer.size, model.config.vocab_size)
@@ -212,7 +217,8 @@ class NativeEngine:
         """Run one forward pass over whatever is due. Raises MemoryError when there is no memory for it: the end of this engine."""
         start = time.perf_counter()
         events = self._expire(start) + self._begin_compiled()
-        work = self._scheduler.plan(self._propose, self._prompts.budget(self._settings.max_batched_tokens))
+        propose = self._wish if self._ahead.under_way else self._propose
+        work = self._scheduler.plan(propose, self._prompts.budget(self._settings.max_batched_tokens))
         if not work:
             if self._compiling and not events:
                 self._compiling.wait()
@@ -221,7 +227,7 @@ class NativeEngine:
         self._compiling.meter.works("")
         patience_s = _PATIENCE_S if self._scheduler.running > 1 else _PATIENCE_ALONE_S
         with memory_errors():
-            drawn = iter(self._draw(work, self._runner.forward(work), patience_s))
+            work, drawn = self._computed(work, patience_s)
         decode_only = all(share.count == 1 for share in work)
         (self._cost if decode_only else self._prompts).observe(total_rows(work), time.perf_counter() - start)
         self._totals.steps += 1
@@ -244,6 +250,18 @@ class NativeEngine:
                     events.append(pooled_event(sequence))
                     self._forget(sequence, "stop")
         return events
+
+    def _computed(self, work: list[Work], patience_s: float) -> tuple[list[Work], Iterator[Drawn]]:
+        """What of ``work`` is done now, and what was drawn for those that sample. The step after it begins, where that may be, before
+        the host waits for this one's tokens."""
+        work, logits = self._ahead.take(work)
+        if logits is None:
+            logits = self._runner.forward(work)
+        follows = self._ahead.may_follow(work)
+        begun = self._draw.begin(work, logits, overwritten=follows)
+        if follows and begun.device is not None:
+            self._ahead.begin(work, begun.device.chosen, begun.device.fetched)
+        return work, iter(self._draw.finish(begun, patience_s))
 
     def _forget_ended(self, sequence: Sequence, said: list[Event]) -> None:
         """Forget the request if the last that was said of it is its end."""
@@ -328,9 +346,17 @@ class NativeEngine:
         price = (self._cost.per_row(running) + self._sprouting.price(self._cost)) * running
         return self._branched(sequence, draft, Budget(limit, len(draft.tokens), price, sequence.trust.share))
 
+    def _wish(self, sequence: Sequence, limit: int) -> Draft:
+        """No draft, for the step has begun; but whether one would have paid is noted, so that the step after it has drafts."""
+        if sequence.drafter is not None and not self._ahead.wished:
+            draft = sequence.drafter.propose(limit)
+            pays = sequence.acceptance.pays(draft.evidence, self._cost, self._scheduler.running, limit)
+            self._ahead.wished = bool(draft.tokens) and (draft.forced > 0 or pays)
+        return Draft(())
+
     def _branched(self, sequence: Sequence, draft: Draft, budget: Budget) -> Draft:
-        """With what may come instead, as far as rows are left and it pays; not where a captured step would have to be left for it."""
-        if sequence.drafter is None or self._runner.captured:
+        """With what may come instead, as far as rows are left and it pays."""
+        if sequence.drafter is None or self._scheduler.running >= self._most_branching:
             return draft
         chances = sequence.acceptance.chances(len(draft.tokens), draft.forced, draft.evidence)
         began = time.perf_counter()

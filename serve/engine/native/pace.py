@@ -127,6 +127,10 @@ class Acceptance:
         self._passed_over[at] = 0 if best else self._passed_over[at] + 1
         return best or min(longest, self._passed_over[at] % _TRY_AGAIN == 0)
 
+    def pays(self, evidence: int, cost: StepCost, running: int, longest: int) -> bool:
+        """Whether a draft with so much evidence would be worth its rows; asking changes nothing."""
+        return _best_length(self.rates[bisect_right(_EVIDENCE, evidence)], cost, max(1, running), longest) > 0
+
     def limit(self, cost: StepCost, running: int, longest: int) -> int:
         """The most tokens that any draft may have; 0 while none pays, but for a probe now and then, ever more rarely."""
         if self._quiet:

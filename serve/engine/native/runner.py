@@ -44,14 +44,22 @@ class Runner:
         kind = torch.float8_e4m3fn if narrow else model.decoder.dtype
         # One block more on a GPU: what pads a captured step is written there.
         self.cache = KVCache.allocate(model.config, num_blocks + cuda, block_size, kind, self._device)
+        if cuda:  # the rows that pad a captured step make its kernels read slots that nobody wrote
+            for each in (*self.cache.keys, *self.cache.values):
+                each.view(torch.uint8).zero_()
         self._graphs: DecodeGraphs | None = None
         if graphs is not None and cuda and is_gpu(self._device):
             self._graphs = self._captured(graphs)
 
     @property
     def captured(self) -> bool:
-        """Whether steps without branches are replayed as graphs."""
+        """Whether there are captured steps."""
         return self._graphs is not None
+
+    @property
+    def branching_runs(self) -> int | None:
+        """Sequences and branches of a step beyond which branches are not worth leaving the captured steps for; None: any number."""
+        return None if self._graphs is None else self._graphs.branching_runs
 
     def _captured(self, limits: GraphLimits) -> DecodeGraphs | None:
         try:
@@ -76,9 +84,22 @@ class Runner:
         if not work:
             return torch.empty(0, 0)
         decoder = self._decoder_of(work, headless=False)
-        if self._graphs is not None and decoder is self._decoder and (logits := self._graphs.run(work)) is not None:
-            return logits
+        if self._graphs is not None and decoder is self._decoder and all(s.count == 1 and s.samples for s in work):
+            logits = self._graphs.run([run for share in work for run in self._runs(share)])
+            if logits is not None:
+                return logits
         return self._run(decoder, work)
+
+    @torch.inference_mode()
+    def forward_ahead(self, work: Seq[Work], tokens: Tensor) -> Tensor | None:
+        """The step after ``work``, in which every sequence has one row: that of the token that was drawn for it just now.
+
+        ``tokens``: those, ``[S]``, where the model is; the host need not know them yet, but their slots must be theirs. None: there
+        is no captured step for it. The logits of ``work`` may be gone after this.
+        """
+        if self._graphs is None or any(share.sequence.adapter for share in work):
+            return None
+        return self._graphs.run([Run([0], share.last + 1, share.sequence.table.blocks) for share in work], tokens)
 
     def _pool(self, work: Seq[Work]) -> None:
         states = self._run(self._decoder_of(work, headless=True), work, every_row=True).cpu()

@@ -5,7 +5,7 @@ Knows blocks and token counts; knows nothing of models, sampling or text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dovetail.serve.constrain.base import Draft
@@ -18,11 +18,13 @@ _NO_DRAFT = Draft(())
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of one step. ``max_batched_tokens`` counts all rows, prompt chunks and drafts included."""
+    """The bounds of one step. ``max_batched_tokens`` counts all rows, prompt chunks and drafts included; ``branching_runs``:
+    sequences and branches of a step with branches, None: any number."""
 
     max_num_seqs: int
     max_batched_tokens: int
     max_draft: int = 32
+    branching_runs: int | None = None
 
 
 _BRANCH_SHARE = 16
@@ -100,13 +102,22 @@ class Scheduler:
         """With the branches of drafts, as far as rows and blocks are left: nobody gives up any for them."""
         rows = self._limits.max_batched_tokens - total_rows(work)
         blocks = self._pool.total // _BRANCH_SHARE
+        runs = self._limits.branching_runs
+        most = rows if runs is None else max(0, runs - len(work))
         done: list[Work] = []
         for share in work:
-            wider = branched(share, self._branches.get(share.sequence, _NO_DRAFT), self._pool, rows, blocks)
+            wider = branched(share, self._branches.get(share.sequence, _NO_DRAFT), self._pool, rows, blocks, most)
             rows -= wider.rows - share.rows
+            most -= len(wider.forks)
             blocks -= sum(len(fork.table.blocks) for fork in wider.forks)
             done.append(wider)
         return done
+
+    def room_ahead(self, work: Iterable[Work]) -> bool:
+        """Blocks for one row more of each share, behind those that are being computed; whether there are."""
+        grown = all(self._pool.grow(share.sequence.table, share.last + 2) for share in work)
+        self._pool.flush()
+        return grown
 
     def chosen(self, share: Work, last: int) -> None:
         """After a step, before its tokens are counted: the branch with the drafted token ``last`` is the sequence."""

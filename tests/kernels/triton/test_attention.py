@@ -104,13 +104,16 @@ MIXES = {
     "one row": [(1, 1)],
     "decode rows of unlike lengths": [(1, 1), (1, 2), (1, 64), (1, 65), (1, 300)],
     "drafts over a prefix": [(5, 30), (2, 200), (9, 9)],
+    "wide drafts, several tiles each": [(40, 300), (40, 41)],
     "everything at once": [(1, 33), (4, 36), (70, 150), (1, 260), (50, 50)],
 }
 
 
+@pytest.mark.parametrize("few", [512, 64])
 @pytest.mark.parametrize("window", [None, 1, 70])
 @pytest.mark.parametrize("mix", MIXES)
-def test_agrees_with_the_naive_version(mix: str, window: int | None) -> None:
+def test_agrees_with_the_naive_version(mix: str, window: int | None, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_plan, "FEW", few)
     case = make_case(MIXES[mix])
     near(attend(case, 0.3, window), naive(case, 0.3, window))
 
@@ -170,6 +173,40 @@ def test_invariant_rows_are_the_same_bits_in_any_batch(window: int | None, monke
         piece = Batch((0, end - first), (end,), table)
         part = Case(piece, case.q[first:end], case.k_cache, case.v_cache, [], [])
         assert torch.equal(attend(part, 0.3, window, invariant=True, sinks=sinks), whole[first:end])
+
+
+def test_forks_of_one_sequence_read_their_own_past() -> None:
+    """As branches of drafts are laid out: shared blocks, then own ones, into which what comes before a branch is copied first."""
+    from dovetail.kernels.attention import triton
+
+    case = make_case([(3, 21)], heads=4, kv_heads=2, block_size=8)
+    table, size = case.batch.block_tables[0], 8
+    fork = next(block for block in range(len(case.k_cache)) if block not in table[:3].tolist())
+    # One branch of two rows behind the last known token, at position 18: its own block holds 16 .. 20.
+    sources = torch.tensor([int(table[2]) * size + at for at in range(3)], dtype=torch.int32)
+    targets = torch.tensor([fork * size + at for at in range(3)], dtype=torch.int32)
+    for cache in (case.k_cache, case.v_cache):
+        cache[fork, 3:5] = torch.randn(2, 2, 16)
+    triton.copy_slots(case.k_cache, case.v_cache, sources, targets)
+    batch = Batch((0, 3, 5), (21, 21), torch.stack((table, torch.cat((table[:2], torch.tensor([fork, 0]))))))
+    own = [[cache[:, :].reshape(-1, 2, 16)[batch.block_tables[s].repeat_interleave(size) * size + torch.arange(size).repeat(4)][:21]
+            for s in range(2)] for cache in (case.k_cache, case.v_cache)]  # fmt: skip
+    assert torch.equal(own[0][1][:19], own[0][0][:19]) and not torch.equal(own[0][1][19:], own[0][0][19:])
+    forked = Case(batch, torch.cat((case.q, torch.randn(2, 4, 16))), case.k_cache, case.v_cache, own[0], own[1])
+    near(attend(forked, 0.3), naive(forked, 0.3))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.float8_e4m3fn])
+def test_slots_are_copied_as_they_are(kind: torch.dtype) -> None:
+    from dovetail.kernels.attention import reference, triton
+
+    caches = [torch.randn(3, 4, 2, 5).to(kind) for _ in range(2)]
+    wanted = [cache.clone() for cache in caches]
+    sources, targets = torch.tensor([1, 7, 1]), torch.tensor([11, 0, 4])
+    for cache in wanted:
+        reference.copy_slots(cache, sources, targets)
+    triton.copy_slots(*caches, sources, targets)
+    assert all(torch.equal(a.float(), b.float()) for a, b in zip(caches, wanted, strict=True))
 
 
 def test_a_sequence_without_rows_is_refused() -> None:

@@ -106,9 +106,10 @@ def test_no_blocks_no_branches() -> None:
     assert pool.grow(sequence.table, 8)
     share = Work(sequence, 1, True, (7, 8))
     branches = [Branch(-1, (9,)), Branch(1, (10, 11, 12)), Branch(0, (13,))]
-    assert branched(share, Draft((7, 8), branches=branches), pool, 10, 0) is share
-    assert branched(share, Draft((7, 8), branches=branches), pool, 0, 10) is share
-    wider = branched(share, Draft((7, 8), branches=branches), pool, 10, 10)
+    assert branched(share, Draft((7, 8), branches=branches), pool, 10, 0, 9) is share
+    assert branched(share, Draft((7, 8), branches=branches), pool, 0, 10, 9) is share
+    assert branched(share, Draft((7, 8), branches=branches), pool, 10, 10, 0) is share
+    wider = branched(share, Draft((7, 8), branches=branches), pool, 10, 10, 9)
     assert wider.draft == (7, 8, 9, 10, 11, 12, 13) and wider.parents == [-1, 0, -1, 1, 3, 4, 0]
     runs = forked(wider.draft, wider.forks, 5, sequence.table.blocks, 4)
     assert [(run.tokens, run.first) for run in runs] == [((9,), 6), ((10, 11, 12), 8), ((13,), 7)]
