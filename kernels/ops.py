@@ -29,6 +29,7 @@ from dovetail.kernels.logit_mask import native as logit_mask_native
 from dovetail.kernels.logit_mask import reference as logit_mask_reference
 from dovetail.kernels.moe import reference as moe_reference
 from dovetail.kernels.moe.reference import Experts
+from dovetail.kernels.moe.stored import StoredExperts
 from dovetail.kernels.qkv import native as qkv_native
 from dovetail.kernels.qkv import reference as qkv_reference
 from dovetail.kernels.rms_norm import native as rms_norm_native
@@ -83,6 +84,7 @@ __all__ = [
     "Adjustments",
     "Drawn",
     "SampleRows",
+    "StoredExperts",
     "adjust_logits",
     "draw_tokens",
     "upload",

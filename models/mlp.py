@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dovetail.kernels.ops import DenseWeight, Experts, Linear, mix_experts, silu_mul
+from dovetail.kernels.ops import DenseWeight, DeviceWeight, Experts, Linear, StoredExperts, mix_experts, silu_mul
 from dovetail.models.config import Activation
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -162,12 +162,16 @@ class ExpertsMlp:
         return sum(each.nbytes for each in (*self.gate_up, *self.down))
 
     def grouped(self, *, invariant: bool) -> GroupedExpertsMlp:
-        """The same with one tensor for all experts, as the GPU's kernels want it; the weights must be plain tensors."""
+        """The same with one tensor for all experts, or one store of few bits, as the GPU's kernels want it."""
 
-        def stack(each: Sequence[Projection]) -> tuple[Tensor, Tensor | None]:
-            weights = [p.weight.weight for p in each if isinstance(p.weight, DenseWeight)]
+        def stack(each: Sequence[Projection]) -> tuple[Tensor | StoredExperts, Tensor | None]:
             biases = [p.bias for p in each if p.bias is not None]
-            return torch.stack(weights), torch.stack(biases) if biases else None
+            bias = torch.stack(biases) if biases else None
+            stored = [p.weight for p in each if isinstance(p.weight, DeviceWeight)]
+            if stored and stored[0].storage is not None:
+                return StoredExperts.stacked(stored), bias
+            plain = [p.weight.weight for p in each if isinstance(p.weight, DenseWeight)]
+            return torch.stack(plain or [part.words for part in stored]), bias
 
         (gate_up, gate_up_bias), (down, down_bias) = stack(self.gate_up), stack(self.down)
         experts = Experts(gate_up, down, gate_up_bias, down_bias, self._activate)
@@ -203,7 +207,7 @@ class GroupedExpertsMlp:
     @property
     def exact(self) -> bool:
         """Whether weights and activations are multiplied as float32."""
-        return self.experts.down.dtype == torch.float32
+        return isinstance(self.experts.down, Tensor) and self.experts.down.dtype == torch.float32
 
     @property
     def _experts_bytes(self) -> int:

@@ -157,7 +157,7 @@ class _Reader:
             activation=self._config.activation,
             clamp=experts.clamp,
         )
-        if self._format.storage is None and is_gpu(self._format.device):
+        if is_gpu(self._format.device) and not isinstance(down[0].weight, PackedWeight):
             return mlp.grouped(invariant=self._format.invariant)
         return mlp
 
@@ -203,11 +203,11 @@ class _Reader:
     def _stored_as(self, weight: Tensor, storage: Storage | None) -> Linear:
         wanted = self._format
         if storage is None and wanted.invariant and is_gpu(wanted.device):
-            return DeviceWeight(None, weight.shape[1], weight, weight.dtype)
+            return DeviceWeight(None, weight.shape[1], weight, weight.dtype, invariant=True)
         if storage is None:
             return DenseWeight(weight)
         if wanted.device.type != "cpu":
-            return quantise(weight, storage)
+            return dataclasses.replace(quantise(weight, storage), invariant=wanted.invariant)
         return pack_weight(weight, storage, invariant=wanted.invariant)
 
     def _stack(self, names: Sequence[str]) -> Tensor:

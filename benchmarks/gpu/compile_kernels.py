@@ -23,6 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver, jit
 
 from dovetail.kernels import gpu
+from dovetail.kernels.linear.packed import Storage
 
 CAPABILITY = 90
 
@@ -79,10 +80,11 @@ def _use(cubin: bytes) -> dict[str, int]:
 def cases() -> dict[str, Callable[[], Any]]:
     """Every operator with the types and sizes of real models."""
     from dovetail.kernels.attention.device_plan import DeviceLengths, DevicePlan
-    from dovetail.kernels.attention.triton import attend
+    from dovetail.kernels.attention.triton import attend, copy_slots
     from dovetail.kernels.linear.device import DeviceWeight, quantise
-    from dovetail.kernels.linear.triton import linear
+    from dovetail.kernels.linear.triton import linear, round_rows, unpack
     from dovetail.kernels.moe.reference import Experts
+    from dovetail.kernels.moe.stored import quantise_experts
     from dovetail.kernels.moe.triton import mix_experts
     from dovetail.kernels.qkv.triton import prepare_qkv
     from dovetail.kernels.rms_norm.triton import add_rms_norm, rms_norm
@@ -114,16 +116,29 @@ def cases() -> dict[str, Callable[[], Any]]:
         angles, slots = (rand(3, 64), rand(3, 64)), torch.arange(3)
         return lambda: prepare_qkv(rand(3, 36 * 128), norms, 1e-6, angles, slots, caches, caches.clone())
 
-    def product(kind: str | None) -> Callable[[], Any]:
-        weight = DeviceWeight(None, 512, rand(256, 512), torch.bfloat16)
-        stored = weight if kind is None else quantise(weight.words, kind)  # type: ignore[arg-type]
-        return lambda: linear(rand(8, 512), stored, rand(256))
+    def stored(kind: Storage | None, outputs: int, columns: int) -> DeviceWeight:
+        weight = DeviceWeight(None, columns, rand(outputs, columns), torch.bfloat16, invariant=True)
+        return weight if kind is None else quantise(weight.words, kind)
+
+    def product(kind: Storage | None, rows: int) -> Callable[[], Any]:
+        """Of few outputs with a split along K; of many rows without one."""
+        return lambda: linear(rand(rows, 2048), stored(kind, 32, 2048), rand(32))
+
+    def grouped(kind: Storage | None, rows: int) -> Callable[[], Any]:
+        parts = [rand(8, 512, 512), rand(8, 512, 256)]
+        held = parts if kind is None else [quantise_experts(part, kind) for part in parts]
+        experts = Experts(held[0], held[1], None, None, silu_mul)
+        chosen = torch.zeros(rows, 2, dtype=torch.int64)
+        return lambda: mix_experts(rand(rows, 512), chosen, rand(rows, 2), experts)
+
+    def copied() -> None:
+        caches = [torch.zeros(4, 16, 4, 128, dtype=torch.bfloat16) for _ in range(2)]
+        copy_slots(*caches, torch.arange(3).int(), torch.arange(3, 6).int())
 
     ones = torch.ones(2)
     rows = SampleRows(ones, ones.int(), ones, ones, ones, torch.zeros(2, 4752).int(), ones.int())
     logits = torch.randn(2, 152064)
-    chosen = torch.zeros(4, 2, dtype=torch.int64)
-    experts = Experts(rand(8, 512, 512), rand(8, 512, 256), None, None, silu_mul)
+    kinds: tuple[Storage | None, ...] = (None, "int8", "int4", "fp8")
     return {
         "rms_norm": lambda: rms_norm(rand(2, 3584), rand(3584), 1e-6),
         "add_rms_norm": lambda: add_rms_norm(rand(2, 3584), rand(2, 3584), rand(3584), 1e-6),
@@ -133,6 +148,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "attention, decoding": attention(128, 1, 32768),
         "attention, decoding, cache of 8 bits": attention(128, 1, 32768, cache=torch.float8_e4m3fn),
         "attention, drafts of 8": attention(128, 9, 32768),
+        "attention, drafts of 32": attention(128, 33, 32768),
         "attention, heads of 64": attention(64, 1, 4096),
         "attention, heads of 256": attention(256, 1, 4096),
         "attention, prompt": attention(128, 2048, 4096),
@@ -143,15 +159,17 @@ def cases() -> dict[str, Callable[[], Any]]:
         "attention, invariant, prompt": attention(128, 2048, 4096, invariant=True),
         "adjust": lambda: adjust(logits, Adjustments(torch.zeros(3).int(), torch.zeros(4).int(), torch.ones(4), torch.ones(4))),
         "draw": lambda: draw(logits, logits, rows),
-        "linear, bfloat16": product(None),
-        "linear, int8": product("int8"),
-        "linear, int4": product("int4"),
-        "experts": lambda: mix_experts(rand(4, 512), chosen, rand(4, 2), experts),
+        **{f"linear, {kind or 'bfloat16'}, {rows} rows": product(kind, rows) for kind in kinds for rows in (8, 64, 200)},
+        **{f"written out, {kind}": lambda kind=kind: unpack(stored(kind, 32, 2048)) for kind in ("int8", "int4")},  # type: ignore[misc]
+        "rows in 8 bits": lambda: round_rows(rand(3, 3584)),
+        **{f"experts, {kind or 'bfloat16'}, {rows} rows": grouped(kind, rows) for kind in kinds for rows in (4, 200)},
+        "slots copied": copied,
     }  # fmt: skip
 
 
 def main() -> int:
     """Print a table and one JSON object."""
+    torch.set_num_threads(1)
     gpu.INTERPRETED = True  # the operators take tensors on the CPU, whose kernels are compiled, not interpreted
     found = compile_all(cases())
     for row in found:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -181,22 +180,32 @@ class Rounds:
         return (sum(said.values()) - before) / seconds
 
 
-def measure(model: LoadedModel, tokens: Tokenizer, load: EditLoad) -> dict[str, Any]:
-    """Ratios, each of the same edits in the same run. ``constrained_over_plain``: neither has drafts."""
+def figures(
+    model: LoadedModel, tokens: Tokenizer, load: EditLoad
+) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
+    """Ratios, each of the same edits in the same run. ``over_plain``: neither has drafts."""
     work = tasks(load, tokens)
     drafted, plain = Rounds(model, tokens, load, load.draft), Rounds(model, tokens, load, 0)
     drafted.tokens_per_s(work[:1])  # warm up, and learn what a row costs
     plain.tokens_per_s(work[:1])
     some = work[: load.constrained]
-    constrained = plain.tokens_per_s(some) / plain.tokens_per_s(some, constrained=False)
-    gains = {}
-    for count in load.batches:
+
+    def constrained() -> dict[str, float]:
+        free, held = (plain.tokens_per_s(some, constrained=each) for each in (False, True))
+        return {"streams": len(some), "tokens_per_s": held, "over_plain": held / free}
+
+    def gain(count: int) -> dict[str, float]:
         drafted.tokens_per_s(work[:count])
-        gains[str(count)] = drafted.tokens_per_s(work[:count]) / plain.tokens_per_s(work[:count])
-    return {
-        "edits": len(work),
-        "vocabulary": tokens.size,
-        "tokens": sum(len(task.truth) for task in work) / len(work),
-        "constrained_over_plain": {str(len(some)): constrained},
-        "drafted_over_undrafted": gains,
-    }
+        fast, slow = drafted.tokens_per_s(work[:count]), plain.tokens_per_s(work[:count])
+        return {"tokens_per_s": fast, "over_undrafted": fast / slow}
+
+    def asked() -> dict[str, float]:
+        every = sum(len(task.truth) for task in work) / len(work)
+        return {"edits": len(work), "vocabulary": tokens.size, "tokens": every}
+
+    yield "asked", asked
+    for count in load.batches[:1]:
+        yield f"drafted, {count}", lambda count=count: gain(count)  # type: ignore[misc]
+    yield "constrained", constrained
+    for count in load.batches[1:]:
+        yield f"drafted, {count}", lambda count=count: gain(count)  # type: ignore[misc]

@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from clock import rotating, seconds
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dovetail.kernels import ops
 from dovetail.kernels.attention import reference as attention_reference
+from dovetail.kernels.linear.device import DeviceWeight, unpack
+from dovetail.kernels.linear.packed import Storage
 from dovetail.kernels.moe import reference as moe_reference
+from dovetail.kernels.moe.stored import quantise_experts
 from dovetail.kernels.qkv import reference as qkv_reference
 from dovetail.kernels.rms_norm import reference as rms_norm_reference
 from dovetail.kernels.sampling import reference as sampling_reference
@@ -35,11 +39,14 @@ class Sizes:
     prompt: int
     batch: int
     vocabulary: int
+    experts: int
+    expert_hidden: int
+    expert_inner: int
     sets: int
 
 
-FULL = Sizes(4096, 3584, 18944, 28, 4, 128, 16384, 8192, 32, 151936, 4)
-TINY = Sizes(3, 96, 80, 4, 2, 16, 70, 40, 2, 1000, 2)
+FULL = Sizes(4096, 3584, 18944, 28, 4, 128, 16384, 8192, 32, 151936, 128, 2048, 768, 4)
+TINY = Sizes(3, 96, 80, 4, 2, 16, 70, 40, 2, 1000, 4, 64, 48, 2)
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,16 @@ class Batch:
 @dataclass(frozen=True)
 class Case:
     """``run`` is timed; ``result`` (else what it gives) and ``check`` give the same tensors, of which ``check`` may give the first
-    rows. ``moved``: bytes that have to be moved, ``done``: operations, at least."""
+    rows. ``moved``: bytes that have to be moved, ``done``: operations, at least. ``rival``: the same by torch; ``within``: how many
+    times the usual difference is right."""
 
-    name: str
     run: Callable[[], Tensor]
     check: Callable[[], Tensor]
     moved: float
     done: float = 0.0
     result: Callable[[], Tensor] | None = None
+    rival: Callable[[], Tensor] | None = None
+    within: float = 1.0
 
 
 def difference(found: Tensor, wanted: Tensor) -> float:
@@ -70,36 +79,45 @@ def difference(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def cases(sizes: Sizes, device: torch.device, dtype: torch.dtype) -> Iterator[list[Case]]:
+def cases(sizes: Sizes, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, Callable[[], list[Case]]]]:
     """Every operator, ``sizes.sets`` times with other data."""
 
     def rand(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).to(dtype)
 
     each = torch.empty(0, dtype=dtype).element_size()
-    for make in (_norm, _gate, _qkv):
-        yield [make(sizes, rand, each) for _ in range(sizes.sets)]
-    yield [
-        _attention("attention, decoding", sizes, rand, each, sizes.batch, 1, sizes.context) for _ in range(sizes.sets)
-    ]
-    yield [
-        _attention("attention, drafts of 7", sizes, rand, each, sizes.batch, 8, sizes.context)
-        for _ in range(sizes.sets)
-    ]
-    yield [
-        _attention("attention, one long stream", sizes, rand, each, 1, 1, 2 * sizes.context) for _ in range(sizes.sets)
-    ]
-    yield [_attention("attention, prompt", sizes, rand, each, 1, sizes.prompt, sizes.prompt) for _ in range(2)]
-    for storage in ("int8", "int4"):
-        yield [_product(storage, sizes, rand) for _ in range(sizes.sets)]
-    yield [_experts(sizes, rand, each)]
-    yield [_draw(sizes, rand, each) for _ in range(sizes.sets)]
+    cuda = device.type == "cuda"
+
+    def several(
+        make: Callable[..., Case], *more: Any, sets: int = sizes.sets, **options: Any
+    ) -> Callable[[], list[Case]]:
+        return lambda: [make(sizes, rand, each, *more, **options) for _ in range(sets)]
+
+    few, long, prompt = sizes.batch, sizes.context, sizes.prompt
+    yield "attention, decoding", several(_attention, few, 1, long)
+    yield "attention, prompt", several(_attention, 1, prompt, prompt, sets=2)
+    yield "add_rms_norm", several(_norm)
+    yield "silu_mul", several(_gate)
+    yield "qkv, rotation, cache", several(_qkv)
+    yield "masked draw", several(_draw)
+    yield "attention, drafts of 7", several(_attention, few, 8, long)
+    yield "attention, drafts of 32", several(_attention, 1, 33, long)
+    yield "attention, one long stream", several(_attention, 1, 1, 2 * long)
+    if cuda:
+        yield "attention, decoding, cache of 8 bits", several(_attention, few, 1, long, cache=torch.float8_e4m3fn)
+        yield "qkv, rotation, cache of 8 bits", several(_qkv, cache=torch.float8_e4m3fn)
+    for width in (64, 256):
+        yield f"attention, decoding, heads of {width}", several(_attention, few, 1, long // 2, width=width)
+    for storage in (None, "int8", "int4", *(("fp8",) if cuda else ())):
+        for rows in (1, few):
+            yield f"linear, {storage or 'invariant'}, rows {rows}", several(_product, rows, storage)
+    for storage in (None, "int8", "int4"):
+        yield f"experts, {storage or 'as computed'}", several(_experts, storage, sets=1)
 
 
 def _norm(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
     x, delta, weight = rand(sizes.rows, sizes.hidden), rand(sizes.rows, sizes.hidden), rand(sizes.hidden)
     return Case(
-        "add_rms_norm",
         lambda: ops.add_rms_norm(x, delta, weight, 1e-6)[1],
         lambda: rms_norm_reference.add_rms_norm(x.float(), delta.float(), weight.float(), 1e-6)[1],
         4 * each * x.numel(),
@@ -108,18 +126,16 @@ def _norm(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
 
 def _gate(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
     x = rand(sizes.rows, 2 * sizes.inner)
-    return Case(
-        "silu_mul", lambda: ops.silu_mul(x), lambda: silu_mul_reference.silu_mul(x.float()), 1.5 * each * x.numel()
-    )
+    return Case(lambda: ops.silu_mul(x), lambda: silu_mul_reference.silu_mul(x.float()), 1.5 * each * x.numel())
 
 
-def _qkv(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
+def _qkv(sizes: Sizes, rand: Callable[..., Tensor], each: int, cache: torch.dtype | None = None) -> Case:
     heads = sizes.heads + 2 * sizes.kv_heads
     qkv = rand(sizes.rows, heads * sizes.width)
     angles = (rand(sizes.rows, sizes.width // 2), rand(sizes.rows, sizes.width // 2))
     blocks = -(-sizes.rows // 16)
     caches = [
-        torch.full((blocks, 16, sizes.kv_heads, sizes.width), float("nan"), device=qkv.device).to(qkv.dtype)
+        torch.full((blocks, 16, sizes.kv_heads, sizes.width), float("nan"), device=qkv.device).to(cache or qkv.dtype)
         for _ in range(2)
     ]
     slots = torch.randperm(sizes.rows, device=qkv.device)
@@ -128,72 +144,98 @@ def _qkv(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
         prepare: Callable[..., Tensor], given: Tensor, turned: tuple[Tensor, Tensor], held: list[Tensor]
     ) -> Tensor:
         q = prepare(given, None, 1e-6, turned, slots, *held)
-        return torch.cat((q.flatten(), held[0].view(-1, *held[0].shape[2:])[slots].flatten()))
+        keys = held[0].float() if held[0].element_size() == 1 else held[0]
+        return torch.cat((q.flatten(), keys.view(-1, *keys.shape[2:])[slots].flatten().to(q.dtype)))
 
     wide = (angles[0].float(), angles[1].float())
+    narrow = each - (cache or qkv.dtype).itemsize
     return Case(
-        "qkv, rotation, cache",
         lambda: ops.prepare_qkv(qkv, None, 1e-6, angles, slots, *caches),
-        lambda: both(qkv_reference.prepare_qkv, qkv.float(), wide, [cache.float() for cache in caches]),
-        2 * each * qkv.numel(),
+        lambda: both(
+            qkv_reference.prepare_qkv,
+            qkv.float(),
+            wide,
+            [part.float() if cache is None else part.clone() for part in caches],
+        ),
+        2 * each * qkv.numel() - narrow * sizes.rows * 2 * sizes.kv_heads * sizes.width,
         result=lambda: both(ops.prepare_qkv, qkv, angles, caches),
+        within=1.0 if cache is None else 3.0,
     )
 
 
-def _attention(name: str, sizes: Sizes, rand: Callable[..., Tensor], each: int, count: int, queries: int, context: int) -> Case:  # fmt: skip
-    blocks = -(-context // 16)
-    q = rand(count * queries, sizes.heads, sizes.width)
-    k, v = (rand(count * blocks, 16, sizes.kv_heads, sizes.width) for _ in range(2))
+def _attention(
+    sizes: Sizes,
+    rand: Callable[..., Tensor],
+    each: int,
+    count: int,
+    queries: int,
+    context: int,
+    *,
+    width: int | None = None,
+    cache: torch.dtype | None = None,
+) -> Case:
+    blocks, width = -(-context // 16), width or sizes.width
+    q = rand(count * queries, sizes.heads, width)
+    k, v = (rand(count * blocks, 16, sizes.kv_heads, width) for _ in range(2))
     order = torch.randperm(count * blocks, device=q.device).view(count, blocks)
-    for cache in (k, v):  # behind every context
-        cache.view(-1, sizes.kv_heads, sizes.width)[
+    for held in (k, v):  # behind every context
+        held.view(-1, sizes.kv_heads, width)[
             (order[:, -1:] * 16 + torch.arange(16, device=q.device))[:, (context - 1) % 16 + 1 :].flatten()
         ] = float("nan")
+    if cache is not None:
+        k, v = k.to(cache), v.to(cache)
     batch = Batch(tuple(range(0, count * queries + 1, queries)), (context,) * count, order)
     plan = ops.plan_attention(batch, 16, None, q.device)
-    few = Batch((0, queries), (context,), order[:1])
 
     def check() -> Tensor:
-        made = attention_reference.plan_attention(few, 16, None, q.device)
-        return attention_reference.attend(q[:queries].float(), k.float(), v.float(), made, sizes.width**-0.5)
+        mine = order[0]
+        made = attention_reference.plan_attention(
+            Batch((0, queries), (context,), torch.arange(blocks, device=q.device)[None]), 16, None, q.device
+        )
+        return attention_reference.attend(q[:queries].float(), k[mine].float(), v[mine].float(), made, width**-0.5)
+
+    def flash() -> Tensor:
+        wide = [part[order[0]].flatten(0, 1)[:context].transpose(0, 1)[None].contiguous() for part in (k, v)]
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return F.scaled_dot_product_attention(q.transpose(0, 1)[None], *wide, is_causal=True, enable_gqa=True)
 
     seen = queries * (context - queries) + queries * (queries + 1) / 2
     return Case(
-        name,
-        lambda: ops.attend(q, k, v, plan, sizes.width**-0.5),
+        lambda: ops.attend(q, k, v, plan, width**-0.5),
         check,
-        2.0 * each * count * context * sizes.kv_heads * sizes.width,
-        4.0 * count * seen * sizes.heads * sizes.width if queries > 64 else 0.0,
+        2.0 * (cache.itemsize if cache is not None else each) * count * context * sizes.kv_heads * width,
+        4.0 * count * seen * sizes.heads * width if queries > 64 else 0.0,
+        rival=flash if queries == context and q.is_cuda else None,
     )
 
 
-def _product(storage: Any, sizes: Sizes, rand: Callable[..., Tensor]) -> Case:
-    x, weight = rand(sizes.batch, sizes.hidden), ops.quantise(rand(sizes.inner, sizes.hidden), storage)
-    from dovetail.kernels.linear.device import unpack
-
+def _product(sizes: Sizes, rand: Callable[..., Tensor], each: int, rows: int, storage: Storage | None) -> Case:
+    x, plain = rand(rows, sizes.hidden), rand(sizes.inner, sizes.hidden)
+    weight = DeviceWeight(None, sizes.hidden, plain, plain.dtype) if storage is None else ops.quantise(plain, storage)
     return Case(
-        f"linear, {storage}",
         lambda: weight.apply(x),
         lambda: F.linear(x.float(), unpack(weight).float()),
         float(weight.nbytes),
+        rival=(lambda: F.linear(x, plain)) if x.is_cuda else None,
+        within=3.0 if storage == "fp8" else 1.0,  # its activations are rounded, too
     )
 
 
-def _experts(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
-    count, inner = 16, sizes.inner // 16
-    experts = moe_reference.Experts(
-        rand(count, 2 * inner, sizes.hidden) / 16, rand(count, sizes.hidden, inner) / 16, None, None, ops.silu_mul
-    )
-    x = rand(sizes.batch, sizes.hidden)
-    chosen, shares = rand(sizes.batch, count).topk(4).indices, rand(sizes.batch, 4).softmax(-1)
-    wide = moe_reference.Experts(experts.gate_up.float(), experts.down.float(), None, None, silu_mul_reference.silu_mul)
-    read = len(set(chosen.flatten().tolist())) * 3 * inner * sizes.hidden * each
-    return Case(
-        "experts",
-        lambda: ops.mix_experts(x, chosen, shares, experts),
-        lambda: moe_reference.mix_experts(x.float(), chosen, shares.float(), wide),
-        float(read),
-    )
+def _experts(sizes: Sizes, rand: Callable[..., Tensor], each: int, storage: Storage | None) -> Case:
+    count, inner, per_row = sizes.experts, sizes.expert_inner, min(8, sizes.experts // 2)
+    gate_up, down = rand(count, 2 * inner, sizes.expert_hidden) / 16, rand(count, sizes.expert_hidden, inner) / 16
+    x = rand(sizes.batch, sizes.expert_hidden)
+    chosen, shares = rand(sizes.batch, count).topk(per_row).indices, rand(sizes.batch, per_row).softmax(-1)
+    held = [part if storage is None else quantise_experts(part, storage) for part in (gate_up, down)]
+    experts = moe_reference.Experts(*held, None, None, ops.silu_mul)
+    read = sum(part.nbytes for part in held) / count * len(set(chosen.flatten().tolist()))
+
+    def check() -> Tensor:
+        plain = [part.float() if isinstance(part, Tensor) else part.unpacked().float() for part in held]
+        wide = moe_reference.Experts(*plain, None, None, silu_mul_reference.silu_mul)
+        return moe_reference.mix_experts(x.float(), chosen, shares.float(), wide)
+
+    return Case(lambda: ops.mix_experts(x, chosen, shares, experts), check, float(read))
 
 
 def _draw(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
@@ -223,7 +265,6 @@ def _draw(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
 
     draw = ops.draw_tokens if device.type == "cuda" else sampling_reference.draw
     return Case(
-        "masked draw",
         lambda: draw(logits, logits, rows).tokens,
         check,
         4.0 * each * logits.numel() + words.numel() * 4,
@@ -231,26 +272,29 @@ def _draw(sizes: Sizes, rand: Callable[..., Tensor], each: int) -> Case:
     )
 
 
-def measure(
+def figures(
     sizes: Sizes, device: torch.device, dtype: torch.dtype, bandwidth: float, rate: float, repeats: int
-) -> list[dict[str, Any]]:
-    """One row per operator: its difference from the reference, and its share of the ceiling that binds it."""
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """By operator: its difference from the reference, and its share of the ceiling that binds it."""
     bound = 1e-4 if dtype == torch.float32 else 2e-2
-    rows = []
-    for alike in cases(sizes, device, dtype):
+
+    def measured(make: Callable[[], list[Case]]) -> dict[str, Any]:
+        alike = make()
         first = alike[0]
         found, wanted = (first.result or first.run)(), first.check()
         error = difference(found[: len(wanted)], wanted)
         taken = seconds(rotating([case.run for case in alike]), device, repeats)
         floor = max(first.moved / bandwidth, first.done / rate)
-        rows.append(
-            {
-                "operator": first.name,
-                "difference": error,
-                "right": error < bound,
-                "microseconds": taken * 1e6,
-                "share_of_ceiling": floor / taken,
-                "ceiling": "matrix" if first.done / rate > first.moved / bandwidth else "memory",
-            }
-        )
-    return rows
+        row = {
+            "difference": error,
+            "right": error < first.within * bound,
+            "microseconds": taken * 1e6,
+            "share_of_ceiling": floor / taken,
+            "ceiling": "matrix" if first.done / rate > first.moved / bandwidth else "memory",
+        }
+        if first.rival is not None:
+            row["share_of_torch"] = seconds(first.rival, device, repeats) / taken
+        return row
+
+    for name, make in cases(sizes, device, dtype):
+        yield name, lambda make=make: measured(make)  # type: ignore[misc]

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from clock import seconds
 
 
-def tokens_per_s(
+def figures(
     values: dict[str, Any], device: torch.device, dtype: torch.dtype, batches: tuple[int, ...], new: int
-) -> dict[str, Any]:
+) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Tokens per second of greedy decoding, or why that was not measured."""
     if importlib.util.find_spec("transformers") is None:
-        return {"not measured": "transformers is not installed"}
+        yield "not measured", lambda: "transformers is not installed"
+        return
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**values)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
-    found: dict[str, Any] = {"one_stream": _static(model, device, new)}
-    if device.type == "cuda":  # on a CPU it takes a minute to start
-        found["continuous_batching"] = {str(count): _continuous(model, device, count, new) for count in batches}
-    return found
+    yield "one stream, static cache", lambda: _static(model, device, new)
+    for count in batches if device.type == "cuda" else ():  # on a CPU it takes a minute to start
+        yield f"continuous batching, {count}", lambda count=count: _continuous(model, device, count, new)  # type: ignore[misc]
 
 
 def _static(model: Any, device: torch.device, new: int) -> float:

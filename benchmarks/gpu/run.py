@@ -1,124 +1,187 @@
 """How near to its limits does Dovetail run on this GPU? Checks all kernels, then measures kernels and whole models.
 
-    python benchmarks/gpu/run.py [--shape 0.5b --shape 7b --shape 30b-a3b] [--out FILE]
+    python benchmarks/gpu/run.py [--only streams:7b --only edits] [--seconds 560] [--out FILE]
     python benchmarks/gpu/run.py --device cpu --shape tiny
 
-Weights are random and made on the device. The two ceilings (bytes per second of a large copy, operations per second of a large
-matrix product) are measured in the same run, and everything is said as a share of the one that binds it. The last line is one JSON
-object. Ends with 1 if a kernel computes something else than its reference, with 2 where there is no such device. On a CPU it only shows
-that the script itself works: figures of tiny shapes mean nothing.
+One call measures what it has time for, the most important first, each part in a process of its own: what crashes, or hangs, takes
+nothing with it. --list names the parts. FILE is written anew after every figure. Weights are random and made on the device. The two
+ceilings (bytes per second of a large copy, operations per second of a large matrix product) are measured in the same run, and
+everything is said as a share of the one that binds it. The last line is one JSON object. Ends with 1 if a kernel computes something
+else than its reference or a part failed, with 2 where there is no such device. On a CPU it only shows that the script itself works:
+figures of tiny shapes mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import datetime
 import json
-import platform
+import os
+import subprocess
 import sys
+import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
-import edits
-import operators
-import reference_loop
-import reference_vllm
-import serving
-import torch
-from clock import copy_bandwidth, matrix_rate
-from shapes import SHAPES, random_model
+from targets import verdicts
 
-from dovetail.models.tokenizer import Tokenizer
+SHAPES = ("7b", "0.5b", "30b-a3b")
+TINY_SHAPES = ("tiny", "tiny-experts")
+ORDER = (
+    "ceilings", "operators", "streams:7b", "edits:7b", "tests", "streams:30b-a3b", "quantised:7b", "transformers:7b",
+    "returning:7b", "streams:0.5b", "edits:0.5b", "deterministic:7b", "quantised:30b-a3b", "edits:30b-a3b", "transformers:0.5b",
+    "vllm:7b", "vllm:0.5b", "transformers:30b-a3b", "vllm:30b-a3b",
+)  # fmt: skip
+ON_A_CPU = ("ceilings", "operators", "streams", "edits", "quantised", "transformers", "returning")
+AGAIN = {"operators": 8}
+"""How often a part is started again, without the figure at which it ended, before it is given up; others: once."""
+GRACE_S = 10
+HERE = Path(__file__).parent
 
-FULL_SHAPES = ("0.5b", "7b", "30b-a3b")
-LOADS = {"cpu": serving.TINY, "cuda": serving.FULL}
-EDITS = {"cpu": edits.TINY, "cuda": edits.FULL}
+
+class Report:
+    """All figures so far, and the file that holds them."""
+
+    def __init__(self, command: list[str], out: Path | None) -> None:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+        )
+        self.values: dict[str, Any] = {
+            "machine": "",
+            "commit": commit.stdout.strip(),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "command": " ".join(["benchmarks/gpu/run.py", *command]),
+            "benchmark": "gpu",
+            "parts": {},
+            "failed": {},
+            "not measured": [],
+        }
+        self._out = out
+
+    def add(self, part: str, key: str, value: Any) -> None:
+        """One figure."""
+        self.values["parts"].setdefault(part, {})[key] = value
+        if part == "ceilings":
+            self.values["machine"] = f"{value['device']}, torch {value['torch']}"
+        self.write()
+
+    def write(self) -> None:
+        """Keep what there is."""
+        if self._out is not None:
+            self._out.write_text(json.dumps(self.values) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, check, measure, print."""
+    """Choose the parts, run them in turn, print."""
+    given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--shape", action="append", choices=SHAPES, help="repeatable; default: all three large ones")
-    parser.add_argument("--skip-models", action="store_true", help="only the kernels")
+    parser.add_argument(
+        "--shape", action="append", choices=(*SHAPES, *TINY_SHAPES), help="repeatable; default: all large ones"
+    )
+    parser.add_argument(
+        "--only", action="append", help="parts to run, in this order, such as operators, streams or streams:7b"
+    )
+    parser.add_argument("--seconds", type=float, default=560.0, help="for all of it; what has no time left is named")
     parser.add_argument("--batches", help="streams at once, such as 1,8,64")
-    parser.add_argument("--out", type=Path, help="append the JSON object to this file, too")
-    options = parser.parse_args(arguments)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        print("torch finds no CUDA device here; --device cpu --shape tiny shows that the script works", file=sys.stderr)
-        return 2
-    shapes = options.shape or list(FULL_SHAPES)
-    if options.device == "cpu" and any(not shape.startswith("tiny") for shape in shapes):
+    parser.add_argument("--out", type=Path, help="the JSON object goes to this file, too, after every figure")
+    parser.add_argument("--list", action="store_true", help="name the parts and stop")
+    options = parser.parse_args(given)
+    if options.device == "cpu" and any(shape in SHAPES for shape in options.shape or SHAPES):
         parser.error("on a CPU there are only --shape tiny and --shape tiny-experts")
-    result = report(options, shapes)
-    line = json.dumps(result)
-    if options.out is not None:
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    print(line)
-    return 0 if all(row["right"] for row in result["operators"]) else 1
+    parts = chosen(options)
+    if options.list or not parts:
+        print("\n".join(parts))
+        return 0 if parts else 2
+    report = Report(given, options.out)
+    end = time.monotonic() + options.seconds
+    with tempfile.TemporaryDirectory() as folder:
+        for part in parts:
+            if end - time.monotonic() < GRACE_S:
+                report.values["not measured"].append(part)
+                continue
+            if run_part(part, options, report, end, Path(folder)) == 2 and part == "ceilings":
+                print(report.values["failed"][part], file=sys.stderr)
+                return 2
+    return finished(report)
 
 
-def report(options: argparse.Namespace, shapes: list[str]) -> dict[str, Any]:
-    """All figures, printed as they come."""
-    device, small = torch.device(options.device), options.device == "cpu"
-    dtype = torch.float32 if small else torch.bfloat16
-    repeats = 2 if small else 50
-    bandwidth = copy_bandwidth(device, 2**22 if small else 2**32, repeats)
-    rate = matrix_rate(device, 128 if small else 8192, dtype, repeats)
-    name = platform.processor() or "a CPU" if small else torch.cuda.get_device_name(device)
-    print(f"{name}: copies {bandwidth / 1e9:,.0f} GB/s, multiplies {rate / 1e12:,.2f} TFLOP/s ({dtype})")
-    rows = operators.measure(operators.TINY if small else operators.FULL, device, dtype, bandwidth, rate, repeats)
-    for row in rows:
-        told = "right" if row["right"] else "WRONG"
-        print(
-            f"  {row['operator']:30} {told} ({row['difference']:.1e})  {row['microseconds']:10,.1f} us  "
-            f"{row['share_of_ceiling']:6.1%} of the {row['ceiling']} ceiling"
-        )
-    models: dict[str, Any] = {}
-    tokens = edits.tokenizer(EDITS[device.type])
-    for shape in () if options.skip_models else shapes:
-        models[shape] = model_figures(options, shape, tokens, device, dtype, bandwidth, rate)
-        print(f"  {shape}: {json.dumps(models[shape])}")
-    return {
-        "benchmark": "gpu",
-        "device": name,
-        "torch": torch.__version__,
-        "copy_gb_per_s": bandwidth / 1e9,
-        "matrix_tflop_per_s": rate / 1e12,
-        "operators": rows,
-        "models": models,
-    }
+def chosen(options: argparse.Namespace) -> list[str]:
+    """Names of parts, in the order in which they are run. The ceilings are always among them, for shares are of these."""
+    shapes = options.shape or list(SHAPES)
+    if options.device == "cpu":
+        names = [f"{kind}:{shape}" for kind in ON_A_CPU[2:] for shape in shapes]
+        names = ["ceilings", "operators", *names]
+    else:
+        names = [name for name in ORDER if ":" not in name or name.partition(":")[2] in shapes]
+    if not options.only:
+        return names
+    wanted = [name for only in options.only for name in names if only in (name, name.partition(":")[0])]
+    return list(dict.fromkeys(["ceilings", *wanted])) if wanted else []
 
 
-def model_figures(
-    options: argparse.Namespace,
-    shape: str,
-    tokens: Tokenizer,
-    device: torch.device,
-    dtype: torch.dtype,
-    bandwidth: float,
-    rate: float,
-) -> dict[str, Any]:
-    """One shape: our engine, its edits, the same with batch-invariant sums, and other engines beside it."""
-    load = LOADS[device.type]
-    if options.batches is not None:
-        load = dataclasses.replace(load, batches=tuple(int(each) for each in options.batches.split(",")))
-    model = random_model(shape, device, dtype)
-    found = serving.measure(model, load, bandwidth, rate)
-    found["edits"] = edits.measure(model, tokens, EDITS[device.type])
-    del model
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        fixed = serving.Bench(random_model(shape, device, dtype, deterministic=True), load)
-        found["deterministic_tokens_per_s"] = {str(count): fixed.rate(count) for count in load.batches[:2]}
-        del fixed
-        torch.cuda.empty_cache()
-    found["transformers"] = reference_loop.tokens_per_s(SHAPES[shape], device, dtype, load.batches, load.new)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        found["vllm"] = reference_vllm.tokens_per_s(SHAPES[shape], load.batches, load.new)
-    return found
+def run_part(part: str, options: argparse.Namespace, report: Report, end: float, folder: Path) -> int:
+    """Run one part until it is done, given up, or out of time; the last exit status."""
+    begun: list[str] = []
+    status = 0
+    for _ in range(1 + AGAIN.get(part, 1)):
+        status, said = _run_once(part, options, report, end, folder, begun)
+        if status == 0:
+            return 0
+        report.values["failed"].setdefault(part, {})[begun[-1] if begun else "start"] = said[-2000:]
+        print(f"  {part}, {begun[-1] if begun else 'start'}: FAILED\n{said[-600:]}", flush=True)
+        report.write()
+        if not begun or status == 2 or end - time.monotonic() < GRACE_S:
+            break
+    if status == 2:
+        report.values["failed"][part] = said
+    return status
+
+
+def _run_once(
+    part: str, options: argparse.Namespace, report: Report, end: float, folder: Path, begun: list[str]
+) -> tuple[int, str]:
+    """One process. ``begun``: the keys of its figures, which it is told to leave out; those it begins are added."""
+    ceilings = report.values["parts"].get("ceilings", {}).get("measured", {})
+    command = [sys.executable, str(HERE / "part.py"), part, "--device", options.device, "--skip", json.dumps(begun)]
+    command += ["--ceilings", json.dumps([ceilings.get("bytes_per_s", 1.0), ceilings.get("operations_per_s", 1.0)])]
+    command += ["--batches", options.batches] if options.batches else []
+    errors = folder / "errors"
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with errors.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment) as process:  # fmt: skip
+        timer = threading.Timer(max(1.0, end - time.monotonic()), process.kill)
+        timer.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not line.startswith('{"key"'):
+                print("   ", line, end="")
+                continue
+            told = json.loads(line)
+            if "value" not in told:
+                begun.append(told["key"])
+                continue
+            report.add(part, told["key"], told["value"])
+            print(f"  {part}, {told['key']}: {json.dumps(told['value'])}", flush=True)
+        status = process.wait()
+        timer.cancel()
+    said = errors.read_text(errors="replace")
+    return status, said if status != -9 else "out of time or memory (killed)\n" + said
+
+
+def finished(report: Report) -> int:
+    """Print what was wanted and what was found; the exit status."""
+    report.values["wanted"] = verdicts(report.values["parts"])
+    report.write()
+    for each in report.values["wanted"]:
+        print(f"  {'met   ' if each['met'] else 'MISSED'} {each['wanted']}: {each['found']}")
+    for part in report.values["not measured"]:
+        print(f"  no time was left for {part} (--only {part})")
+    wrong = [name for name, row in report.values["parts"].get("operators", {}).items() if not row["right"]]
+    print("".join(f"  WRONG: {name}\n" for name in wrong), end="")
+    print(json.dumps(report.values))
+    return 1 if wrong or report.values["failed"] else 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +139,24 @@ class Bench:
         prompts = [self.prompt(32 + i % 7, i) for i in range(streams)]
         return self.ask(prompts, self._load.new, **options).tokens_per_s
 
+    def synchronisations(self) -> dict[str, float]:
+        """How often a decoding step makes the host wait for the device, beside the one wait for its tokens, as torch tells."""
+        prompts = [self.prompt(32 + i, i) for i in range(4)]
+        self.ask(prompts, 8)
+        before = self._engine.stats().steps
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                self.ask(prompts, 32)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        steps = self._engine.stats().steps - before
+        waits = [str(each.filename) + f":{each.lineno}" for each in told if "synchroniz" in str(each.message)]
+        for where in sorted(set(waits)):
+            print(f"waits at {where}: {waits.count(where)} times in {steps} steps")
+        return {"steps": steps, "begun_ahead": self._engine.begun_ahead, "each_step": len(waits) / steps}
+
     def drafted(self, streams: int) -> float:
         """The same with drafts that are all right: each stream is told what it will say."""
         prompts = [self.prompt(32 + i % 7, i) for i in range(streams)]
@@ -147,25 +166,63 @@ class Bench:
         return self.ask(prompts, self._load.new, predictions=predictions).tokens_per_s
 
 
-def measure(model: LoadedModel, load: Load, bandwidth: float, rate: float) -> dict[str, Any]:
-    """All figures of one model."""
+def figures(
+    model: LoadedModel, load: Load, bandwidth: float, rate: float
+) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
+    """All figures of one model, the most wanted first."""
     bench = Bench(model, load)
-    bench.ask([bench.prompt(40)], 4)
-    streams = {str(count): bench.rate(count) for count in load.batches}
-    prompt = bench.ask([bench.prompt(load.prompt, 3)], 1).seconds
-    bench.ask([bench.prompt(load.prompt, 5)], 1, salt="shared")
-    again = bench.ask([bench.prompt(load.prompt, 5)], 1, salt="shared").seconds
-    active = model.step_bytes / torch.empty(0, dtype=model.decoder.dtype).element_size()
-    few = [count for count in (1, 16) if count in load.batches]
+    for _ in range(2):
+        bench.ask([bench.prompt(40)], 8)  # warm up, and learn what a row costs
+    streams: dict[int, float] = {}
+
+    def decoding(count: int) -> dict[str, float]:
+        streams[count] = found = bench.rate(count)
+        return {"tokens_per_s": found, "share_of_bandwidth": found / count * model.step_bytes / bandwidth}
+
+    def prompt() -> dict[str, float]:
+        taken = min(bench.ask([bench.prompt(load.prompt, seed)], 1).seconds for seed in (3, 5, 7))
+        linear, attention = _operations(model, load.prompt)
+        return {
+            "tokens_per_s": load.prompt / taken,
+            "seconds": taken,
+            "share_of_matrix_rate": linear / taken / rate,
+            "share_with_attention": (linear + attention) / taken / rate,
+        }
+
+    def shared_prefix() -> dict[str, float]:
+        first, again = (bench.ask([bench.prompt(load.prompt, 11)], 1, salt="shared").seconds for _ in range(2))
+        return {"first_s": first, "again_s": again}
+
+    def drafted(count: int) -> dict[str, float]:
+        return {"over_undrafted": bench.drafted(count) / (streams.get(count) or bench.rate(count))}
+
+    def masked(count: int) -> dict[str, float]:
+        return {"over_unmasked": bench.rate(count, masked=True) / (streams.get(count) or bench.rate(count))}
+
+    def eager() -> dict[str, float]:
+        return {"tokens_per_s": Bench(model, load, graphs=False).rate(1)}
+
+    order = sorted(load.batches, key=lambda count: (count != 1, count != 64, count))
+    yield str(order[0]), lambda: decoding(order[0])
+    if model.decoder.device.type == "cuda":
+        yield "synchronisations", bench.synchronisations
+    for count in order[1:2]:
+        yield str(count), lambda count=count: decoding(count)  # type: ignore[misc]
+    yield "prompt", prompt
+    yield "shared prefix", shared_prefix
+    for count in order[2:]:
+        yield str(count), lambda count=count: decoding(count)  # type: ignore[misc]
     some = max(count for count in load.batches if count <= 32)
-    return {
-        "parameters": model.parameters,
-        "step_bytes": model.step_bytes,
-        "tokens_per_s": streams,
-        "share_of_bandwidth_of_one_stream": streams["1"] * model.step_bytes / bandwidth,
-        "prompt_tokens_per_s": load.prompt / prompt,
-        "share_of_matrix_rate_of_prompt": 2 * active * load.prompt / prompt / rate,
-        "first_token_s": {"prompt": prompt, "the same again": again},
-        "drafted_over_undrafted": {str(count): bench.drafted(count) / streams[str(count)] for count in few},
-        "masked_over_unmasked": {str(some): bench.rate(some, masked=True) / bench.rate(some)},
-    }
+    yield f"masked, {some}", lambda: masked(some)
+    for count in (count for count in (1, 16) if count in load.batches):
+        yield f"drafted, {count}", lambda count=count: drafted(count)  # type: ignore[misc]
+    if model.decoder.device.type == "cuda":
+        yield "without graphs", eager
+
+
+def _operations(model: LoadedModel, tokens: int) -> tuple[float, float]:
+    """Of a prompt, at least: multiplications and additions of the matrices, the head left out, and of attention."""
+    config, weights = model.config, model.decoder.weights
+    rows, columns = weights.head.shape
+    active = model.step_bytes / torch.empty(0, dtype=model.decoder.dtype).element_size() - rows * columns
+    return 2.0 * active * tokens, 2.0 * tokens * tokens * config.query_size * config.num_layers

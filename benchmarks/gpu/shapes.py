@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dovetail.kernels.ops import Storage
 from dovetail.models.config import ModelConfig
 from dovetail.models.decoder import Decoder
 from dovetail.models.loader import LoadedModel
@@ -84,12 +85,18 @@ class RandomTensors:
         return self.tensor(name)[index]
 
 
-def random_model(shape: str, device: torch.device, dtype: torch.dtype, *, deterministic: bool = False) -> LoadedModel:
-    """A decoder of that shape on the device."""
+def random_model(
+    shape: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    deterministic: bool = False,
+    storage: Storage | None = None,
+) -> LoadedModel:
+    """A decoder of that shape on the device; ``storage``: its matrices in few bits."""
     config = ModelConfig.parse(SHAPES[shape], shape)
     source = RandomTensors(config, device, dtype)
-    weights = WeightFormat(dtype, device, None, deterministic)
+    weights = WeightFormat(dtype, device, storage, None, deterministic)
     parameters = read_parameters(config, source, weights, lambda fraction, step: None)
     decoder = Decoder(config, parameters, deterministic=deterministic)
-    name = str(dtype).removeprefix("torch.")
-    return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, name)
+    return LoadedModel(config, decoder, parameters.count, parameters.nbytes, parameters.step_bytes, weights.name)

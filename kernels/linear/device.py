@@ -1,4 +1,4 @@
-"""Weights for a GPU: quantised to 8 or 4 bits, or kept as they are where every row's result must be the same in any batch.
+"""Weights for a GPU: quantised to 8 or 4 bits, whole numbers or 8-bit floats, or kept as they are where every row's result must be the same in any batch.
 
 Knows the layout and what it means (:func:`unpack`); the products are kernels/linear/triton.py's. A matrix is cut into chunks of 128
 weights in K; of 4-bit weights, byte ``j`` of a chunk holds weight ``j`` in its low half and weight ``j + 64`` in its high half, so that a tile's
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dovetail.kernels.gpu import on_gpu
 from dovetail.kernels.linear.packed import DEFAULT_GROUP, GROUPS, Storage
+from dovetail.kernels.linear.reference import round_rows
 
 CHUNK = 128
 
@@ -23,8 +24,9 @@ CHUNK = 128
 class DeviceWeight:
     """A ``[rows, columns]`` matrix on a GPU.
 
-    ``words``: the floats themselves, int8 ``[rows, padded K]``, or uint8 ``[rows, padded K / 2]``. ``scales``, ``offsets``: of every
-    ``group`` weights in K, in the type that is computed in, ``[rows, groups]``; a weight is ``scale * q + offset``.
+    ``words``: the floats themselves, int8 ``[rows, padded K]``, uint8 ``[rows, padded K / 2]``, or float8_e4m3fn ``[rows, K]``.
+    ``scales``, ``offsets``: of every ``group`` weights in K, in the type that is computed in, ``[rows, groups]``; a weight is
+    ``scale * q + offset``. 8-bit floats have one float32 scale for each row. ``invariant``: a row's result depends on the row alone.
     """
 
     storage: Storage | None
@@ -34,6 +36,7 @@ class DeviceWeight:
     scales: Tensor | None = None
     offsets: Tensor | None = None
     group: int = CHUNK
+    invariant: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,7 +54,7 @@ class DeviceWeight:
         return self.words.dtype == torch.float32
 
     def apply(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``x @ weight.T + bias``: a row's result depends on the row alone."""
+        """``x @ weight.T + bias``."""
         if on_gpu(x):
             from dovetail.kernels.linear.triton import linear
 
@@ -63,7 +66,9 @@ class DeviceWeight:
         if self.storage is None:
             return F.embedding(index, self.words)
         scales, offsets = (None if part is None else part[index] for part in (self.scales, self.offsets))
-        return unpack(replace(self, words=self.words[index], scales=scales, offsets=offsets))
+        # As bytes: not every narrow type can be indexed.
+        words = self.words.view(torch.uint8)[index].view(self.words.dtype)
+        return unpack(replace(self, words=words, scales=scales, offsets=offsets))
 
 
 def quantise(weight: Tensor, storage: Storage, group: int | None = None) -> DeviceWeight:
@@ -71,9 +76,12 @@ def quantise(weight: Tensor, storage: Storage, group: int | None = None) -> Devi
 
     Args:
         weight: ``[rows, columns]``, of the type that is computed in.
-        storage: int8 (one scale per group) or int4 (scale and offset per group).
+        storage: int8 (one scale per group), int4 (scale and offset per group) or fp8 (one scale per row).
         group: weights in K that share a scale; None: 128 and 32.
     """
+    if storage == "fp8":
+        words, own = round_rows(weight)
+        return DeviceWeight(storage, weight.shape[1], words, weight.dtype, own, None, max(1, weight.shape[1]))
     group = group or DEFAULT_GROUP[storage] or CHUNK
     if storage not in ("int8", "int4") or group not in GROUPS:
         raise ValueError(f"{storage} with group {group} is not supported on a GPU")

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from dovetail.kernels.cpu import huge_pages
 
-Storage = Literal["float32", "bfloat16", "int8", "int4"]
+Storage = Literal["float32", "bfloat16", "int8", "int4", "fp8"]
+"""fp8 is for GPUs only (device.py)."""
 STORAGES: tuple[Storage, ...] = ("float32", "bfloat16", "int8", "int4")
 PANEL = 32
 PER_WORD: dict[Storage, int] = {"float32": 1, "bfloat16": 2, "int8": 4, "int4": 8}

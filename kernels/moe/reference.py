@@ -9,14 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dovetail.kernels.moe.stored import StoredExperts
+
 
 @dataclass(frozen=True)
 class Experts:
     """All experts of a layer. ``gate_up``: ``[E, 2 * I, D]``, of every expert gate rows, then up rows; ``down``: ``[E, D, I]``;
     biases ``[E, 2 * I]`` and ``[E, D]``. ``activate``: ``[M, 2 * I]`` to ``[M, I]``."""
 
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Tensor | StoredExperts
+    down: Tensor | StoredExperts
     gate_up_bias: Tensor | None
     down_bias: Tensor | None
     activate: Callable[[Tensor], Tensor]

@@ -2,7 +2,7 @@
 
 A program computes a tile of one expert's rows. Every expert's rows are padded to whole tiles, and the number of tiles is bounded by
 the number of rows and experts alone, so the launch can be captured in a graph. Bytes moved while decoding: the weights of the experts
-that were chosen, once (two bytes each in bfloat16); the floor is that over the copy bandwidth. Not run on a GPU yet.
+that were chosen, once; README.md has the floor. Not run on a GPU yet.
 
 A row's result depends on the row alone: the tile size is one, K is not split, and a row's experts are summed in the order they were
 chosen in.
@@ -17,7 +17,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dovetail.kernels.linear.device import CHUNK
+from dovetail.kernels.linear.triton import KINDS, sum_chunks
 from dovetail.kernels.moe.reference import Experts
+from dovetail.kernels.moe.stored import StoredExperts
 
 _FEW, _MANY = 16, 64
 
@@ -50,8 +53,9 @@ def sort_by_expert(chosen: Tensor, experts: int, rows: int) -> Sorted:
 
 @triton.jit
 def _grouped(
-    out_ptr, x_ptr, weight_ptr, bias_ptr, places_ptr, experts_ptr, outputs, columns, x_row, expert_stride, bias_stride,
-    PER_ROW: tl.constexpr, BIASED: tl.constexpr, EXACT: tl.constexpr,
+    out_ptr, x_ptr, words_ptr, scales_ptr, offsets_ptr, bias_ptr, places_ptr, experts_ptr, rows, outputs, all_outputs, columns, x_row,
+    words_row, groups, bias_stride,
+    PER_ROW: tl.constexpr, KIND: tl.constexpr, GROUP: tl.constexpr, BIASED: tl.constexpr, EXACT: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
@@ -59,35 +63,29 @@ def _grouped(
     if expert >= 0:
         place = tl.load(places_ptr + tile * BLOCK_M + tl.arange(0, BLOCK_M))
         real = place >= 0
-        row = place // PER_ROW
+        row = tl.where(real, place // PER_ROW, rows)
         n = (tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
-        sums = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
-        for first in range(0, columns, BLOCK_K):
-            k = first + tl.arange(0, BLOCK_K)
-            inside = k < columns
-            x = tl.load(x_ptr + row[:, None] * x_row + k[None, :], mask=real[:, None] & inside[None, :], other=0.0)
-            weight = tl.load(
-                weight_ptr + expert * expert_stride + n[:, None] * columns + k[None, :],
-                mask=(n < outputs)[:, None] & inside[None, :],
-                other=0.0,
-            )
-            if EXACT:
-                sums = tl.dot(x, tl.trans(weight), sums, input_precision="ieee")
-            else:
-                sums = tl.dot(x, tl.trans(weight), sums)
+        inside = n < outputs
+        sums = sum_chunks(
+            x_ptr, words_ptr, scales_ptr, offsets_ptr, row, tl.where(inside, expert * outputs + n, all_outputs), 0, columns,
+            rows, all_outputs, columns, x_row, words_row, groups, KIND, GROUP, EXACT, BLOCK_M, BLOCK_N, BLOCK_K,
+        )  # fmt: skip
+        if KIND == 3:
+            scale = tl.load(scales_ptr + expert * outputs + n, mask=inside, other=0.0)
+            sums = sums * scale.to(tl.float32)[None, :]
         if BIASED:
-            bias = tl.load(bias_ptr + expert * bias_stride + n, mask=n < outputs, other=0.0)
+            bias = tl.load(bias_ptr + expert * bias_stride + n, mask=inside, other=0.0)
             sums += bias.to(tl.float32)[None, :]
-        mask = real[:, None] & (n < outputs)[None, :]
+        mask = real[:, None] & inside[None, :]
         tl.store(out_ptr + place[:, None] * outputs + n[None, :], sums.to(out_ptr.dtype.element_ty), mask=mask)
 
 
-def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor | None, by: Sorted, choices: int) -> Tensor:
+def grouped_linear(x: Tensor, weight: Tensor | StoredExperts, bias: Tensor | None, by: Sorted, choices: int) -> Tensor:
     """Every choice's row times its expert's matrix.
 
     Args:
         x: ``[T, K]``, or ``[choices, K]`` where every choice has a row of its own.
-        weight: ``[E, N, K]``, dense.
+        weight: ``[E, N, K]``, dense, or in few bits.
         bias: ``[E, N]``.
         by: the choices, sorted.
         choices: how many there are.
@@ -95,30 +93,22 @@ def grouped_linear(x: Tensor, weight: Tensor, bias: Tensor | None, by: Sorted, c
     Returns:
         ``[choices, N]``, in the order of the choices before they were sorted.
     """
-    outputs, columns = weight.shape[1:]
+    count, outputs, columns = weight.shape
     out = torch.empty((choices, outputs), dtype=x.dtype, device=x.device)
+    if isinstance(weight, StoredExperts):
+        held = weight.weight
+        words, scales, group, kind = held.words, held.scales, held.group, KINDS[held.storage]
+        offsets = held.offsets
+    else:
+        words, scales, offsets, group, kind = weight.view(-1, columns), None, None, CHUNK, KINDS[None]
     block_n = 64
     _grouped[(triton.cdiv(outputs, block_n), len(by.experts))](
-        out,
-        x,
-        weight,
-        weight if bias is None else bias,
-        by.places,
-        by.experts,
-        outputs,
-        columns,
-        x.stride(0),
-        weight.stride(0),
-        0 if bias is None else bias.stride(0),
-        PER_ROW=choices // x.shape[0],
-        BIASED=bias is not None,
-        EXACT=x.dtype == torch.float32,
-        BLOCK_M=by.rows,
-        BLOCK_N=block_n,
-        BLOCK_K=64,
-        num_warps=4,
-        num_stages=4,
-    )
+        out, x, words, x if scales is None else scales, x if offsets is None else offsets, x if bias is None else bias,
+        by.places, by.experts, x.shape[0], outputs, count * outputs, columns, x.stride(0),
+        words.stride(0), 0 if scales is None else scales.shape[1], 0 if bias is None else bias.stride(0),
+        PER_ROW=choices // x.shape[0], KIND=kind, GROUP=group, BIASED=bias is not None, EXACT=x.dtype == torch.float32,
+        BLOCK_M=by.rows, BLOCK_N=block_n, BLOCK_K=CHUNK, num_warps=4, num_stages=3,
+    )  # fmt: skip
     return out
 
 

@@ -141,6 +141,11 @@ class NativeEngine:
         )
 
     @property
+    def begun_ahead(self) -> int:
+        """Steps that began before the host knew the tokens of the one before."""
+        return self._ahead.begun
+
+    @property
     def busy(self) -> bool:
         """Whether there is anything left to compute."""
         return bool(self._sequences or self._compiling)
