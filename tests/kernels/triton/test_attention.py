@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dovetail.kernels import gpu
 from dovetail.kernels.attention import device_plan
 from dovetail.kernels.attention.device_plan import DevicePlan
 from dovetail.kernels.attention.reference import write_kv
@@ -45,7 +46,7 @@ def make_case(
     dtype: torch.dtype = torch.float32,
 ) -> Case:
     """``lengths``: (new rows, context) of each sequence."""
-    generator = torch.Generator().manual_seed(len(lengths) + width)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(len(lengths) + width)
     blocks = [-(-context // block_size) for _, context in lengths]
     order = torch.randperm(sum(blocks) + 2, generator=generator).tolist()
     k_cache = torch.full((len(order), block_size, kv_heads, width), float("nan")).to(cache_type)
@@ -92,7 +93,7 @@ def attend(
 ) -> Tensor:
     from dovetail.kernels.attention import triton
 
-    plan = DevicePlan.of(case.batch, window, "cpu", invariant=invariant)
+    plan = DevicePlan.of(case.batch, window, case.q.device, invariant=invariant)
     return triton.attend(case.q, case.k_cache, case.v_cache, plan, scale, **options)  # type: ignore[arg-type]
 
 
@@ -120,7 +121,7 @@ def test_agrees_with_the_naive_version(mix: str, window: int | None, few: int, m
 
 def test_long_contexts_are_split() -> None:
     case = make_case([(1, 700), (2, 300)], heads=2, kv_heads=1, block_size=16)
-    plan = DevicePlan.of(case.batch, None, "cpu")
+    plan = DevicePlan.of(case.batch, None, case.q.device)
     assert plan.tiles(2, 1)[0].splits > 1
     near(attend(case, 0.3), naive(case, 0.3))
 
@@ -149,6 +150,11 @@ def test_sinks_and_caps(softcap: float | None, with_sinks: bool, window: int | N
         (torch.float16, torch.float16, 2e-3),
         (torch.float8_e4m3fn, torch.float32, 1e-5),
         (torch.float8_e4m3fn, torch.float16, 2e-3),
+        *(
+            ()
+            if gpu.INTERPRETED
+            else ((torch.bfloat16, torch.bfloat16, 1e-2), (torch.float8_e4m3fn, torch.bfloat16, 1e-2))
+        ),
     ],
 )  # the interpreter multiplies matrices of bfloat16 as if they were integers
 def test_narrow_types(cache_type: torch.dtype, dtype: torch.dtype, loose: float) -> None:

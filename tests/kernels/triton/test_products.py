@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dovetail.kernels import gpu
 from dovetail.kernels.linear import reference
 from dovetail.kernels.linear.device import DeviceWeight, quantise, unpack
 from dovetail.kernels.linear.packed import Storage
@@ -17,10 +18,12 @@ from dovetail.kernels.moe.stored import quantise_experts
 from dovetail.kernels.silu_mul.reference import silu_mul
 
 pytestmark = pytest.mark.triton
+# The interpreter multiplies matrices of bfloat16 as if they were integers.
+TYPES = [torch.float32, torch.float16, *(() if gpu.INTERPRETED else (torch.bfloat16,))]
 
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    return torch.randn(shape, generator=torch.Generator(torch.get_default_device()).manual_seed(seed)).to(dtype)
 
 
 def stored(weight: Tensor, storage: Storage | None, group: int | None = None) -> DeviceWeight:
@@ -29,7 +32,7 @@ def stored(weight: Tensor, storage: Storage | None, group: int | None = None) ->
     return quantise(weight, storage, group)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(
     ("storage", "group"), [(None, None), ("int8", 128), ("int8", 32), ("int4", 32), ("int4", 128), ("fp8", None)]
 )
@@ -54,7 +57,7 @@ def test_weights_are_written_out_for_many_rows(outputs: int, columns: int, stora
     from dovetail.kernels.linear import triton
 
     weight = quantise(randn(outputs, columns), storage)
-    assert torch.equal(triton.unpack(weight), unpack(weight))
+    torch.testing.assert_close(triton.unpack(weight), unpack(weight), atol=1e-6, rtol=1e-6)
     x = randn(triton.MANY + 1, columns, seed=1)
     torch.testing.assert_close(weight.apply(x), F.linear(x, unpack(weight)), atol=1e-4, rtol=1e-4)
 
@@ -120,7 +123,7 @@ def test_storages_that_are_not_there_are_refused() -> None:
 
 
 @pytest.mark.parametrize("storage", [None, "int8", "int4", "fp8"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize(("rows", "experts", "per_row"), [(1, 8, 2), (7, 3, 3), (40, 4, 2), (5, 1, 1)])
 def test_experts(

@@ -19,7 +19,7 @@ def padded(rows: int, width: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
     """Random rows with NaN before, between and behind them."""
     around = torch.full((rows + 2, width + 3), float("nan"), dtype=dtype)
     inner = around[1:-1, :width]
-    inner.copy_(torch.randn(rows, width, generator=torch.Generator().manual_seed(seed)))
+    inner.copy_(torch.randn(rows, width, generator=torch.Generator(torch.get_default_device()).manual_seed(seed)))
     return inner
 
 

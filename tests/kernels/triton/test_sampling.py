@@ -17,7 +17,7 @@ def make_rows(
     count: int, size: int, *, masked: bool, seed: int = 0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
 ) -> SampleRows:
     """Random temperatures (every third row greedy) and uniforms; every other row masked to half of the vocabulary."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
     temperatures = torch.rand(count, generator=generator) + 0.2
     temperatures[::3] = 0
     words = torch.randint(-(2**31), 2**31 - 1, (count, (size + 31) // 32), generator=generator).to(torch.int32)
@@ -37,7 +37,7 @@ def make_logits(count: int, size: int, *, ties: bool = False, seed: int = 0) -> 
     """Rows with NaN behind them, as a vocabulary that is padded has."""
     around = torch.full((count, size + 7), float("nan"))
     logits = around[:, :size]
-    logits.copy_(torch.randn(count, size, generator=torch.Generator().manual_seed(seed)) * 3)
+    logits.copy_(torch.randn(count, size, generator=torch.Generator(torch.get_default_device()).manual_seed(seed)) * 3)
     if ties:
         logits.copy_(logits.round())
     return logits
