@@ -28,7 +28,10 @@ from dovetail.models.read_parameters import TensorSource, read_parameters
 from dovetail.models.tensors import tensor_shapes
 from dovetail.models.weights import WeightFiles
 
-Quantization = Literal["int8", "int4"]
+Quantization = Literal["int8", "int4", "fp8"]
+
+FP8_CAPABILITY = (8, 9)
+"""Of GPUs that multiply 8-bit floats."""
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done (0 to 1) and what is being done."""
@@ -68,7 +71,7 @@ def load_model(
             in few bits as well, and reads anything else as float32. On the CPU, bfloat16 is for storage: everything is
             computed in float32, but that processors with AMX round the activations of prompts to bfloat16 too. Elsewhere
             it is also the type to compute in.
-        quantize: store the matrices in 8 or 4 bits with a scale per group of weights.
+        quantize: store the matrices in 8 or 4 bits with a scale per group of weights; "fp8": in 8-bit floats with a scale per row.
         device: where the weights go.
         max_model_len: the longest context that is served, which LongRoPE's angles depend on; None: the longest there is.
         deterministic: a request's tokens shall not depend on what shares its batches.
@@ -137,10 +140,16 @@ def _check_kernels(
             f"deterministic answers on {device} need {wanted}; leave --deterministic out without it"
         )
     if quantize is not None and device.type != "cpu":
-        if config.experts is not None:
-            raise ModelDirectoryError(f"{quantize} experts are for the CPU only; leave --quantize out on {device}")
         if not is_gpu(device):
             raise ModelDirectoryError(f"{quantize} weights on {device} need Triton (pip install triton)")
+        if quantize == "fp8" and torch.cuda.get_device_capability(device) < FP8_CAPABILITY:
+            raise ModelDirectoryError(
+                f"{device} cannot multiply 8-bit floats (compute capability below 8.9); use --quantize int8"
+            )
+    if quantize == "fp8" and device.type == "cpu":
+        raise ModelDirectoryError(
+            "fp8 weights are for GPUs of compute capability 8.9 or newer; use --quantize int8 on a CPU"
+        )
 
 
 def _weight_format(

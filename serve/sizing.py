@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 from dovetail.serve.config.server import ServerConfig
@@ -18,8 +22,14 @@ _SHARE_OF_GPU = 0.8
 """Of what the weights leave of a GPU's memory: activations, logits and captured steps need the rest."""
 _SHARE_BESIDE_WEIGHTS = 0.7
 """Of what the weights leave, where they leave little."""
-_BITS = {"int8": 8.25, "int4": 5.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0}
+_BITS = {"int8": 8.25, "int4": 5.0, "fp8": 8.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0}
 """Per weight, with scales and offsets."""
+
+
+LEAST_CAPABILITY = (8, 0)
+"""Of a GPU that ``auto`` chooses."""
+_ROOM_BESIDE_WEIGHTS, _LEAST_ROOM = 1.1, 2 * 2**30
+"""What it must have free: so many times the weights, and so many bytes."""
 
 
 class ModelShape(Protocol):
@@ -52,13 +62,23 @@ class StoredWeights(Protocol):
 
 
 def plan_sizes(
-    config: ServerConfig, model: ModelShape, weights: StoredWeights | None = None, available: int | None = None
+    config: ServerConfig,
+    model: ModelShape,
+    weights: StoredWeights | None = None,
+    available: int | None = None,
+    probe: Probe | None = None,
 ) -> Sizes:
-    """Derive every size. ``available``: bytes of memory to count on (default: what the machine reports).
+    """Derive every size. ``available``: bytes of memory to count on (default: what the machine reports). ``probe``: finds the GPU that
+    ``auto`` may choose (default: :func:`usable_gpu`).
 
     Raises ModelError when what was asked for cannot be had.
     """
-    device = "cpu" if config.device == "auto" else config.device
+    device = _device(config, weights, probe or usable_gpu)
+    for name in ("kv_cache_dtype", "quantize"):
+        if device == "cpu" and getattr(config, name) == "fp8":
+            raise ModelError(
+                f"{both(name)} fp8 is for a GPU, and there is none here to use; leave it out, or say --device cuda"
+            )
     # On a CPU everything is computed in float32, however the weights are stored.
     element_bytes = 4 if device == "cpu" else 1 if config.kv_cache_dtype == "fp8" else _ELEMENT_BYTES[config.dtype]
     block_bytes = 2 * model.num_layers * model.kv_size * element_bytes * config.block_size
@@ -71,7 +91,7 @@ def plan_sizes(
     memory = config.kv_cache_memory
     if memory is None:
         if available is None:
-            available = available_memory() if device == "cpu" else gpu_memory()
+            available = available_memory() if device == "cpu" else _gpu_memory()
         memory = int(available * _SHARE_OF_MEMORY)
         if device != "cpu" and weights is not None:
             memory = int((available - _room_for(weights, config, available)) * _SHARE_OF_GPU)
@@ -92,8 +112,7 @@ def plan_sizes(
 
 def _room_for(weights: StoredWeights, config: ServerConfig, available: int) -> int:
     """Bytes the loaded weights will take; raises ModelError when they will not fit."""
-    kind = config.quantize or (None if config.dtype == "auto" else config.dtype)
-    needed = weights.nbytes if kind is None else int(weights.parameters * _BITS[kind] / 8)
+    needed = _weight_bytes(weights, config)
     if needed >= available:
         smaller = [name for name in ("int8", "int4") if weights.parameters * _BITS[name] / 8 < available * 0.9]
         advice = f"use --quantize {' or '.join(smaller)}" if smaller else "take a smaller model or a larger machine"
@@ -103,17 +122,68 @@ def _room_for(weights: StoredWeights, config: ServerConfig, available: int) -> i
     return needed
 
 
-def gpu_memory() -> int:
-    """Free bytes of the first GPU, as its driver's own tool says; this process does not load torch."""
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "--id=0"]
+def _weight_bytes(weights: StoredWeights, config: ServerConfig) -> int:
+    kind = config.quantize or (None if config.dtype == "auto" else config.dtype)
+    return weights.nbytes if kind is None else int(weights.parameters * _BITS[kind] / 8)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What its driver says of the first GPU."""
+
+    free: int
+    capability: tuple[int, int]
+
+
+Probe = Callable[[], Gpu | None]
+
+
+def first_gpu() -> Gpu | None:
+    """The first GPU, as its driver's own tool says; None: no NVIDIA GPU answers. This process does not load torch."""
+    command = ["nvidia-smi", "--query-gpu=memory.free,compute_cap", "--format=csv,noheader,nounits", "--id=0"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-        return int(said.split()[0]) * 1024 * 1024
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        free, capability = said.split("\n")[0].split(",")
+        major, minor = capability.strip().split(".")
+        return Gpu(int(free) * 2**20, (int(major), int(minor)))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def usable_gpu() -> Gpu | None:
+    """The first GPU, if torch and Triton here are made for it."""
+    torch = find_spec("torch")
+    if torch is None or torch.origin is None or find_spec("triton") is None:
+        return None
+    try:
+        built_for = (Path(torch.origin).parent / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    if re.search(r"(?m)^cuda\b[^=]*= *['\"]", built_for) is None:
+        return None
+    found = first_gpu()
+    return found if found is not None and found.capability >= LEAST_CAPABILITY else None
+
+
+def _device(config: ServerConfig, weights: StoredWeights | None, probe: Probe) -> str:
+    """What ``auto`` means here: the GPU if it can be used and has room for the weights and for a cache."""
+    if config.device != "auto":
+        return config.device
+    found = probe()
+    if found is None:
+        return "cpu"
+    needed = _weight_bytes(weights, config) if weights is not None else 0
+    return "cuda" if found.free >= needed * _ROOM_BESIDE_WEIGHTS + _LEAST_ROOM else "cpu"
+
+
+def _gpu_memory() -> int:
+    found = first_gpu()
+    if found is None:
         raise ModelError(
             "no NVIDIA GPU answers here (nvidia-smi); use --device cpu, or, where there is one all the same, say how much of it the "
             "cache may take with --kv-cache-memory"
-        ) from error
+        )
+    return found.free
 
 
 def available_memory() -> int:

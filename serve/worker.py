@@ -33,7 +33,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     dtype: str
-    quantize: Literal["int8", "int4"] | None
+    quantize: Literal["int8", "int4", "fp8"] | None
     device: str
     threads: int | None
     max_model_len: int

@@ -14,7 +14,7 @@ from dovetail.serve.config.settings import ConfigError, Setting, both, declared,
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
 EngineName = Literal["native", "vllm"]
-Quantize = Literal["int8", "int4"]
+Quantize = Literal["int8", "int4", "fp8"]
 Pooling = Literal["mean", "last"]
 KVCacheDType = Literal["auto", "fp8"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -49,7 +49,7 @@ class ServerConfig:
     embeddings: Pooling | None = setting(
         "Model", None, "Make /v1/embeddings of the model's hidden states: mean or last."
     )
-    quantize: Quantize | None = setting("Model", None, "Store the weights in int8 or int4.")
+    quantize: Quantize | None = setting("Model", None, "Store the weights in int8 or int4; fp8: on a CUDA device.")
     dtype: DType = setting("Model", "auto", "What is computed in; auto: as the weights are stored.")
     max_model_len: int | None = setting(
         "Model", None, "Longest context in tokens; default: the model's.", bounds=(16, 2**24)
@@ -96,7 +96,9 @@ class ServerConfig:
     engine_arg: tuple[str, ...] = setting(
         "Engine", (), "vLLM: another of its engine arguments, NAME=VALUE; repeatable."
     )
-    device: Device = setting("Engine", "auto", "auto, cpu or cuda.")
+    device: Device = setting(
+        "Engine", "auto", "auto (a CUDA device with room for the model, else the CPU), cpu or cuda."
+    )
     threads: int | None = setting("Engine", None, "CPU threads; default: all cores.", bounds=(1, 1024))
     max_num_seqs: int = setting("Engine", 64, "Sequences in one batch.", bounds=(1, 4096))
     max_waiting: int = setting("Engine", 1024, "Requests that may wait beyond those; then 429.", bounds=(0, 2**20))
@@ -167,8 +169,9 @@ class ServerConfig:
         if self.kv_offload_disk is not None and not self.kv_offload_memory:
             needed = f"{both('kv_offload_disk')} needs {both('kv_offload_memory')}: blocks pass through it."
             raise ConfigError(needed, param="kv_offload_disk")
-        if self.kv_cache_dtype == "fp8" and self.device != "cuda":
-            raise ConfigError(f"{both('kv_cache_dtype')} fp8 is for --device cuda.", param="kv_cache_dtype")
+        for name in ("kv_cache_dtype", "quantize"):
+            if getattr(self, name) == "fp8" and self.device == "cpu":
+                raise ConfigError(f"{both(name)} fp8 is for --device cuda.", param=name)
         self._check_engine()
         for alias in self.model_alias:
             if "=" in alias:

@@ -150,3 +150,8 @@ def test_auto_keeps_what_is_stored(
 def test_quantised_elsewhere_is_refused(tiny_directory: Path, quantize: Literal["int8", "int4"]) -> None:
     with pytest.raises(ModelDirectoryError, match=f"{quantize} weights on meta need Triton"):
         load_model(tiny_directory, quantize=quantize, device="meta")
+
+
+def test_8_bit_floats_are_not_for_a_cpu(tiny_directory: Path) -> None:
+    with pytest.raises(ModelDirectoryError, match=r"fp8 weights are for GPUs.*use --quantize int8"):
+        load_model(tiny_directory, quantize="fp8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from dovetail.models.batch import KVCache
 from dovetail.models.config import ModelConfig
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.models.tensors import parameters
+from dovetail.serve import sizing
 from dovetail.serve.config.server import ServerConfig
+from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.errors import ModelError
 from dovetail.serve.hosting import worker_config
-from dovetail.serve.sizing import available_memory, plan_sizes
+from dovetail.serve.sizing import Gpu, available_memory, plan_sizes, usable_gpu
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def test_a_gpu_is_asked_how_much_it_has(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ModelError, match=r"use --device cpu, or.*with --kv-cache-memory"):
         plan_sizes(ServerConfig(device="cuda"), Shape())
-    tool.write_text("#!/bin/sh\necho 1024\n")
+    tool.write_text("#!/bin/sh\necho '1024, 9.0'\n")
     tool.chmod(0o755)
     weights, shape = Weights(10**8, 2 * 10**8), Shape(max_position_embeddings=10**6)
     wide = plan_sizes(ServerConfig(device="cuda"), shape, weights)
@@ -137,3 +140,49 @@ def test_a_gpu_is_asked_how_much_it_has(tmp_path: Path, monkeypatch: pytest.Monk
     )
     with pytest.raises(ModelError, match="weights take"):
         plan_sizes(ServerConfig(device="cuda"), shape, Weights(10**9, 2 * 10**9))
+
+
+@pytest.mark.parametrize(
+    ("free", "found"), [(None, "cpu"), (3 * 2**30, "cpu"), (4 * 2**30, "cpu"), (6 * 2**30, "cuda")]
+)
+def test_auto_is_a_gpu_with_room_for_the_model(free: int | None, found: str) -> None:
+    weights = Weights(10**9, 3 * 10**9)
+    gpu = None if free is None else Gpu(free, (9, 0))
+    sizes = plan_sizes(ServerConfig(), Shape(), weights, available=8 * 10**9, probe=lambda: gpu)
+    assert sizes.device == found
+    assert plan_sizes(ServerConfig(device="cpu"), Shape(), weights, 8 * 10**9, probe=lambda: gpu).device == "cpu"
+
+
+def test_auto_asks_for_torch_and_triton_and_a_gpu_that_is_new_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, version = tmp_path / "nvidia-smi", tmp_path / "version.py"
+    tool.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    there = {
+        "torch": ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py")),
+        "triton": ModuleSpec("triton", None),
+    }
+    monkeypatch.setattr(sizing, "find_spec", there.get)
+
+    def usable(driver: str, torch_for: str) -> bool:
+        tool.write_text(f"#!/bin/sh\necho '{driver}'\n")
+        version.write_text(f"debug = False\ncuda: Optional[str] = {torch_for}\ngit_version = '1'\n")
+        return usable_gpu() is not None
+
+    assert usable("1024, 9.0", "'13.0'") and usable("1024, 8.0", "'12.8'")
+    assert not usable("1024, 7.5", "'13.0'"), "too old"
+    assert not usable("1024, 9.0", "None"), "torch for the CPU"
+    assert not usable("NVIDIA-SMI has failed", "'13.0'")
+    del there["triton"]
+    assert not usable("1024, 9.0", "'13.0'")
+
+
+@pytest.mark.parametrize("setting", ["kv_cache_dtype", "quantize"])
+def test_8_bit_floats_are_for_a_gpu(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"{setting}.* fp8 is for --device cuda"):
+        ServerConfig(device="cpu", **{setting: "fp8"})  # type: ignore[arg-type]
+    config = ServerConfig(**{setting: "fp8"})  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="fp8 is for a GPU"):
+        plan_sizes(config, Shape(), available=10**9, probe=lambda: None)
+    assert plan_sizes(config, Shape(), available=10**10, probe=lambda: Gpu(10**10, (9, 0))).device == "cuda"

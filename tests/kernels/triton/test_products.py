@@ -13,6 +13,7 @@ from dovetail.kernels import gpu
 from dovetail.kernels.linear import reference
 from dovetail.kernels.linear.device import DeviceWeight, quantise, unpack
 from dovetail.kernels.linear.packed import Storage
+from dovetail.kernels.linear.weight import DenseWeight
 from dovetail.kernels.moe import reference as moe_reference
 from dovetail.kernels.moe.stored import quantise_experts
 from dovetail.kernels.silu_mul.reference import silu_mul
@@ -161,3 +162,29 @@ def test_an_experts_row_is_the_same_bits_among_any_others() -> None:
         here = slice(row, row + 1)
         alone = triton.mix_experts(x[here], chosen[here], shares[here], layer, invariant=True)
         assert torch.equal(alone, whole[here])
+
+
+@pytest.mark.parametrize("storage", [None, "int4", "fp8"])
+def test_a_layer_of_experts_is_held_as_the_kernels_want_it(storage: Storage | None) -> None:
+    """As a checkpoint is read for a GPU: an expert at a time in few bits, or for batch-invariant sums; then all of a layer as one."""
+    from dovetail.models.mlp import ExpertsMlp, GroupedExpertsMlp, Projection
+
+    def projection(outputs: int, columns: int, seed: int) -> Projection:
+        return Projection(
+            replace(stored(randn(outputs, columns, seed=seed) / 6, storage), invariant=True), randn(outputs, seed=seed)
+        )
+
+    layer = ExpertsMlp(
+        Projection(DenseWeight(randn(4, 40, seed=9)), None),
+        [projection(48, 40, seed) for seed in range(4)],
+        [projection(40, 24, seed + 4) for seed in range(4)],
+        2,
+        True,
+        "silu",
+        None,
+    )
+    grouped = layer.grouped(invariant=True)
+    assert isinstance(grouped, GroupedExpertsMlp)
+    assert (grouped.nbytes, grouped.step_bytes) == (layer.nbytes, layer.step_bytes)
+    x = randn(5, 40, seed=11)
+    torch.testing.assert_close(grouped.apply(x), layer.apply(x), atol=1e-4, rtol=1e-4)
