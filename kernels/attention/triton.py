@@ -15,14 +15,28 @@ With an invariant plan every row is reduced in the same order whatever stands be
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from dovetail.kernels.attention.device_plan import KEYS, SPLIT_KEYS, DevicePlan, Tiles
+from dovetail.kernels.attention.device_plan import KEYS, SPLIT_KEYS, TILE, DevicePlan, Tiles
 from dovetail.kernels.gpu import power_of_two
 
+
+@dataclass(frozen=True)
+class Launch:
+    """Keys of a tile, warps, and how many tiles are on their way."""
+
+    keys: int
+    warps: int
+    stages: int
+
+
+LAUNCHES = {"few": Launch(KEYS, 4, 2), "many": Launch(KEYS, 8, 2)}
+"""For tiles of few rows, whose keys may be split, and for those of prompts. benchmarks/gpu/tune.py tries others."""
 _LOG2E = tl.constexpr(1.4426950408889634)
 
 
@@ -69,33 +83,37 @@ def _finish(top, total, sum, sinks_ptr, head, real, SINKS: tl.constexpr):
 
 @triton.jit
 def _piece(
-    q, lo, hi, position, k_ptr, v_ptr, table_ptr, kv_head, scale, cap,
-    BLOCK_SIZE: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr,
-    BLOCK_N: tl.constexpr, WINDOW: tl.constexpr, CAPPED: tl.constexpr, EXACT: tl.constexpr,
+    q, top, total, sum, lo, hi, position, k_ptr, v_ptr, table_ptr, kv_head, scale, cap,
+    BLOCK_SIZE: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
+    WINDOW: tl.constexpr, CAPPED: tl.constexpr, EXACT: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
-    """Running softmax of a tile over the keys ``lo`` to ``hi``."""
+    """A tile's running softmax after the keys ``lo`` to ``hi``. Not ``MASKED``: whole tiles of keys, which every row sees."""
     at = tl.arange(0, BLOCK_D)
-    top = tl.full([BLOCK_M], float("-inf"), tl.float32)
-    total = tl.zeros([BLOCK_M], tl.float32)
-    sum = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
     for start in range(lo, hi, BLOCK_N):
         key = start + tl.arange(0, BLOCK_N)
         inside = key < hi
-        block = tl.load(table_ptr + key // BLOCK_SIZE, mask=inside, other=0).to(tl.int64)
+        full = tl.broadcast_to((at < WIDTH)[None, :], [BLOCK_N, BLOCK_D])
+        if MASKED:
+            block = tl.load(table_ptr + key // BLOCK_SIZE, mask=inside, other=0).to(tl.int64)
+            full = full & inside[:, None]
+        else:
+            block = tl.load(table_ptr + key // BLOCK_SIZE).to(tl.int64)
         slot = (block * BLOCK_SIZE + key % BLOCK_SIZE) * (KV_HEADS * WIDTH) + kv_head * WIDTH
-        full = inside[:, None] & (at < WIDTH)[None, :]
         k = tl.load(k_ptr + slot[:, None] + at[None, :], mask=full, other=0.0).to(q.dtype)
         v = tl.load(v_ptr + slot[:, None] + at[None, :], mask=full, other=0.0).to(q.dtype)
         if EXACT:
-            score = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+            score = tl.dot(q, tl.trans(k), input_precision="ieee")
         else:
-            score = tl.dot(q, tl.trans(k)) * scale
+            score = tl.dot(q, tl.trans(k))
         if CAPPED:
-            score = cap * (2.0 * tl.sigmoid(2.0 * score / cap) - 1.0)
-        seen = inside[None, :] & (key[None, :] <= position[:, None])
-        if WINDOW > 0:
-            seen = seen & (key[None, :] > position[:, None] - WINDOW)
-        score = tl.where(seen, score * _LOG2E, float("-inf"))
+            score = cap * (2.0 * tl.sigmoid(2.0 * (score * scale) / cap) - 1.0) * _LOG2E
+        else:
+            score = score * (scale * _LOG2E)
+        if MASKED:
+            seen = inside[None, :] & (key[None, :] <= position[:, None])
+            if WINDOW > 0:
+                seen = seen & (key[None, :] > position[:, None] - WINDOW)
+            score = tl.where(seen, score, float("-inf"))
         new_top = tl.maximum(top, tl.max(score, axis=1))
         level = tl.where(new_top == float("-inf"), 0.0, new_top)
         weight = tl.exp2(score - level[:, None])
@@ -107,6 +125,32 @@ def _piece(
             sum = sum * keep[:, None] + tl.dot(weight.to(v.dtype), v)
         top = new_top
     return top, total, sum
+
+
+@triton.jit
+def _walk(
+    q, lo, middle, hi, position, k_ptr, v_ptr, table_ptr, kv_head, scale, cap,
+    BLOCK_SIZE: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr, WINDOW: tl.constexpr, CAPPED: tl.constexpr, EXACT: tl.constexpr, SPLIT: tl.constexpr,
+):  # fmt: skip
+    """Softmax of a tile over the keys ``lo`` to ``hi``, of which every row sees those before ``middle``.
+
+    Invariant rows look at every key alike: the same key is before the middle in one batch and behind it in another.
+    """
+    top = tl.full([BLOCK_M], float("-inf"), tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    sum = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
+    rest = lo
+    if SPLIT == 0 and WINDOW == 0:
+        rest = tl.maximum(lo, tl.minimum(middle, hi) // BLOCK_N * BLOCK_N)
+        top, total, sum = _piece(
+            q, top, total, sum, lo, rest, position, k_ptr, v_ptr, table_ptr, kv_head, scale, cap,
+            BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_N, WINDOW, CAPPED, EXACT, False,
+        )  # fmt: skip
+    return _piece(
+        q, top, total, sum, rest, hi, position, k_ptr, v_ptr, table_ptr, kv_head, scale, cap,
+        BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_N, WINDOW, CAPPED, EXACT, True,
+    )  # fmt: skip
 
 
 @triton.jit
@@ -134,6 +178,7 @@ def _attend(
     mask = real[:, None] & (at < WIDTH)[None, :]
     q = tl.load(q_ptr + row[:, None] * q_row + head[:, None] * q_head + at[None, :], mask=mask, other=0.0)
     end = tl.minimum(context - queries + first_query + QUERIES, context)
+    middle = context - queries + first_query + 1
     low = end * 0
     if WINDOW > 0:
         low = tl.maximum(context - queries + first_query - WINDOW + 1, 0) // BLOCK_N * BLOCK_N
@@ -142,9 +187,9 @@ def _attend(
         base, size = _bounds(context, queries, parts, WINDOW, SPLIT, BLOCK_N)
         lo, hi = tl.maximum(base + part * size, low), tl.minimum(base + part * size + size, end)
         if lo < hi:
-            top, total, sum = _piece(
-                q, lo, hi, position, k_ptr, v_ptr, table, kv_head, scale, cap,
-                BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_M, BLOCK_N, WINDOW, CAPPED, EXACT,
+            top, total, sum = _walk(
+                q, lo, middle, hi, position, k_ptr, v_ptr, table, kv_head, scale, cap,
+                BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_M, BLOCK_N, WINDOW, CAPPED, EXACT, SPLIT,
             )  # fmt: skip
             place = (row * HEADS + head) * parts + part
             tl.store(tops_ptr + 2 * place, top, mask=real)
@@ -153,15 +198,15 @@ def _attend(
     else:
         first = low if SPLIT == 0 else low // SPLIT * SPLIT
         step = end if SPLIT == 0 else SPLIT
-        top, total, sum = _piece(
-            q, low, tl.minimum(first + step, end), position, k_ptr, v_ptr, table, kv_head, scale, cap,
-            BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_M, BLOCK_N, WINDOW, CAPPED, EXACT,
+        top, total, sum = _walk(
+            q, low, middle, tl.minimum(first + step, end), position, k_ptr, v_ptr, table, kv_head, scale, cap,
+            BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_M, BLOCK_N, WINDOW, CAPPED, EXACT, SPLIT,
         )  # fmt: skip
         if SPLIT > 0:
             for lo in range(first + SPLIT, end, SPLIT):
-                new_top, new_total, new_sum = _piece(
-                    q, lo, tl.minimum(lo + SPLIT, end), position, k_ptr, v_ptr, table, kv_head, scale, cap,
-                    BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_M, BLOCK_N, WINDOW, CAPPED, EXACT,
+                new_top, new_total, new_sum = _walk(
+                    q, lo, middle, tl.minimum(lo + SPLIT, end), position, k_ptr, v_ptr, table, kv_head, scale, cap,
+                    BLOCK_SIZE, KV_HEADS, WIDTH, BLOCK_D, BLOCK_M, BLOCK_N, WINDOW, CAPPED, EXACT, SPLIT,
                 )  # fmt: skip
                 top, total, sum = _join(top, total, sum, new_top, new_total, new_sum)
         out = _finish(top, total, sum, sinks_ptr, head, real, SINKS)
@@ -243,18 +288,19 @@ def _launch(
     lengths, window, split = plan.lengths, plan.window or 0, SPLIT_KEYS if plan.invariant else 0
     block_d = max(16, power_of_two(width))
     sink = q if sinks is None else sinks
+    launch = LAUNCHES["many" if tiles.rows > TILE and not plan.invariant else "few"]
     _attend[(count, kv_heads, parts)](
         out, sums, tops, q, k_cache, v_cache, plan.tables, tiles.where, lengths.query_starts, lengths.context_lens, sink,
         scale, softcap or 1.0, q.stride(0), q.stride(1), plan.tables.stride(0), parts,
         HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, BLOCK_D=block_d, BLOCK_SIZE=block_size,
-        QUERIES=tiles.queries, BLOCK_M=tiles.rows, BLOCK_N=KEYS, WINDOW=window, SPLIT=split, PARTIAL=parts > 1,
+        QUERIES=tiles.queries, BLOCK_M=tiles.rows, BLOCK_N=launch.keys, WINDOW=window, SPLIT=split, PARTIAL=parts > 1,
         SINKS=sinks is not None, CAPPED=softcap is not None, EXACT=q.dtype == torch.float32,
-        num_warps=8 if tiles.rows > 64 else 4, num_stages=2,
+        num_warps=launch.warps, num_stages=launch.stages,
     )  # fmt: skip
     if parts > 1:
         _reduce[(count, tiles.queries, heads)](
             out, sums, tops, tiles.where, lengths.query_starts, lengths.context_lens, sink, parts,
-            HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, BLOCK_D=block_d, BLOCK_N=KEYS,
+            HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, BLOCK_D=block_d, BLOCK_N=launch.keys,
             WINDOW=window, SPLIT=split, SINKS=sinks is not None,
             num_warps=1,
         )  # fmt: skip

@@ -9,6 +9,8 @@ Bytes moved, floors and shares: README.md. Not run on a GPU yet.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 import triton
@@ -24,6 +26,19 @@ FEW, ROWS = 16, 64
 MANY = 256
 """Rows from which on it pays to write the weights out as floats, or to round the activations to 8 bits, for torch's product."""
 KINDS = {None: 0, "int8": 1, "int4": 2, "fp8": 3}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Outputs of a tile, warps, and how many tiles are on their way."""
+
+    outputs: int
+    warps: int
+    stages: int
+
+
+LAUNCHES = {"few": Launch(64, 4, 3), "many": Launch(64, 4, 3)}
+"""For tiles of few rows, and for others. benchmarks/gpu/tune.py tries others."""
 _MOST_PARTS, _LEAST_CHUNKS = 16, 4
 _FP8_MAX = tl.constexpr(FP8_MAX)
 
@@ -183,7 +198,8 @@ def linear(x: Tensor, weight: DeviceWeight, bias: Tensor | None = None) -> Tenso
     if not rows:
         return out
     block_m = FEW if rows <= FEW and not weight.invariant else ROWS
-    block_n = 32 if outputs <= 4096 else 64
+    launch = LAUNCHES["few" if block_m == FEW else "many"]
+    block_n = min(32, launch.outputs) if outputs <= 4096 else launch.outputs
     length, parts = split(outputs, columns, block_n, x.device)
     partial = parts > 1 and rows <= ROWS
     sums = torch.empty((parts, rows, outputs), dtype=torch.float32, device=x.device) if partial else out
@@ -193,7 +209,7 @@ def linear(x: Tensor, weight: DeviceWeight, bias: Tensor | None = None) -> Tenso
         sums, x, weight.words, scales, scales if weight.offsets is None else weight.offsets, biases,
         rows, outputs, columns, x.stride(0), weight.words.stride(0), scales.shape[1], length, parts,
         KIND=kind, GROUP=weight.group, BIASED=bias is not None, EXACT=x.dtype == torch.float32, PARTIAL=partial,
-        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=CHUNK, num_warps=4, num_stages=3,
+        BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=CHUNK, num_warps=launch.warps, num_stages=launch.stages,
     )  # fmt: skip
     if partial:
         block = min(1024, power_of_two(outputs))
