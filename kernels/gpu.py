@@ -40,6 +40,15 @@ def processors(device: torch.device | str) -> int:
     return torch.cuda.get_device_properties(place).multi_processor_count if place.type == "cuda" else 4
 
 
+@cache
+def shared_memory(device: torch.device | str) -> int:
+    """Bytes of fast memory that a program may have there."""
+    place = torch.device(device)
+    if place.type != "cuda":
+        return 227 * 1024
+    return int(torch.cuda.get_device_properties(place).shared_memory_per_block_optin)
+
+
 def upload(
     values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device | str
 ) -> Tensor:

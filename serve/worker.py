@@ -61,7 +61,7 @@ def load_native(
     import torch
 
     from dovetail.models.errors import ModelDirectoryError
-    from dovetail.models.loader import load_model
+    from dovetail.models.loader import FP8_CAPABILITY, load_model
     from dovetail.models.tokenizer import Tokenizer
     from dovetail.serve.engine.native.loop import NativeEngine, NativeSettings
     from dovetail.serve.engine.native.memory import memory_errors
@@ -71,6 +71,8 @@ def load_native(
         torch.set_num_threads(config.threads)
     if config.device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError("--device cuda was asked for, but torch finds no CUDA device here; use --device cpu")
+    if config.kv_cache_dtype == "fp8" and torch.cuda.get_device_capability(config.device) < FP8_CAPABILITY:
+        raise ModelError("--kv-cache-dtype fp8 needs a GPU of compute capability 8.9 or newer; leave it out here")
     path = Path(config.model)
     try:
         tokenizer = Tokenizer.load(path)

@@ -1,6 +1,6 @@
 """Do the Triton kernels compile for a GPU that is not here? Registers, spilled bytes and shared memory of each, for sm_90.
 
-python benchmarks/gpu/compile_kernels.py
+python benchmarks/gpu/compile_kernels.py [--capability 89]
 
 Nothing is launched: the operators are called with tensors on the CPU, their kernels are compiled with those arguments, and the
 disassembler that Triton brings reads what they use. The interpreter knows nothing of what a compiler refuses; this does.
@@ -8,6 +8,7 @@ disassembler that Triton brings reads what they use. The interpreter knows nothi
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -25,14 +26,18 @@ from triton.runtime import driver, jit
 from dovetail.kernels import gpu
 from dovetail.kernels.linear.packed import Storage
 
-CAPABILITY = 90
+SHARED = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
+"""KiB of shared memory that a program may have, by compute capability."""
 
 
 class NoDevice:
     """What Triton asks of a driver before it compiles."""
 
+    def __init__(self, capability: int) -> None:
+        self._capability = capability
+
     def get_current_target(self) -> GPUTarget:
-        return GPUTarget("cuda", CAPABILITY, 32)
+        return GPUTarget("cuda", self._capability, 32)
 
     def get_current_device(self) -> int:
         return 0
@@ -41,7 +46,7 @@ class NoDevice:
         return 0
 
 
-def compile_all(cases: dict[str, Callable[[], Any]]) -> list[dict[str, Any]]:
+def compile_all(cases: dict[str, Callable[[], Any]], capability: int) -> list[dict[str, Any]]:
     """Call every case with launches replaced by compilation; one row per kernel that a case needs."""
     found: list[dict[str, Any]] = []
     case = ""
@@ -55,7 +60,7 @@ def compile_all(cases: dict[str, Callable[[], Any]]) -> list[dict[str, Any]]:
         found.append(row)
         return kernel
 
-    driver.set_active(NoDevice())
+    driver.set_active(NoDevice(capability))
     jit.JITFunction.run = compile_only
     try:
         for case, call in cases.items():  # noqa: B007
@@ -171,13 +176,20 @@ def main() -> int:
     """Print a table and one JSON object."""
     torch.set_num_threads(1)
     gpu.INTERPRETED = True  # the operators take tensors on the CPU, whose kernels are compiled, not interpreted
-    found = compile_all(cases())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--capability", type=int, choices=SHARED, default=90)
+    capability = parser.parse_args().capability
+    gpu.shared_memory = lambda device: SHARED[capability] * 1024  # type: ignore[assignment]
+    narrow = capability >= 89  # older ones have no 8-bit floats
+    found = compile_all(
+        {name: case for name, case in cases().items() if narrow or not ("fp8" in name or "8 bits" in name)}, capability
+    )
     for row in found:
         use = f"{row['registers']:4} registers {row['stack']:6} stack {row['shared']:7} shared  matrix unit {row['matrix']}"
         print(f"{row['case']:40} {row['kernel']:14} {use}")
     print(
         json.dumps(
-            {"benchmark": "gpu_compile", "capability": CAPABILITY, "triton": triton.__version__, "kernels": found}
+            {"benchmark": "gpu_compile", "capability": capability, "triton": triton.__version__, "kernels": found}
         )
     )
     return 0

@@ -22,6 +22,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dovetail.kernels import gpu
 from dovetail.kernels.attention.device_plan import KEYS, SPLIT_KEYS, TILE, DevicePlan, Tiles
 from dovetail.kernels.gpu import power_of_two
 
@@ -35,8 +36,10 @@ class Launch:
     stages: int
 
 
-LAUNCHES = {"few": Launch(KEYS, 4, 2), "many": Launch(KEYS, 8, 2)}
-"""For tiles of few rows, whose keys may be split, and for those of prompts. benchmarks/gpu/tune.py tries others."""
+LAUNCHES = {"few": Launch(KEYS, 4, 2), "many": Launch(KEYS, 8, 2), "tight": Launch(32, 8, 1)}
+"""For tiles of few rows, whose keys may be split, for those of prompts, and where neither fits. benchmarks/gpu/tune.py tries others."""
+_WIDE, _ROOM = 128, 160 * 1024
+"""Heads wider than this need so much shared memory for more than the tightest tiles."""
 _LOG2E = tl.constexpr(1.4426950408889634)
 
 
@@ -268,6 +271,13 @@ def attend(
     return out
 
 
+def _chosen(width: int, tiles: Tiles, plan: DevicePlan) -> Launch:
+    """Invariant rows have one for all tiles."""
+    if width > _WIDE and gpu.shared_memory(tiles.where.device) < _ROOM:
+        return LAUNCHES["tight"]
+    return LAUNCHES["many" if tiles.rows > TILE and not plan.invariant else "few"]
+
+
 def _launch(
     out: Tensor,
     q: Tensor,
@@ -288,7 +298,7 @@ def _launch(
     lengths, window, split = plan.lengths, plan.window or 0, SPLIT_KEYS if plan.invariant else 0
     block_d = max(16, power_of_two(width))
     sink = q if sinks is None else sinks
-    launch = LAUNCHES["many" if tiles.rows > TILE and not plan.invariant else "few"]
+    launch = _chosen(block_d, tiles, plan)
     _attend[(count, kv_heads, parts)](
         out, sums, tops, q, k_cache, v_cache, plan.tables, tiles.where, lengths.query_starts, lengths.context_lens, sink,
         scale, softcap or 1.0, q.stride(0), q.stride(1), plan.tables.stride(0), parts,
