@@ -46,7 +46,7 @@ def shared_memory(device: torch.device | str) -> int:
     place = torch.device(device)
     if place.type != "cuda":
         return 227 * 1024
-    return int(torch.cuda.get_device_properties(place).shared_memory_per_block_optin)
+    return int(torch.cuda.get_device_properties(place).shared_memory_per_block_optin)  # type: ignore[attr-defined]
 
 
 def upload(
