@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from dovetail.agent.demo import read_demo
+
 ROOT = Path(__file__).parent.parent
 GENERATORS = sorted(path.name for path in (ROOT / "docs" / "generators").glob("list_*.py"))
 
@@ -18,6 +20,11 @@ GENERATORS = sorted(path.name for path in (ROOT / "docs" / "generators").glob("l
 def test_what_is_written_from_the_code_is_up_to_date(script: str) -> None:
     command = [sys.executable, str(ROOT / "docs" / "generators" / script), "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run: make references"
+
+
+def test_the_picture_is_of_the_demonstration() -> None:
+    drawn = (ROOT / "docs" / "images" / "edit.svg").read_text(encoding="utf-8")
+    assert f"<title>{read_demo().instruction}:" in drawn, "run: python docs/generators/draw_edit.py"
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,8 @@ def fields(schema: Mapping[str, Any], notes: Mapping[str, str], *, sent: bool = 
             else code(str(given).lower() if isinstance(given, bool) else given)
         )
         note = notes.get(name) or each.get("description", "")
-        rows.append(f"| {code(name)} | {cell(kind(each))} | {default} | {cell(note)} |\n")
+        empty = " or null" if sent and name in required and {"type": "null"} in each.get("anyOf", ()) else ""
+        rows.append(f"| {code(name)} | {cell(kind(each))}{empty} | {default} | {cell(note)} |\n")
     return f"\n| field | type | {'' if sent else 'default'} | |\n|---|---|---|---|\n" + "".join(rows) if rows else ""
 
 
