@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from dovetail.serve.api.schemas.edits import EditReport
 from dovetail.serve.api.schemas.shared import (
     ChatLogprobs,
     DovetailReport,
@@ -51,6 +52,12 @@ class AssistantMessage(Wire):
     function_call: CalledFunction | None = None
 
 
+class ChoiceReport(DovetailReport):
+    """What only this server says of a choice; ``edits`` where the request has them."""
+
+    edits: EditReport | None = None
+
+
 class ChatChoice(Wire):
     """One of the answers that were asked for."""
 
@@ -59,7 +66,7 @@ class ChatChoice(Wire):
     logprobs: ChatLogprobs | None
     finish_reason: FinishReason
     security: SecurityReport | None = None
-    dovetail: DovetailReport | None = None
+    dovetail: ChoiceReport | None = None
 
 
 class ChatCompletion(Wire):
@@ -119,7 +126,7 @@ class ChunkChoice(Wire):
     logprobs: ChatLogprobs | None
     finish_reason: FinishReason | Literal["error"] | None
     security: SecurityReport | None = None
-    dovetail: DovetailReport | None = None
+    dovetail: ChoiceReport | None = None
 
 
 class ChatCompletionChunk(Wire):

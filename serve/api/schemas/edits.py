@@ -91,28 +91,32 @@ class TracedToken(Wire):
     probability: float | None = None
 
 
-class EditAnswer(Wire):
-    """Edits that fit. ``patch`` is what `git apply` takes; ``text`` the output in the format that was asked for; ``tokens``
-    comes with ``trace``."""
+class EditReport(Wire):
+    """Edits that fit. ``patch`` is what `git apply` takes; ``tokens`` comes with ``trace``."""
+
+    format: EditFormat
+    edits: list[Edit]
+    operations: list[WholeFileOperation]
+    files: list[ChangedFile]
+    patch: str
+    constraint: ConstraintReport
+    policy: PolicyReport | None = None
+    tokens: list[TracedToken] | None = None
+
+
+class EditAnswer(EditReport):
+    """An answer of /v1/edits. ``text`` is the output in the format that was asked for."""
 
     id: str
     object: Literal["edits"]
     created: int
     model: str
     system_fingerprint: str | None
-    format: EditFormat
-    edits: list[Edit]
-    operations: list[WholeFileOperation]
-    files: list[ChangedFile]
-    patch: str
     text: str
-    constraint: ConstraintReport
-    policy: PolicyReport | None = None
     finish_reason: Literal["stop", "length", "content_filter"]
     usage: TokenUsage
     security: SecurityReport | None = None
     refusal: str | None = None
-    tokens: list[TracedToken] | None = None
 
 
 class AppliedEdits(Wire):

@@ -157,8 +157,8 @@ class CallPolicy(Wire):
     refused: list[PolicyFinding]
 
 
-class DovetailReport(Open):
-    """What only this server says of an answer."""
+class DovetailReport(Wire):
+    """What only this server says of an answer: of the policy, where one holds and an edit tool was called."""
 
     policy: CallPolicy | None = None
 
