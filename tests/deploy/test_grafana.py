@@ -24,6 +24,7 @@ def exposed() -> dict[str, set[str]]:
         names = getattr(instrument, "_labelnames", ())
         if names:
             instrument.labels(*("x" for _ in names))
+    metrics.between_tokens.labels("x")
     found: dict[str, set[str]] = {"up": set()}
     for family in metrics.registry.collect():
         for sample in family.samples:

@@ -11,7 +11,7 @@ from tool_model import pieces, tool_model
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.serve.engine.fake import reply
 
-sys.path.insert(0, str(Path(__file__).parent))  # offered
+sys.path.append(str(Path(__file__).parent))  # offered, behind the conftest that others import from
 
 
 @pytest.fixture(scope="session")
