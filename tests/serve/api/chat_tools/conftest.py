@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ from tool_model import pieces, tool_model
 
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.serve.engine.fake import reply
-
-sys.path.append(str(Path(__file__).parent))  # offered, behind the conftest that others import from
 
 
 @pytest.fixture(scope="session")

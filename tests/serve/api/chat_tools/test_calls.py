@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offered import CALL, READ, URL, USER, ask, chunks
+from offered_tools import CALL, READ, URL, USER, ask, chunks
 from openai import AsyncOpenAI
 from tool_model import pieces
 

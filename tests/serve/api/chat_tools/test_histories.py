@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from offered import READ, URL, USER, ask
+from offered_tools import READ, URL, USER, ask
 from tool_model import tool_model
 
 HISTORIES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from offered import BARE, READ, URL, ask
+from offered_tools import BARE, READ, URL, ask
 from tool_model import TEMPLATE, tool_model
 
 from dovetail.serve.types import CarrierSpec, GrammarSpec, Request
