@@ -1,8 +1,10 @@
-"""Edits of the embedded model over HTTP, on any engine: every format, every budget, streamed, held to a policy, and JSON."""
+"""The embedded model over HTTP, on any engine: edits in every format, at every budget, streamed, held to a policy; JSON; and what
+a request may say of its sampling, its log probabilities, its priority and its end."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ PYTHON = "import os\n\n\ndef add(a, b):\n    return a + b\n\n\ndef total(values)
 WINDOWS = "def scale(x):\r\n    return x * 2\r\n"
 CONFIG = '{\n  "name": "app",\n  "port": 80,\n  "tags": ["a", "b"]\n}'
 FILES = {"calc.py": PYTHON, "scale.py": WINDOWS, "app.json": CONFIG}
+PLACES = 4
 FORMATS = ("blocks", "apply_patch", "unified_diff", "whole_file", "str_replace")
 
 
@@ -52,7 +56,7 @@ def server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
     adapter = write_adapter(tmp_path_factory.mktemp("adapters") / "tuned", WEIGHTS, rank=8)
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", "--port", str(port), "--max-model-len", "4096"]
-    command += ["--lora", f"tuned={adapter}"]
+    command += ["--lora", f"tuned={adapter}", "--max-num-seqs", str(PLACES)]
     process = subprocess.Popen([*command, *engine.flags], env=environment)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
         try:
@@ -205,3 +209,91 @@ def test_an_adapter_answers_otherwise_and_its_edits_fit_too(server: httpx.Client
     )
     assert plain != tuned
     edited(server, FILES, Rules(), model="tuned", temperature=1.0, seed=1, max_tokens=60)
+
+
+def completed(server: httpx.Client, **asked: Any) -> dict[str, Any]:
+    body = {"prompt": PYTHON, "max_tokens": 16, "temperature": 1.5, "ignore_eos": True, "logprobs": 3, **asked}
+    answer = server.post("/v1/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def tokens(server: httpx.Client, **asked: Any) -> list[str]:
+    found: list[str] = completed(server, **asked)["choices"][0]["logprobs"]["tokens"]
+    return found
+
+
+def metric(server: httpx.Client, name: str) -> float:
+    lines = server.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"dovetail_engine_{name}"))
+
+
+def steps_stand_still(server: httpx.Client) -> bool:
+    steps = metric(server, "steps_total")
+    time.sleep(0.3)
+    return metric(server, "steps_total") == steps
+
+
+def test_sampling_is_as_it_was_asked_for(server: httpx.Client) -> None:
+    assert tokens(server, seed=5) == tokens(server, seed=5)
+    assert tokens(server, seed=5) != tokens(server, seed=6)
+    likeliest = tokens(server, temperature=0.0)
+    for narrow in ({"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}):
+        assert tokens(server, seed=7, **narrow) == likeliest
+    [forced] = set(tokens(server, logit_bias={"300": 100.0}))
+    again = tokens(server, logit_bias={"300": 100.0}, frequency_penalty=2.0, max_tokens=120)
+    assert set(again) != {forced}, "each time it comes it is less likely"
+    text = completed(server, temperature=0.0)["choices"][0]["text"]
+    stopped = completed(server, temperature=0.0, stop=[text[5:8]])["choices"][0]
+    assert stopped["text"] == text[: text.index(text[5:8])] and stopped["finish_reason"] == "stop"
+
+
+def test_log_probabilities_are_those_of_the_model(server: httpx.Client) -> None:
+    told = completed(server, temperature=0.0)["choices"][0]["logprobs"]
+    for token, logprob, top in zip(told["tokens"], told["token_logprobs"], told["top_logprobs"], strict=True):
+        assert len(top) == 3
+        assert max(top.values()) == pytest.approx(logprob) == pytest.approx(top[token])
+        assert sum(map(math.exp, top.values())) <= 1.0001
+
+
+def test_the_urgent_do_not_wait_for_those_who_came_before(server: httpx.Client) -> None:
+    done: list[str] = []
+
+    def ask(name: str, priority: int, length: int) -> None:
+        completed(server, priority=priority, max_tokens=length)
+        done.append(name)
+
+    with ThreadPoolExecutor(PLACES + 4) as pool:
+        asked = [pool.submit(ask, "long", 0, 400) for _ in range(PLACES)]
+        eventually(lambda: metric(server, "running") == PLACES, 60)
+        asked += [pool.submit(ask, "patient", 5, 40) for _ in range(3)]
+        eventually(lambda: metric(server, "waiting") == 3, 60)
+        asked.append(pool.submit(ask, "urgent", -5, 2))
+        for each in asked:
+            each.result(300)
+    assert done.index("urgent") < done.index("patient")
+
+
+def test_a_client_that_leaves_gives_its_place_back(server: httpx.Client) -> None:
+    eventually(lambda: metric(server, "running") == 0, 60)
+    steps, cancelled = metric(server, "steps_total"), metric(server, 'finished_total{reason="cancelled"}')
+    body = {"prompt": PYTHON, "max_tokens": 3000, "temperature": 1.5, "ignore_eos": True, "stream": True}
+    with server.stream("POST", "/v1/completions", json=body) as answer:
+        next(answer.iter_lines())
+        eventually(lambda: metric(server, "running") == 1, 60)
+    eventually(lambda: metric(server, "running") == 0, 60)
+    assert metric(server, 'finished_total{reason="cancelled"}') == cancelled + 1
+    eventually(lambda: steps_stand_still(server), 60)
+    assert metric(server, "steps_total") < steps + 2000, "the engine did not go on without it"
+
+
+def test_what_the_engine_did_is_counted(server: httpx.Client) -> None:
+    names = ("steps_total", "prompt_tokens_total", "generated_tokens_total", 'finished_total{reason="length"}')
+    before = [metric(server, name) for name in names]
+    usage = completed(server, max_tokens=9, cache_salt="counted")["usage"]
+    eventually(lambda: metric(server, names[-1]) == before[-1] + 1, 60)
+    steps, prompt, generated, _ = (metric(server, name) - was for name, was in zip(names, before, strict=True))
+    assert steps >= 1
+    assert (prompt, generated) == (usage["prompt_tokens"], 9)
+    assert 0 < metric(server, "kv_blocks_free ") <= metric(server, "kv_blocks ")

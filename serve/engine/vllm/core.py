@@ -214,10 +214,13 @@ class VllmCore:
         """Gauges now, counters since the start."""
         figures, totals = self._backend.figures, self._totals
         blocks = self._backend.kv_blocks
-        usage = sum(figures.usage.values()) / max(1, len(figures.usage))
+        # vLLM tells of itself with each step, and makes none for a request that was its last and was cancelled.
+        asked = max(0, len(self._running) - len(self._compiling))
+        running = min(figures.running, asked)
+        usage = sum(figures.usage.values()) / max(1, len(figures.usage)) if asked else 0.0
         return Stats(
-            running=figures.running,
-            waiting=figures.waiting + len(self._compiling),
+            running=running,
+            waiting=min(figures.waiting, asked - running) + len(self._compiling),
             kv_blocks_total=blocks,
             kv_blocks_free=round(blocks * (1 - usage)),
             steps=figures.steps,
