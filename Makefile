@@ -79,7 +79,8 @@ test-vllm: $(VLLM)/.installed
 	@$(VLLM)/bin/python -c 'import vllm.v1.engine.async_llm' || \
 	  { echo "vLLM cannot be imported here (its message is above): nothing was tested."; exit 1; }
 	@OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 \
-	  $(VLLM)/bin/pytest --engine vllm --timeout 900 tests/serve/test_server.py tests/serve/test_edits_by_engine.py
+	  $(VLLM)/bin/pytest --engine vllm --timeout 900 tests/serve/engine/vllm/test_versions.py tests/serve/test_server.py \
+	    tests/serve/test_edits_by_engine.py
 	@OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE=1 \
 	  $(VLLM)/bin/python benchmarks/edit_fuzz.py --engine vllm --edits 500
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,17 @@ def eventually(condition: Callable[[], bool], seconds: float) -> None:
 
 @pytest.fixture(scope="module")
 def server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    port = free_port()
-    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
     adapter = write_adapter(tmp_path_factory.mktemp("adapters") / "tuned", WEIGHTS, rank=8)
+    flags = ("--lora", f"tuned={adapter}", "--max-num-seqs", str(PLACES))
+    with serving(engine, tmp_path_factory.mktemp("state"), *flags) as client:
+        yield client
+
+
+@contextmanager
+def serving(engine: Engine, state: Path, *flags: str) -> Iterator[httpx.Client]:
+    port = free_port()
     command = [sys.executable, "-m", "dovetail.serve.cli", "serve", "--port", str(port), "--max-model-len", "4096"]
-    command += ["--lora", f"tuned={adapter}", "--max-num-seqs", str(PLACES)]
-    process = subprocess.Popen([*command, *engine.flags], env=environment)
+    process = subprocess.Popen([*command, *engine.flags, *flags], env={**os.environ, "XDG_STATE_HOME": str(state)})
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
         try:
             eventually(lambda: is_ready(client, process), engine.start_s)
@@ -297,3 +303,19 @@ def test_what_the_engine_did_is_counted(server: httpx.Client) -> None:
     assert steps >= 1
     assert (prompt, generated) == (usage["prompt_tokens"], 9)
     assert 0 < metric(server, "kv_blocks_free ") <= metric(server, "kv_blocks ")
+
+
+@pytest.mark.parametrize("flags", [("--tensor-parallel-size", "2"), ("--data-parallel-size", "2")])
+def test_a_model_spread_over_processes_keeps_its_promises(
+    engine: Engine, server: httpx.Client, tmp_path: Path, flags: tuple[str, str]
+) -> None:
+    if engine.name == "native":
+        pytest.skip("the native engine is one process")
+    files = {"calc.py": PYTHON}
+    alone = edited(server, files, Rules(), temperature=0.0)
+    with serving(engine, tmp_path, *flags) as spread, ThreadPoolExecutor(4) as pool:
+        assert edited(spread, files, Rules(), temperature=0.0)["files"] == alone["files"]
+        asked = [pool.submit(edited, spread, FILES, Rules(), temperature=1.5, seed=seed) for seed in range(4)]
+        for each in asked:
+            each.result(300)
+        eventually(lambda: metric(spread, "running") == 0, 60)

@@ -1,7 +1,9 @@
 """The one file that imports vLLM: versions 0.26 to 0.33, of which what differs is settled here, behind the seam of backend.py.
 
-What differs so far: 0.26 to 0.31 tell of bad requests by ``VLLMValidationError``, a ValueError, later ones by a class of their
-own, ``VLLMClientError``. Which of vLLM's two model runners is used it decides itself; nothing here goes by it.
+What differs: 0.26 tells of bad requests by ``VLLMValidationError``, a ValueError, 0.32 and 0.33 by a class of their own,
+``VLLMClientError``; those two also turn requests away (``GracefulHTTPError``), and 0.33 fails one alone by ``GenerationError``. All else that
+is used here has the same names, fields and parameters in 0.26, 0.32 and 0.33. Which of vLLM's two model runners is used it decides itself; nothing
+here goes by it.
 """
 
 from __future__ import annotations
@@ -77,6 +79,12 @@ class InstalledVllm:
         named = ("VLLMClientError", "VLLMValidationError", "VLLMNotFoundError", "VLLMUnprocessableEntityError")
         found = [getattr(self._exceptions, name) for name in named if hasattr(self._exceptions, name)]
         return (*found, ValueError)
+
+    @property
+    def turned_away(self) -> tuple[type[Exception], ...]:
+        """What is raised where one request was not taken, or not done, and carries an HTTP status."""
+        named = ("GracefulHTTPError", "GenerationError")
+        return tuple(getattr(self._exceptions, name) for name in named if hasattr(self._exceptions, name))
 
     def _for_platform(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """On a CPU, prompts are computed whole: a request with a seed whose prompt was computed in parts ends vLLM there (up to
@@ -165,6 +173,8 @@ class VllmBackend:
         except vllm.failed as error:
             reason = error.__cause__ or error
             raise EngineError(f"vLLM failed on this request: {reason}", status=500, code="engine_failed") from error
+        except vllm.turned_away as error:
+            raise _turned_away(error) from error
 
     async def add_adapter(self, adapter: Loaded) -> None:
         """See Backend.add_adapter."""
@@ -180,6 +190,13 @@ class VllmBackend:
     async def close(self) -> None:
         """See Backend.close."""
         self._engine.shutdown(timeout=0)
+
+
+def _turned_away(error: Exception) -> EngineError:
+    status = int(getattr(error, "http_status", None) or getattr(error, "status_code", None) or 500)
+    if status == EngineError.default_status:
+        return EngineError(f"vLLM does not take this request now: {error}")
+    return EngineError(f"vLLM failed on this request: {error}", status=500, code="engine_failed")
 
 
 def _delta(output: Any) -> Delta:

@@ -9,6 +9,7 @@ import math
 import sys
 import types
 from collections.abc import AsyncGenerator, Callable, Sequence
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,16 @@ class VLLMClientError(Exception):
     def __init__(self, message: str, parameter: str | None = None) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+class GracefulHTTPError(Exception):
+    def __init__(self, message: str, http_status: HTTPStatus) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+
+class GenerationError(Exception):
+    status_code = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class RequestOutputKind(enum.Enum):
@@ -123,6 +134,7 @@ class AsyncLLM:
         self.adapters: list[LoRARequest] = []
         self.cached: set[tuple[Any, ...]] = set()
         self.dead = self.shut_down = False
+        self.turns_away: Exception | None = None
         type(self).last = self
 
     @classmethod
@@ -146,6 +158,8 @@ class AsyncLLM:
         key = (prompt.get("cache_salt"), lora_request.lora_name if lora_request else None)
         hit = self._cached(ids, key)
         done = False
+        if self.turns_away is not None:
+            raise self.turns_away
         try:
             generator = np.random.default_rng(sampling_params.seed)
             for made in range(sampling_params.max_tokens):
@@ -247,6 +261,9 @@ def modules(version: str = "0.32.0+cpu", *, cpu: bool = False) -> dict[str, type
         "vllm.platforms",
     ):
         found[name] = types.ModuleType(name)
+        if not version.startswith("0.26"):
+            for each in ("GracefulHTTPError", "GenerationError"):
+                setattr(found[name], each, getattr(own, each))
         for each in ("AsyncEngineArgs", "AsyncLLM", "SamplingParams", "RequestOutputKind", "tokens_input"):
             setattr(found[name], each, getattr(own, each))
         for each in ("LoRARequest", "VLLMClientError", "EngineDeadError", "EngineGenerateError", "StatLoggerBase"):

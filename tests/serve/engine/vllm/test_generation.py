@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from fake_vllm import GenerationError, GracefulHTTPError
 
 from dovetail.serve.engine.vllm.backend import BackendGone
 
@@ -159,6 +161,22 @@ def test_an_engine_that_died_ends_this_one(fake: Any) -> None:
     with pytest.raises(BackendGone, match="EngineCore"):
         until(core, lambda: False)
     core.cancel("r")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (GracefulHTTPError("its queue is full", HTTPStatus.SERVICE_UNAVAILABLE), 503, "engine_unavailable"),
+        (GenerationError("a worker lost its blocks"), 500, "engine_failed"),
+    ],
+)
+def test_a_request_that_is_turned_away_harms_nobody(fake: Any, error: Exception, status: int, code: str) -> None:
+    core = fake.core()
+    fake.vllm.turns_away = error
+    told = fake.run(core, fake.request(name="unlucky"))["unlucky"].error
+    assert (told.status, told.code) == (status, code) and str(error) in told.message
+    fake.vllm.turns_away = None
+    assert fake.run(core, fake.request(name="later", ignore_eos=True))["later"].finish is not None
 
 
 def test_figures(fake: Any) -> None:

@@ -7,12 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import Engine
 
-from dovetail.serve.engine.vllm.arguments import VllmSettings, engine_arguments, extra_arguments
+from dovetail.serve.engine.vllm.arguments import OWN, REFUSED, VllmSettings, engine_arguments, extra_arguments
 from dovetail.serve.engine.vllm.core import LoopThread
+from dovetail.serve.engine.vllm.sampling import none_of, one_of, sampling_of
 from dovetail.serve.engine.vllm.versions import InstalledVllm, installed_version
 from dovetail.serve.errors import ModelError
+from dovetail.serve.types import SamplingParams
 
+NAMED = frozenset(
+    [
+        "quantization",
+        "block_size",
+        "speculative_config",
+        "kv_cache_memory_bytes",
+        "gpu_memory_utilization",
+        "kv_cache_dtype",
+        "kv_offloading_size",
+        "enforce_eager",
+        "enable_chunked_prefill",
+        "nnodes",
+        "node_rank",
+        "master_addr",
+        "master_port",
+        "distributed_executor_backend",
+    ]
+)
+"""What documentation and refusals name."""
 KNOWN = frozenset({"enforce_eager", "gpu_memory_utilization", "speculative_config", "trust_remote_code", "dtype"})
 
 
@@ -27,6 +49,25 @@ def test_others_are_refused_with_the_range(install: Callable[..., None], version
     install(version)
     with pytest.raises(ModelError, match=r"0\.26 to 0\.33"):
         installed_version()
+
+
+@pytest.mark.any_engine
+@pytest.mark.filterwarnings("default")  # what vLLM and torch say of themselves
+def test_the_installed_version_has_every_name_that_is_used_of_it(engine: Engine) -> None:
+    if engine.name == "native":
+        pytest.skip("make test-vllm has the real one")
+    vllm = InstalledVllm()
+    assert vllm.argument_names >= OWN.keys() | REFUSED.keys() | NAMED
+    settings = VllmSettings(
+        model="m", dtype="auto", max_model_len=64, max_num_seqs=2, max_batched_tokens=64, adapters=True
+    )
+    assert engine_arguments(settings, vllm.argument_names)["enable_lora"]
+    whole = sampling_of(SamplingParams(max_tokens=4, seed=7, logit_bias={3: 1.0}), vocab_size=10, stop_ids=(1,))
+    for asked in (whole, one_of(whole, [1, 2]), none_of(whole, [4], 8)):
+        told = vllm.sampling_params(asked)
+        assert {name: getattr(told, name) for name in asked} == asked
+    assert {error.__name__ for error in vllm.client_errors} >= {"ValueError", "VLLMValidationError"}
+    assert issubclass(vllm.dead, Exception) and not issubclass(vllm.dead, vllm.client_errors)
 
 
 def test_where_there_is_none_it_says_how_to_get_it(install: Callable[..., None]) -> None:
