@@ -46,7 +46,10 @@ def shared_memory(device: torch.device | str) -> int:
     place = torch.device(device)
     if place.type != "cuda":
         return 227 * 1024
-    return int(torch.cuda.get_device_properties(place).shared_memory_per_block_optin)  # type: ignore[attr-defined]
+    from triton.runtime import driver
+
+    index = torch.cuda.current_device() if place.index is None else place.index
+    return int(driver.active.utils.get_device_properties(index)["max_shared_mem"])
 
 
 def upload(

@@ -30,6 +30,10 @@ SHARED = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
 """KiB of shared memory that a program may have, by compute capability."""
 
 
+PROCESSORS = 132
+"""Streaming multiprocessors, which splits depend on."""
+
+
 class NoDevice:
     """What Triton asks of a driver before it compiles."""
 
@@ -174,11 +178,15 @@ def cases() -> dict[str, Callable[[], Any]]:
 
 def main() -> int:
     """Print a table and one JSON object."""
+    from dovetail.kernels.attention import device_plan
+    from dovetail.kernels.linear import triton as linear_triton
+
     torch.set_num_threads(1)
     gpu.INTERPRETED = True  # the operators take tensors on the CPU, whose kernels are compiled, not interpreted
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capability", type=int, choices=SHARED, default=90)
     capability = parser.parse_args().capability
+    device_plan.processors = linear_triton.processors = lambda device: PROCESSORS  # type: ignore[assignment]
     gpu.shared_memory = lambda device: SHARED[capability] * 1024  # type: ignore[assignment]
     narrow = capability >= 89  # older ones have no 8-bit floats
     found = compile_all(

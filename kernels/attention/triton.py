@@ -221,9 +221,9 @@ def _attend(
 def _reduce(
     out_ptr, sums_ptr, tops_ptr, tiles_ptr, starts_ptr, contexts_ptr, sinks_ptr, parts,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
-    WINDOW: tl.constexpr, SPLIT: tl.constexpr, SINKS: tl.constexpr,
+    WINDOW: tl.constexpr, SPLIT: tl.constexpr, SINKS: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Joins the parts of one row and head, in order."""
+    """Joins the parts of one row and head: in order where rows are invariant, else all at once."""
     sequence = tl.load(tiles_ptr + 2 * tl.program_id(0))
     query = tl.load(tiles_ptr + 2 * tl.program_id(0) + 1) + tl.program_id(1)
     head = tl.program_id(2)
@@ -239,15 +239,31 @@ def _reduce(
         at = tl.arange(0, BLOCK_D)
         row = (start + query).to(tl.int64) * HEADS + head
         one = tl.arange(0, 1)
+        first, last = (low - base) // size, (position - base) // size
         top = tl.full([1], float("-inf"), tl.float32)
         total = tl.zeros([1], tl.float32)
         sum = tl.zeros([1, BLOCK_D], tl.float32)
-        for part in range((low - base) // size, (position - base) // size + 1):
+        if SPLIT == 0:
+            part = tl.arange(0, PARTS)
+            real = (part >= first) & (part <= last)
             place = row * parts + part
-            new_top = tl.load(tops_ptr + 2 * place + one)
-            new_total = tl.load(tops_ptr + 2 * place + 1 + one)
-            new_sum = tl.load(sums_ptr + place * WIDTH + at, mask=at < WIDTH, other=0.0)[None, :]
-            top, total, sum = _join(top, total, sum, new_top, new_total, new_sum)
+            tops = tl.load(tops_ptr + 2 * place, mask=real, other=float("-inf"))
+            totals = tl.load(tops_ptr + 2 * place + 1, mask=real, other=0.0)
+            sums = tl.load(
+                sums_ptr + place[:, None] * WIDTH + at[None, :], mask=real[:, None] & (at < WIDTH)[None, :], other=0.0
+            )
+            top = tl.maximum(top, tl.max(tops, axis=0))
+            level = tl.where(top == float("-inf"), 0.0, top)
+            weight = tl.exp2(tops - level)
+            total += tl.sum(totals * weight, axis=0)
+            sum += tl.sum(sums * weight[:, None], axis=0)[None, :]
+        else:
+            for number in range(first, last + 1):
+                place = row * parts + number
+                new_top = tl.load(tops_ptr + 2 * place + one)
+                new_total = tl.load(tops_ptr + 2 * place + 1 + one)
+                new_sum = tl.load(sums_ptr + place * WIDTH + at, mask=at < WIDTH, other=0.0)[None, :]
+                top, total, sum = _join(top, total, sum, new_top, new_total, new_sum)
         out = _finish(top, total, sum, sinks_ptr, head + one, one == 0, SINKS)
         place = row * WIDTH + one[:, None] + at[None, :]
         tl.store(out_ptr + place, out.to(out_ptr.dtype.element_ty), mask=(at < WIDTH)[None, :])
@@ -311,8 +327,8 @@ def _launch(
         _reduce[(count, tiles.queries, heads)](
             out, sums, tops, tiles.where, lengths.query_starts, lengths.context_lens, sink, parts,
             HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, BLOCK_D=block_d, BLOCK_N=launch.keys,
-            WINDOW=window, SPLIT=split, SINKS=sinks is not None,
-            num_warps=1,
+            WINDOW=window, SPLIT=split, SINKS=sinks is not None, PARTS=power_of_two(parts),
+            num_warps=1 if split else 4,
         )  # fmt: skip
 
 
