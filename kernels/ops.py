@@ -21,7 +21,7 @@ from dovetail.kernels.cpu.library import instruction_set, library
 from dovetail.kernels.decoder_step.layer import StepLayer, StepShape
 from dovetail.kernels.decoder_step.native import DecoderStep
 from dovetail.kernels.gpu import Fetched, available, is_gpu, on_gpu, upload
-from dovetail.kernels.linear.device import DeviceWeight, quantise
+from dovetail.kernels.linear.device import DeviceWeight, quantise, store_groups, unpack
 from dovetail.kernels.linear.grouped import pack_groups
 from dovetail.kernels.linear.packed import STORAGES, Storage, packed_bytes
 from dovetail.kernels.linear.weight import DenseWeight, Linear, PackedWeight, pack_weight
@@ -80,7 +80,9 @@ __all__ = [
     "is_gpu",
     "mix_experts",
     "on_gpu",
+    "plain_weight",
     "quantise",
+    "store_groups",
     "Adjustments",
     "Drawn",
     "SampleRows",
@@ -153,6 +155,14 @@ def mask_logits(scores: Tensor, logits: Tensor, words: Tensor) -> tuple[Tensor, 
     if native is None or any(each.stride(-1) != 1 for each in rows) or not (_plain(scores) and _plain(logits)):
         return logit_mask_reference.mask_logits(scores, logits, words)
     return logit_mask_native.mask_logits(native, scores, logits, words)
+
+
+def plain_weight(weight: Linear) -> Tensor:
+    """Its matrix as a tensor of the type that is computed in; of a weight that is on a device."""
+    if isinstance(weight, DeviceWeight):
+        return unpack(weight)
+    assert isinstance(weight, DenseWeight), "packed for the CPU"
+    return weight.weight
 
 
 def adjust_logits(logits: Tensor, changes: Adjustments) -> None:

@@ -67,8 +67,8 @@ def load_model(
 
     Args:
         path: a Hugging Face model directory.
-        dtype: the type of the weights; "auto" keeps bfloat16 and (on a GPU) float16 files as they are, on the CPU matrices
-            in few bits as well, and reads anything else as float32. On the CPU, bfloat16 is for storage: everything is
+        dtype: the type of the weights; "auto" keeps bfloat16 and (on a GPU) float16 files as they are, matrices in few bits
+            as well (on a GPU with Triton), and reads anything else as float32. On the CPU, bfloat16 is for storage: everything is
             computed in float32, but that processors with AMX round the activations of prompts to bfloat16 too. Elsewhere
             it is also the type to compute in.
         quantize: store the matrices in 8 or 4 bits with a scale per group of weights; "fp8": in 8-bit floats with a scale per row.
@@ -166,7 +166,7 @@ def _weight_format(
     if device.type == "cpu" and (quantize is not None or dtype in (torch.float32, torch.bfloat16)):
         storage: Storage = "bfloat16" if dtype == torch.bfloat16 else "float32"
         return WeightFormat(torch.float32, device, quantize or storage, None if quantize else kept, deterministic)
-    return WeightFormat(dtype, device, quantize, None, deterministic)
+    return WeightFormat(dtype, device, quantize, None if quantize or not is_gpu(device) else kept, deterministic)
 
 
 def _stored_type(config: ModelConfig, files: TensorSource, device: torch.device) -> tuple[torch.dtype, Storage | None]:

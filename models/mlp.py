@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dovetail.kernels.ops import DenseWeight, DeviceWeight, Experts, Linear, StoredExperts, mix_experts, silu_mul
+from dovetail.kernels.ops import DeviceWeight, Experts, Linear, StoredExperts, mix_experts, plain_weight, silu_mul
 from dovetail.models.config import Activation
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -167,11 +167,10 @@ class ExpertsMlp:
         def stack(each: Sequence[Projection]) -> tuple[Tensor | StoredExperts, Tensor | None]:
             biases = [p.bias for p in each if p.bias is not None]
             bias = torch.stack(biases) if biases else None
-            stored = [p.weight for p in each if isinstance(p.weight, DeviceWeight)]
-            if stored and stored[0].storage is not None:
+            stored = [p.weight for p in each if isinstance(p.weight, DeviceWeight) and p.weight.storage is not None]
+            if len(stored) == len(each) and len({(part.storage, part.group) for part in stored}) == 1:
                 return StoredExperts.stacked(stored), bias
-            plain = [p.weight.weight for p in each if isinstance(p.weight, DenseWeight)]
-            return torch.stack(plain or [part.words for part in stored]), bias
+            return torch.stack([plain_weight(p.weight) for p in each]), bias
 
         (gate_up, gate_up_bias), (down, down_bias) = stack(self.gate_up), stack(self.down)
         experts = Experts(gate_up, down, gate_up_bias, down_bias, self._activate)

@@ -31,7 +31,7 @@ class WeightFormat:
     @property
     def quantized(self) -> bool:
         """Whether weights are rounded to few levels."""
-        return self.as_stored is not None or self.storage in ("int8", "int4")
+        return self.as_stored is not None or self.storage in ("int8", "int4", "fp8")
 
     @property
     def name(self) -> str:

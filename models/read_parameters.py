@@ -187,10 +187,7 @@ class _Reader:
         """The fused matrix in the bits that its files hold it in, where that is wanted and they are few."""
         if not self._format.as_stored or not isinstance(self._files, QuantisedSource):
             return None
-        found = packed_as_stored(self._files, [name + ".weight" for name in names])
-        if self._format.invariant and isinstance(found, PackedWeight):
-            return dataclasses.replace(found, invariant=True)
-        return found
+        return packed_as_stored(self._files, [name + ".weight" for name in names], self._format)
 
     def _fused(self, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         biased = names[0] + ".bias" in self._shapes
@@ -206,7 +203,7 @@ class _Reader:
             return DeviceWeight(None, weight.shape[1], weight, weight.dtype, invariant=True)
         if storage is None:
             return DenseWeight(weight)
-        if wanted.device.type != "cpu":
+        if storage not in ("float32", "bfloat16") and is_gpu(wanted.device):
             return dataclasses.replace(quantise(weight, storage), invariant=wanted.invariant)
         return pack_weight(weight, storage, invariant=wanted.invariant)
 

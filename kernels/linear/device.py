@@ -95,9 +95,33 @@ def quantise(weight: Tensor, storage: Storage, group: int | None = None) -> Devi
     low, high = padded.amin(-1), padded.amax(-1)
     scales, offsets = ((high - low) / 15).to(weight.dtype), low.to(weight.dtype)
     q = torch.round((padded - offsets.float().unsqueeze(-1)) / _nonzero(scales.float()).unsqueeze(-1)).clamp(0, 15)
-    halves = q.to(torch.uint8).view(rows, -1, 2, CHUNK // 2)
-    words = (halves[:, :, 0] | halves[:, :, 1] << 4).reshape(rows, -1).contiguous()
+    words = _halves(q.to(torch.uint8).view(rows, -1))
     return DeviceWeight(storage, columns, words, weight.dtype, scales, offsets, group)
+
+
+def store_groups(values: Tensor, scale: Tensor, offset: Tensor, group: int, compute: torch.dtype) -> DeviceWeight:
+    """Weights that are 4-bit values with a scale and an offset per group already.
+
+    Args:
+        values: uint8 ``[rows, columns]``, 0 to 15.
+        scale: ``[rows, groups]``.
+        offset: ``[rows, groups]``.
+        group: columns that share a scale: 32, 64 or 128.
+        compute: the type that is computed in, to which scales and offsets are rounded.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"group {group} is not supported; supported: {', '.join(map(str, GROUPS))}")
+    columns = values.shape[1]
+    missing = -(-columns // CHUNK) * CHUNK // group - scale.shape[1]
+    scales, offsets = (F.pad(each.to(compute), (0, missing)).contiguous() for each in (scale, offset))
+    words = _halves(F.pad(values, (0, -columns % CHUNK)))
+    return DeviceWeight("int4", columns, words, compute, scales, offsets, group)
+
+
+def _halves(values: Tensor) -> Tensor:
+    """uint8 ``[rows, whole chunks]``, two values in a byte."""
+    parts = values.view(values.shape[0], -1, 2, CHUNK // 2)
+    return (parts[:, :, 0] | parts[:, :, 1] << 4).reshape(values.shape[0], -1).contiguous()
 
 
 def unpack(weight: DeviceWeight) -> Tensor:

@@ -16,9 +16,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
+from dovetail.kernels.linear.device import DeviceWeight, store_groups, unpack
 from dovetail.kernels.linear.grouped import pack_groups
+from dovetail.kernels.moe.stored import StoredExperts
+from dovetail.models import read_parameters
 from dovetail.models.errors import ModelDirectoryError
 from dovetail.models.loader import load_model
+from dovetail.models.mlp import GroupedExpertsMlp
+from dovetail.models.quantised import kept
 from dovetail.models.quantised.grouped import Grouped
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -83,9 +88,9 @@ def test_the_model_is_the_same(checkpoint: Path, tmp_path: Path, kind: str, page
     directory = quantisers.quantised(tmp_path / "quantised", checkpoint, config, store, tmp_path / "reference")
     wanted = logits(load_model(tmp_path / "reference"), paged_runner)
     torch.testing.assert_close(logits(load_model(directory), paged_runner), wanted, atol=2e-4, rtol=1e-4)
-    kept = load_model(directory, dtype="auto")
-    assert kept.storage == stored
-    likeness = torch.nn.functional.cosine_similarity(logits(kept, paged_runner), wanted).min()
+    model = load_model(directory, dtype="auto")
+    assert model.storage == stored
+    likeness = torch.nn.functional.cosine_similarity(logits(model, paged_runner), wanted).min()
     assert likeness > (0.999 if "order" not in kind and "one group" not in kind else 0.98), likeness
 
 
@@ -107,6 +112,58 @@ def test_packed_values_come_out_as_they_went_in(rows: int, columns: int, group: 
     terms = Grouped(values, scale.abs(), offset.abs(), group).dequantised()
     lengths = x.norm(dim=1, keepdim=True) * terms.norm(dim=1)
     assert bool(((weight.apply(x) - x @ wanted.T).abs() <= 0.02 * lengths).all()), "some processors round x to bfloat16"
+
+
+@given(
+    rows=st.integers(1, 70),
+    columns=st.integers(1, 300),
+    group=st.sampled_from([32, 64, 128]),
+    seed=st.integers(0, 99),
+)
+def test_values_for_a_gpu_come_out_as_they_went_in(rows: int, columns: int, group: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(0, 16, (rows, columns), generator=generator, dtype=torch.uint8)
+    scale, offset = (torch.randn(rows, -(-columns // group), generator=generator) for _ in range(2))
+    weight = store_groups(values, scale, offset, group, torch.float32)
+    torch.testing.assert_close(unpack(weight), Grouped(values, scale, offset, group).dequantised())
+
+
+@pytest.fixture
+def for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are held as on a GPU; what is computed with them is the reference."""
+    for module in (kept, read_parameters):
+        monkeypatch.setattr(module, "is_gpu", lambda device: True)
+
+
+@pytest.mark.usefixtures("for_a_gpu")
+@pytest.mark.parametrize("kind", ["awq", "gptq", "packed, zero points", "fp8, by row"])
+def test_a_gpu_keeps_the_bits_of_the_files(
+    checkpoint: Path, tmp_path: Path, kind: str, paged_runner: Callable[..., Any]
+) -> None:
+    config, store, stored = KINDS[kind]
+    directory = quantisers.quantised(tmp_path / "quantised", checkpoint, config, store, tmp_path / "reference")
+    wanted = logits(load_model(tmp_path / "reference"), paged_runner)
+    model = load_model(directory, dtype="auto")
+    layer = model.decoder.weights.layers[0]
+    assert isinstance(layer.qkv.weight, DeviceWeight) and layer.qkv.weight.storage == stored
+    likeness = torch.nn.functional.cosine_similarity(logits(model, paged_runner), wanted).min()
+    assert likeness > 0.999, likeness
+
+
+@pytest.mark.usefixtures("for_a_gpu")
+@pytest.mark.parametrize(("quantize", "least"), [("int8", 0.999), ("int4", 0.97)])
+def test_experts_for_a_gpu_are_held_in_few_bits(
+    tmp_path: Path, quantize: Any, least: float, paged_runner: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = write_tiny_checkpoint(tmp_path / "experts", "qwen3-moe", layers=1)
+    model = load_model(directory, quantize=quantize)
+    layer = model.decoder.weights.layers[0].mlp
+    assert isinstance(layer, GroupedExpertsMlp) and isinstance(layer.experts.down, StoredExperts)
+    with monkeypatch.context() as plain:
+        plain.setattr(read_parameters, "is_gpu", lambda device: False)
+        wanted = logits(load_model(directory), paged_runner)
+    likeness = torch.nn.functional.cosine_similarity(logits(model, paged_runner), wanted).min()
+    assert likeness > least, likeness
 
 
 @pytest.mark.parametrize(
