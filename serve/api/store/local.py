@@ -6,18 +6,18 @@ can be read already; ``written`` says when it is there.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
 
 from dovetail.serve.api.records import Change, Parameters, Record, Result
+from dovetail.serve.api.store.writes import Writes
 from dovetail.serve.errors import EngineError
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
@@ -65,8 +65,7 @@ class LocalRecords:
         self._characters = 0
         self._lock = threading.Lock()
         self._unwritten: dict[tuple[str, str], str | None] = {}
-        self._writes: set[Future[None]] = set()
-        self._failure: EngineError | None = None
+        self._writes = Writes()
         try:
             # Read by the caller's thread; written by it too, or by a thread of the file's own, over a connection of its own.
             self._database = self._writing = _opened(path)
@@ -89,12 +88,7 @@ class LocalRecords:
 
     async def written(self) -> None:
         """Wait until the file holds all that was put and deleted so far. Raises EngineError where it does not, as on a full disk."""
-        writes = list(self._writes)  # at once: the writer's thread takes out what is done
-        if writes:
-            await asyncio.wait({asyncio.wrap_future(write) for write in writes})
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        await self._writes.done()
 
     async def aside(
         self, work: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs
@@ -173,9 +167,7 @@ class LocalRecords:
         if key is not None:
             with self._lock:
                 self._unwritten[key] = text
-        write = self._writer.submit(self._executed, key, text, statement, values)
-        self._writes.add(write)
-        write.add_done_callback(self._writes.discard)
+        self._writes.add(self._writer.submit(self._executed, key, text, statement, values))
 
     def _executed(
         self, key: tuple[str, str] | None, text: str | None, statement: str, values: tuple[object, ...]
@@ -185,7 +177,7 @@ class LocalRecords:
             self._execute(statement, values)
         except EngineError as error:
             log.error("a record could not be stored", record=key, reason=error.message)
-            self._failure = error
+            self._writes.failed(error)
         finally:
             with self._lock:
                 if key is not None and self._unwritten.get(key) is text:

@@ -17,6 +17,7 @@ import structlog
 
 from dovetail.serve.api.records import Change, Parameters, Record, Result
 from dovetail.serve.api.store.claims import SharedClaims
+from dovetail.serve.api.store.writes import Writes
 from dovetail.serve.govern.store.database import Database, Session, StoreError, Work
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("dovetail.api")
@@ -50,8 +51,7 @@ class SharedRecords:
     def __init__(self, url: str, *, tenant: Callable[[], str | None] = lambda: None) -> None:
         self._tenant = tenant
         self._database = Database(url)
-        self._writes: set[Future[None]] = set()
-        self._failure: StoreError | None = None
+        self._writes = Writes()
         self.claims = SharedClaims(self._database)
 
     def put(self, kind: str, id: str, record: Record) -> None:
@@ -60,12 +60,7 @@ class SharedRecords:
 
     async def written(self) -> None:
         """Wait until the database holds all that was put and deleted so far. Raises StoreError where it does not."""
-        writes = list(self._writes)  # at once: the database's thread takes out what is done
-        if writes:
-            await asyncio.wait({asyncio.wrap_future(write) for write in writes})
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        await self._writes.done()
 
     async def aside(
         self, work: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs
@@ -147,17 +142,16 @@ class SharedRecords:
             session.execute(statement, *values)
 
         write = self._database.submit(work)
-        self._writes.add(write)
         write.add_done_callback(self._wrote)
+        self._writes.add(write)
 
     def _wrote(self, write: Future[None]) -> None:
         """In the database's thread."""
-        self._writes.discard(write)
         error = write.exception()
         if error is not None:
             reason = error.message if isinstance(error, StoreError) else str(error)
             log.error("a record could not be stored", reason=reason)
-            self._failure = StoreError(f"The answer could not be stored: {reason}")
+            self._writes.failed(StoreError(f"The answer could not be stored: {reason}"))
 
 
 def _text(record: Record) -> str:
