@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from generated import DOCS, cell
 
 from dovetail.serve.api.field_table import ENDPOINTS, Field, fields_of
 
-PAGE = Path(__file__).resolve().parents[1] / "api.md"
+PAGE = DOCS / "api.md"
 HEADING = "## Request fields\n"
 
 
@@ -32,7 +33,7 @@ def section() -> str:
 def _row(fields: Sequence[Field]) -> str:
     """Fields of one handling and one note."""
     names = ", ".join(f"`{field.name}`" for field in fields)
-    return f"| {names} | {fields[0].handling} | {fields[0].note} |\n"
+    return f"| {names} | {fields[0].handling} | {cell(fields[0].note)} |\n"
 
 
 def main() -> int:
