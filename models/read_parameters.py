@@ -139,7 +139,6 @@ class _Reader:
         assert experts is not None
         each = range(experts.count)
         weight, bias = self._fused([names.router.format(i=i)])
-        exact = self._format.storage is not None
         if experts.stacked:
             gate_up = [self._stacked(names.experts_gate_up.format(i=i), e, interleaved=True) for e in each]
             down = [self._stacked(names.experts_down.format(i=i), e, interleaved=False) for e in each]
@@ -147,9 +146,7 @@ class _Reader:
             gate_up = [self._expert((names.expert_gate, names.expert_up), i, e) for e in each]
             down = [self._expert((names.expert_down,), i, e) for e in each]
         mlp = ExpertsMlp(
-            router=Projection(
-                pack_weight(weight, "float32", invariant=self._format.invariant) if exact else DenseWeight(weight), bias
-            ),
+            router=Projection(self._router(weight), bias),
             gate_up=gate_up,
             down=down,
             per_token=experts.per_token,
@@ -160,6 +157,12 @@ class _Reader:
         if is_gpu(self._format.device) and not isinstance(down[0].weight, PackedWeight):
             return mlp.grouped(invariant=self._format.invariant)
         return mlp
+
+    def _router(self, weight: Tensor) -> Linear:
+        """Its matrix is small and decides much: it is not quantised."""
+        if self._format.storage is None or is_gpu(self._format.device):
+            return self._stored_as(weight, None)
+        return pack_weight(weight, "float32", invariant=self._format.invariant)
 
     def _expert(self, names: Iterable[str], i: int, e: int) -> Projection:
         return self._projection([name.format(i=i, e=e) for name in names])
