@@ -53,10 +53,10 @@ def shared_memory(device: torch.device | str) -> int:
 
 
 def upload(
-    values: Sequence[float] | Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device | str
+    values: Sequence[float] | Sequence[Sequence[float]] | Tensor, dtype: torch.dtype, device: torch.device | str
 ) -> Tensor:
     """A small table on the device. The host does not wait for it: it is copied from pinned memory, in the order of the stream."""
-    table = torch.tensor(values, dtype=dtype, device="cpu")
+    table = values if isinstance(values, Tensor) else torch.tensor(values, dtype=dtype, device="cpu")
     if torch.device(device).type != "cuda":
         return table
     return table.pin_memory().to(device, non_blocking=True)

@@ -102,6 +102,5 @@ def _sample_rows(rows: Seq[DrawRow], masked: Seq[int], size: int, device: torch.
     words = torch.zeros((1, (size + 31) // 32), dtype=torch.int32)
     if masked:
         words = torch.from_numpy(np.stack([mask for at in masked if (mask := rows[at].mask) is not None]))
-    if device.type == "cuda":
-        words = words.pin_memory().to(device, non_blocking=True)
+    words = upload(words, torch.int32, device)
     return SampleRows(floats[0], whole[0], floats[1], floats[2], floats[3], words, whole[1])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,8 +22,12 @@ from dovetail.models.parameters import WeightFormat
 from dovetail.models.random_checkpoint import write_random_checkpoint
 from dovetail.models.read_parameters import read_parameters
 from dovetail.models.tensors import tensor_shapes
+from dovetail.serve.engine.native.device_draw import DeviceDraws
+from dovetail.serve.engine.native.draw_row import DrawRow
 from dovetail.serve.engine.native.fork import Run
 from dovetail.serve.engine.native.graphs import DecodeGraphs, GraphLimits
+from dovetail.serve.engine.native.sequence import Sequence as EngineSequence
+from dovetail.serve.types import Request, SamplingParams
 
 pytestmark = pytest.mark.triton
 DEVICE = torch.device("meta")
@@ -45,8 +50,8 @@ class Tensors:
         return torch.empty(self._shapes[name][1:], dtype=torch.bfloat16)
 
 
-def upload(values: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.empty(torch.tensor(values, dtype=dtype).shape, dtype=dtype, device=device)
+def upload(values: Sequence[Any] | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty_like(torch.as_tensor(values, dtype=dtype), device=device)
 
 
 @pytest.fixture
@@ -56,7 +61,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     import dovetail.kernels.attention.triton
     import dovetail.kernels.linear.triton
-    import dovetail.kernels.moe.triton  # noqa: F401
+    import dovetail.kernels.moe.triton
+    import dovetail.kernels.sampling.triton  # noqa: F401
 
     names: set[str] = set()
 
@@ -113,3 +119,32 @@ def test_a_pass_stays_on_its_device(
     assert {"_attend", "_copy", "_prepare"} <= launched
     assert ("_linear" in launched) == (storage is not None or deterministic)
     assert ("_grouped" in launched) == (config.experts is not None)
+
+
+class Half:
+    """A constraint with a mask."""
+
+    def mask_into(self, words: np.ndarray[Any, Any]) -> bool:
+        words.fill(0x55555555)
+        return True
+
+    def may_end(self) -> bool:
+        return True
+
+
+@pytest.mark.skipif(not gpu.INTERPRETED, reason="launches are looked at, not made")
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_draws_stay_on_the_device(launched: set[str], overwritten: bool) -> None:
+    params = SamplingParams(
+        max_tokens=4, temperature=0.5, top_p=0.9, presence_penalty=0.2, logit_bias={3: 1.0}, min_tokens=2
+    )
+    request, nothing, masked = Request(request_id="r", prompt=(1, 2), sampling=params), None, Half()
+    any_text: Any = nothing
+    any_state: Any = masked
+    sequence = EngineSequence(request, 0, [1, 2, 5], any_text, None, None)
+    rows = [DrawRow(sequence, params, 3, None), DrawRow(sequence, params, 3, any_state)]
+    raw = torch.empty((2, 100), device=DEVICE)
+    draws = DeviceDraws(raw, rows, [0], overwritten=overwritten)
+    assert draws.adjusted.device == draws.chosen.device == DEVICE and draws.adjusted is not raw
+    assert (draws.raw is raw) != overwritten, "kept for the constraint's later draws"
+    assert {"_adjust", "_draw"} <= launched
