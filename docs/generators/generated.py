@@ -21,6 +21,16 @@ def keep(page: str, text: str) -> int:
     return 0
 
 
+def keep_section(page: str, section: str, before: str = "") -> int:
+    """The same for a part of a page below docs/: from the section's heading to the heading ``before``, or to the end."""
+    path = DOCS / page
+    text = path.read_text(encoding="utf-8")
+    head, heading, rest = text.partition(section[: section.index("\n") + 1])
+    if not heading:
+        raise ValueError(f"{page} has no section to write")
+    return keep(page, head + section + (rest[rest.index(before) :] if before else ""))
+
+
 def cell(text: object) -> str:
     """Text for a cell of a table; pages that it names become links."""
     return _PAGE.sub(_linked, " ".join(str(text).split()).replace("|", "\\|"))

@@ -9,11 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from generated import DOCS, cell
+from generated import cell, keep_section
 
 from dovetail.serve.api.field_table import ENDPOINTS, Field, fields_of
 
-PAGE = DOCS / "api.md"
 HEADING = "## Request fields\n"
 
 
@@ -36,15 +35,5 @@ def _row(fields: Sequence[Field]) -> str:
     return f"| {names} | {fields[0].handling} | {cell(fields[0].note)} |\n"
 
 
-def main() -> int:
-    """Rewrite or check the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    wanted = page[: page.index(HEADING)] + section()
-    if "--check" in sys.argv:
-        return int(page != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep_section("api.md", section()))

@@ -10,8 +10,9 @@ import ast
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "architecture.md"
+from generated import DOCS, keep_section
+
+ROOT = DOCS.parent
 HEADING = "## Files\n"
 FOLDERS = ("serve", "kernels", "models", "agent", "benchmarks", "docs/generators")
 
@@ -35,15 +36,5 @@ def section() -> str:
     return "".join(lines)
 
 
-def main() -> int:
-    """Rewrite or check the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    wanted = page[: page.index(HEADING)] + section()
-    if "--check" in sys.argv:
-        return int(page != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep_section("architecture.md", section()))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "README.md"
-HEADING, NEXT = "## Measured\n", "\n## "
+from generated import DOCS, keep_section
+
+ROOT = DOCS.parent
+HEADING = "## Measured\n"
 
 Result = Mapping[str, Any]
 HEAD = """
@@ -93,16 +93,5 @@ def section() -> str:
     return f"{HEADING}{HEAD.format(machine=machine)}{lines}{TAIL}"
 
 
-def main() -> int:
-    """Rewrite or check the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(HEADING)
-    wanted = before + section() + rest[rest.index(NEXT) :]
-    if "--check" in sys.argv:
-        return int(page != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep_section("../README.md", section(), before="\n## "))
