@@ -151,10 +151,11 @@ def _wrong_result(path: str, before: str, after: str, rules: Rules) -> list[str]
     for guarded, first, last in sorted(rules.protected):
         if guarded == path:
             text = "\n".join(lines[first - 1 : last])
-            position = ("\n" + after.lstrip(MARK) + "\n").find("\n" + text + "\n", position)
-            if position < 0:
+            end = r"\r?\n" if last == len(lines) else r"\n"  # a patch gives a last line the line end it lacks
+            match = re.compile("\n" + re.escape(text) + end).search("\n" + after.lstrip(MARK) + "\n", position)
+            if match is None:
                 return [*found, "protected lines changed"]
-            position += len(text)
+            position = match.start() + len(text)
     return found
 
 

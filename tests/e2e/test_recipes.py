@@ -31,6 +31,7 @@ def test_the_page_names_the_versions_that_are_run() -> None:
         "@anthropic-ai/claude-code": "Claude Code",
         "opencode-ai": "opencode",
         "@qwen-code/qwen-code": "qwen-code",
+        "@continuedev/cli": "Continue (command line)",
     }
     assert set(packages) == set(names)
     pins = [f"{names[package]} {version}" for package, version in packages.items()]

@@ -286,7 +286,8 @@ def test_a_client_that_leaves_gives_its_place_back(server: httpx.Client) -> None
     steps, cancelled = metric(server, "steps_total"), metric(server, 'finished_total{reason="cancelled"}')
     body = {"prompt": PYTHON, "max_tokens": 3000, "temperature": 1.5, "ignore_eos": True, "stream": True}
     with server.stream("POST", "/v1/completions", json=body) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # which is kept: dropped, it would close the connection
+        next(lines)
         eventually(lambda: metric(server, "running") == 1, 60)
     eventually(lambda: metric(server, "running") == 0, 60)
     assert metric(server, 'finished_total{reason="cancelled"}') == cancelled + 1

@@ -47,7 +47,8 @@ def ask(told: Script, shop: Path, *arguments: str, said: str = "") -> Result:
 
 
 def kept(ending: str) -> Path:
-    return sorted((Path(os.environ["XDG_STATE_HOME"]) / "dovetail" / "runs").glob(f"*{ending}"))[-1]
+    runs = (Path(os.environ["XDG_STATE_HOME"]) / "dovetail" / "runs").glob(f"*{ending}")
+    return max(runs, key=lambda run: run.stat().st_mtime_ns)
 
 
 def take_back(run: Path) -> Result:

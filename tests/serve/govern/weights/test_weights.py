@@ -237,7 +237,7 @@ def test_a_gguf_file_is_not_served_where_signatures_are_demanded(tmp_path: Path)
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     (tmp_path / "described").mkdir()
     (tmp_path / "described" / "weights.gguf").symlink_to(tmp_path / "model.gguf")
-    config = load_config({"model": tmp_path / "described", "audit": tmp_path / "audit"}, {})
+    config = load_config({"model": tmp_path / "described", "audit": str(tmp_path / "audit")}, {})
     assert checked_weights(config) == hashlib.sha256(b"GGUF").hexdigest()
     _, public = key_pair(tmp_path, "key", ec.SECP256R1())
     with pytest.raises(ModelError, match="carry no signature"):
