@@ -70,7 +70,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
     )
     replay = newest("edit_replay", lambda result: result["speedup"] is not None)
     yield (
-        "true edits with constraint and drafts, against plain decoding (a small random model)",
+        "true edits with constraint and drafts, against plain decoding (random weights)",
         f"{replay['speedup']:.1f} times as fast",
         "benchmarks/edit_replay.py",
     )
