@@ -226,7 +226,8 @@ async def test_processes_of_a_killed_process_end_with_it(tmp_path: Path) -> None
         await eventually(lambda: engine.ready and engine.restarts == 1)
     finally:
         await engine.close()
-    assert not alive(int(told.read_text()))
+    last = int(told.read_text())
+    await eventually(lambda: not alive(last))  # it was killed; the kernel takes its time on a busy machine
 
 
 def alive(pid: int) -> bool:
