@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,12 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     closed: bool = False
     time: str = ""
     seal: str = ""
+
+    @classmethod
+    def now(cls, name: str, link: Link, *, closed: bool) -> Anchor:
+        """That the chain stands at ``link`` at this moment, not yet sealed."""
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return cls(name=name, count=link.count, hash=link.hash, closed=closed, time=stamp)
 
     @property
     def link(self) -> Link:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.anchor import Anchor, Seal, require_anchored, write_anchor
@@ -80,6 +79,5 @@ class FileChain:
         self._lock.close()
 
     def _anchor(self, *, closed: bool) -> None:
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        anchor = Anchor(name=self._settings.name, count=self.link.count, hash=self.link.hash, closed=closed, time=stamp)
+        anchor = Anchor.now(self._settings.name, self.link, closed=closed)
         write_anchor(self._settings.anchor_file, anchor, self._seal, durable=self._settings.fsync != "never")

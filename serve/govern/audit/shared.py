@@ -9,7 +9,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from dovetail.serve.config.settings import ConfigError
 from dovetail.serve.govern.audit.anchor import DATABASE, Anchor, Seal, require_anchored, unlike, write_anchor
@@ -164,11 +163,10 @@ class SharedChain:
         return stands
 
     def _set(self, session: Session, link: Link, *, closed: bool) -> None:
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        anchor = Anchor(name=self._settings.name, count=link.count, hash=link.hash, closed=closed, time=stamp)
+        anchor = Anchor.now(self._settings.name, link, closed=closed)
         seal = self._seal.over(anchor) if self._seal is not None else ""
         lease = 0.0 if closed else self._lease_s
-        values = (link.count, link.hash, int(closed), stamp, seal, self._writer, lease, self._settings.name)
+        values = (link.count, link.hash, int(closed), anchor.time, seal, self._writer, lease, self._settings.name)
         session.execute(_MOVE, *values)
 
     def _beat(self, *, closed: bool) -> None:
@@ -181,9 +179,7 @@ class SharedChain:
     def _anchor(self, *, closed: bool) -> None:
         if self._settings.anchor is None:
             return
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        name, link = self._settings.name, self.link
-        anchor = Anchor(name=name, count=link.count, hash=link.hash, closed=closed, time=stamp)
+        anchor = Anchor.now(self._settings.name, self.link, closed=closed)
         write_anchor(self._settings.anchor, anchor, self._seal, durable=self._settings.fsync != "never")
 
 
