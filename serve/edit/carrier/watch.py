@@ -6,6 +6,7 @@ Only inside a held quotation is anything refused; whatever cannot be followed is
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,7 @@ class Heads:
         return cls(tools, re.compile("|".join(parts).encode(), re.DOTALL), texts, patch, begun)
 
 
-class State:
+class State(ABC):
     """A place in the output."""
 
     __slots__ = ()
@@ -61,9 +62,9 @@ class State:
         """Whether the output is in the middle of something that is held."""
         return False
 
+    @abstractmethod
     def take(self, data: bytes, at: int) -> tuple[State, int] | None:
         """The state after some of ``data`` from ``at``, and how far that is; None if it must not come."""
-        raise NotImplementedError
 
 
 def fed(state: State, data: bytes) -> State | None:

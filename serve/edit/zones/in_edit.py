@@ -5,6 +5,8 @@ What the replacement may hold is its format's business.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from dovetail.serve.constrain.base import Draft, Int32Array
 from dovetail.serve.edit.watch import Watching
 from dovetail.serve.edit.zones.choice import Closed
@@ -60,9 +62,9 @@ class Writing(InEdit):
         """Whether nothing of the replacement has been written."""
         return self.lines is None and not self.partial
 
+    @abstractmethod
     def pointing(self, pointer: Pointer) -> Zone:
         """The same place with another pointer."""
-        raise NotImplementedError
 
     def followed(self, token: int, before: Zone) -> Zone:
         """The pointer moves on; at the beginning of the replacement, into which a token may have run on, it begins lost."""

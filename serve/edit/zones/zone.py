@@ -3,6 +3,7 @@ answer drives."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ class FirstLine(NamedTuple):
         return cls(at.depth > 0, done, frozenset(prepared.to_raw(start) for start in starts))
 
 
-class Zone:
+class Zone(ABC):
     """A place in the answer format.
 
     ``begin``: the number of output tokens that stand, whatever becomes of the edit being written. ``ledger``: what the
@@ -83,9 +84,9 @@ class Zone:
         """Whether the zone allows nothing any more, so that the step loop has to retreat."""
         return False
 
+    @abstractmethod
     def feed(self, data: bytes, step: Step) -> Zone | None:
         """The zone after ``data``; None if no answer goes on like that."""
-        raise NotImplementedError
 
     def mask(self) -> Int32Array:
         """A bit mask that holds at least every token that ``feed`` accepts; shared, not to be written into."""
