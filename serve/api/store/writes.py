@@ -1,4 +1,4 @@
-"""Records on their way to where they are kept, and the first thing to know when they are waited for: whether one did not arrive."""
+"""Records on their way to where they are kept: waited for together, and whoever waits is told of one that did not arrive."""
 
 from __future__ import annotations
 
