@@ -110,7 +110,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     results: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        directories = options.model or [WEIGHTS, write_code_model(Path(folder) / "random-47M", TIMING)]
+        directories = options.model or [WEIGHTS, write_code_model(Path(folder) / "random-47M", TIMING["47m"])]
         for directory in directories:
             results[directory.name] = measure(directory, options.rounds, options.quantize)
     table = Table("model", "case", "with drafts, tokens/s", "without", "ratio", "passes for tokens")

@@ -1,6 +1,7 @@
 """Do real edits pass, and how fast? Teacher-forced replay of true edits through the real engine.
 
     python benchmarks/edit_replay.py [--data FILE.jsonl[.gz]] [--format blocks] [--draft-limit 32]
+    python benchmarks/edit_replay.py --timed-shape 0.5b         times on a model as large as Qwen2.5-0.5B
 
 A model that writes exactly the true edit: the forward pass is computed, the sampler is told the next token, the constraint
 and the drafters do what they always do. ``--data``: JSON lines with the fields path, before, after and message; without it,
@@ -174,7 +175,8 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=CONTEXT_LINES, help="unchanged lines around a change")
     parser.add_argument("--draft-limit", type=int, default=32, help="most tokens in a draft")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY, help="size of the vocabulary to train")
-    parser.add_argument("--model", type=Path, help="the model to take times on (default: 47 M random parameters)")
+    parser.add_argument("--model", type=Path, help="the model to take times on (default: random weights)")
+    parser.add_argument("--timed-shape", choices=sorted(TIMING), default="47m", help="of those weights: parameters")
     parser.add_argument("--quantize", choices=["int8", "int4"], help="of the model that times are taken on")
     parser.add_argument("--timed-tokens", type=int, default=TIMED_TOKENS, help="how much to take times on; 0: nothing")
     parser.add_argument("--threads", type=int)
@@ -196,7 +198,9 @@ def main() -> int:
         runs = count(lessons, room)
         report(lessons, runs, room.tokenizer, options)
         if options.timed_tokens:
-            directory = options.model or write_code_model(Path(folder) / "timing", TIMING, options.vocabulary)
+            directory = options.model or write_code_model(
+                Path(folder) / "timing", TIMING[options.timed_shape], options.vocabulary
+            )
             rooms = [classroom(directory, draft, quantize=options.quantize) for draft in (options.draft_limit, 0)]
             timed = [lesson(edit, rooms[0].tokenizer, options) for edit in edits]
             fast, slow, number = race(timed, rooms[0], rooms[1], options.timed_tokens)
@@ -230,6 +234,7 @@ def main() -> int:
                 "tokens_per_pass": round(sum(run.tokens for run in whole) / sum(passes), 2),
                 "passes_per_edit": round(sum(passes) / len(whole), 2),
                 "speedup": speedup,
+                "timed_on": None if speedup is None else options.model.name if options.model else options.timed_shape,
                 "constraint_us_p50": round(1e6 * shares[len(shares) // 2], 1),
                 "constraint_us_p99": round(1e6 * shares[len(shares) * 99 // 100], 1),
                 "constraint_us_p999": round(1e6 * shares[len(shares) * 999 // 1000], 1),
